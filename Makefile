@@ -1,0 +1,52 @@
+# make demo: the main job, shown in a throwaway copy of this machine's network
+# make test: every check and every test
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PYTHON
+
+.PHONY: demo test check format venv setup setup-test clean
+
+demo: $(VENV)/.run
+	@demo/demo.sh
+
+test: check
+	@status=0; $(BIN)/coverage erase; \
+	$(BIN)/coverage run -m pytest </dev/null || status=$$?; \
+	$(BIN)/coverage combine -q && $(BIN)/coverage report; \
+	exit $$status
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+venv: $(VENV)/.dev
+
+setup:
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+# .run holds what the program needs, .dev the tools as well; the stamps make a second run quick.
+$(VENV)/.run: pyproject.toml | setup
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | setup-test
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

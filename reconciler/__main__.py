@@ -1,0 +1,5 @@
+"""``python -m reconciler`` is ``netrecon``."""
+
+from reconciler.cli import run
+
+run()

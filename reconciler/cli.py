@@ -1,0 +1,264 @@
+"""Commands, options and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from reconciler.errors import InputError, LockHeld, NetreconError, Problem
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces import Kernel
+    from reconciler.run import Intent, Planned
+
+OK, ERROR, CHANGES, NOT_WHOLE, LOCKED = 0, 1, 2, 4, 5
+
+Options = argparse.Namespace
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors exit 1, so that 2 always means drift."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: {message}\n")
+
+
+# ------------------------------------------------------------------------------------------------ commands
+
+
+def validate(options: Options) -> int:
+    from reconciler import pipeline
+
+    topologies = pipeline.load(options.files)
+    if options.json:
+        from reconciler import report
+
+        names = [one.name for one in topologies]
+        report.print_json({"format": 1, "command": "validate", "topologies": names, "errors": []})
+    elif not options.quiet:
+        for one in topologies:
+            sys.stdout.write(f"{one.name}: valid, {len(one.objects)} objects\n")
+    return OK
+
+
+def plan(options: Options) -> int:
+    from reconciler import pipeline
+
+    intent = pipeline.to_have(pipeline.load(options.files), options.adopt)
+    with _kernel() as kernel:
+        planned = pipeline.plan(kernel, intent)
+    _show_plan(options, planned, quiet=options.quiet)
+    return CHANGES if planned.changes else OK
+
+
+def check(options: Options) -> int:
+    from reconciler import pipeline
+
+    intent = pipeline.to_have(pipeline.load(options.files))
+    with _kernel() as kernel:
+        planned = pipeline.plan(kernel, intent)
+    silent = options.quiet or (not planned.changes and not options.verbose)
+    _show_plan(options, planned, quiet=silent)
+    return CHANGES if planned.changes else OK
+
+
+def apply(options: Options) -> int:
+    from reconciler import pipeline
+
+    return _carry_out(options, pipeline.to_have(pipeline.load(options.files), options.adopt, options.force))
+
+
+def delete(options: Options) -> int:
+    from reconciler import pipeline
+
+    if bool(options.files) == bool(options.name):
+        raise NetreconError("delete: give FILE or --name NAME, one of them")
+    names = options.name or [one.name for one in pipeline.load(options.files)]
+    return _carry_out(options, pipeline.to_be_gone(names, options.force))
+
+
+def _carry_out(options: Options, intent: Intent) -> int:
+    from reconciler import lock, pipeline, report
+
+    _need_root()
+    with lock.held(options.lock_timeout), _kernel() as kernel:
+        planned = pipeline.plan(kernel, intent)
+        loud = not (options.json or options.quiet)
+        if loud:
+            report.print_plan(planned, options.color, options.verbose) if planned.changes else None
+        with report.progress(planned, options.color, loud) as progress:
+            result = pipeline.apply(kernel, planned, progress)
+    if options.json:
+        report.print_json(report.plan_json(options.command, planned, result))
+    elif planned.changes:
+        report.print_result(result, planned, options.color, options.quiet)
+    elif loud:
+        sys.stdout.write(report.summary(planned) + "\n")
+    return OK if result.verified else NOT_WHOLE
+
+
+def list_(options: Options) -> int:
+    from reconciler import pipeline, report
+
+    with _kernel() as kernel:
+        counts = pipeline.holdings(kernel)
+    if options.json:
+        listed = [{"name": name, "objects": kinds} for name, kinds in counts.items()]
+        report.print_json({"format": 1, "command": "list", "topologies": listed})
+    elif counts:
+        report.print_holdings(counts, options.color)
+    elif not options.quiet:
+        sys.stdout.write("The kernel holds no topology of netrecon's.\n")
+    return OK
+
+
+def exec_(options: Options) -> int:
+    from reconciler.kernel import entering
+
+    command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+    if not command:
+        raise NetreconError("exec: no command; write netrecon exec NAMESPACE -- COMMAND [ARGUMENT]...")
+    _need_root()
+    for warning in entering.enter(options.namespace):
+        sys.stderr.write(f"netrecon: {warning}\n")
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise NetreconError(f"exec: {command[0]}: {error.strerror}") from None
+
+
+def schema(options: Options) -> int:
+    from reconciler import report
+    from reconciler import schema as language
+
+    report.print_json(language.bundle())
+    return OK
+
+
+# ------------------------------------------------------------------------------------------------ helpers
+
+
+def _kernel() -> Kernel:
+    _need_root()
+    from reconciler.kernel.namespaces import Kernel
+
+    return Kernel()
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise NetreconError("this reads and changes other network namespaces, which needs root; run it with sudo")
+
+
+def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
+    if not options.json and quiet:
+        return
+    from reconciler import report
+
+    if options.json:
+        report.print_json(report.plan_json(options.command, planned))
+    elif planned.changes:
+        report.print_plan(planned, options.color, options.verbose)
+    else:
+        sys.stdout.write(report.summary(planned) + "\n")
+
+
+# ------------------------------------------------------------------------------------------------ options
+
+
+def _parser() -> argparse.ArgumentParser:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        release = version("netrecon")
+    except PackageNotFoundError:
+        release = "unknown"
+    common = _common()
+    parser = _Parser(prog="netrecon", description="Declarative network topologies for Linux: plan, apply, check.")
+    parser.add_argument("--version", action="version", version=f"netrecon {release}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, run: Callable[[Options], int], text: str, files: str | None = "+") -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text, description=text, parents=[common])
+        one.set_defaults(run=run)
+        if files:
+            one.add_argument("files", nargs=files, metavar="FILE|DIR|-", help="topology files, or folders of them")
+        return one
+
+    add("validate", validate, "check files without looking at the kernel")
+    one = add("plan", plan, "show what apply would do (exit 2: there is something to do)")
+    one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
+    one = add("apply", apply, "make the kernel match the files")
+    one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
+    one.add_argument("--force", action="store_true", help="delete namespaces even with processes in them")
+    add("check", check, "silent when in sync, exit 2 on drift")
+    one = add("delete", delete, "remove what the topology owns", files="*")
+    one.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
+    one.add_argument("--force", action="store_true", help="delete namespaces even with processes in them")
+    add("list", list_, "the topologies that the kernel holds", files=None)
+    one = add("exec", exec_, "run a command in a namespace, with its resolv.conf and hosts", files=None)
+    one.add_argument("namespace", metavar="NAMESPACE")
+    one.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
+    add("schema", schema, "print the JSON Schema of the language", files=None)
+    return parser
+
+
+def _common() -> _Parser:
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
+    common.add_argument("-v", "--verbose", action="store_true", help="say more")
+    common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    common.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    common.add_argument("--lock-timeout", type=_seconds, default=0.0, metavar="S", help="wait for another run")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an unforeseen error")
+    return common
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError("a number of seconds, 0 or more")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code; no traceback reaches the user without --debug."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except InputError as error:
+        return _fail(options, error.problems, ERROR)
+    except LockHeld as error:
+        return _fail(options, [Problem("", 0, 0, "", str(error))], LOCKED)
+    except NetreconError as error:
+        return _fail(options, [Problem("", 0, 0, "", str(error))], ERROR)
+    except BrokenPipeError:  # the reader of our output went away: nothing to say and nobody to say it to
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return ERROR
+    except KeyboardInterrupt:
+        return _fail(options, [Problem("", 0, 0, "", "interrupted; run netrecon plan to see what is left to do")], 130)
+    except Exception as error:
+        if options.debug:
+            raise
+        text = f"unforeseen {type(error).__name__}: {error}; --debug shows where"
+        return _fail(options, [Problem("", 0, 0, "", text)], ERROR)
+
+
+def _fail(options: Options, problems: list[Problem], code: int) -> int:
+    from reconciler import report
+
+    if options.json:
+        report.print_json(report.errors_json(options.command, problems))
+    else:
+        report.print_problems(problems)
+    return code
+
+
+def run() -> NoReturn:
+    """The entry point of the command."""
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""Desired and live objects, compared by key: set arithmetic, then the attributes of what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.errors import Problem
+from reconciler.kinds import BY_NAME, address, namespace, sysctl
+from reconciler.kinds.kind import Kind
+from reconciler.model import (
+    HOST,
+    KERNEL,
+    NOBODY,
+    UNKNOWN,
+    Action,
+    Change,
+    Held,
+    Impact,
+    Key,
+    Wanted,
+)
+
+Live = Mapping[Key, Held]
+Desired = Mapping[Key, Wanted]
+Places = frozenset[tuple[str, str]]
+
+
+def diff(
+    desired: Desired, live: Live, topologies: frozenset[str], adopt: bool = False
+) -> tuple[list[Change], list[Problem]]:
+    """The changes that turn live into desired, and what stands in their way.
+
+    Only what belongs to ``topologies`` is ever changed or deleted.  ``adopt`` lets the changes
+    take over objects that bear no stamp.
+    """
+    lost = _lost(desired, live, topologies)
+    remains = _after_losses(live, lost, _bare(desired, live, topologies, lost))
+    changes: list[Change] = []
+    problems: list[Problem] = []
+    for key, wanted in desired.items():
+        found = _compare(key, wanted, remains.get(key), live.get(key), adopt)
+        if isinstance(found, Change):
+            changes.append(found)
+        elif found is not None:
+            problems.append(found)
+    changes.extend(_deletions(desired, live, topologies, lost))
+    problems.extend(_in_the_way(changes, desired, live))
+    problems.extend(_no_such_sysctl(changes, desired))
+    return changes, problems
+
+
+# ------------------------------------------------------------------------------------------------ one object
+
+
+def _compare(key: Key, wanted: Wanted, held: Held | None, before: Held | None, adopt: bool) -> Change | Problem | None:
+    kind = BY_NAME[key.kind]
+    if held is None:
+        if kind.existing:
+            text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
+            return _problem(key, wanted, text)
+        return _change("create", key, None, wanted, ())
+    differs = _differences(kind, wanted.object, held.object)
+    if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
+        stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
+        return _own(key, wanted, held, differs, stamped)
+    if kind.existing and not differs:
+        return None
+    return _foreign(key, wanted, held, differs, adopt)
+
+
+def _own(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], stamped: bool) -> Change | None:
+    if differs:
+        return _change(_way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
+    # A route or an address of ours whose owner was forgotten is claimed again by the records alone.
+    return None if stamped or key.kind in ("address", "route") else _change("adopt", key, held.object, wanted, ())
+
+
+def _foreign(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
+    if held.owner == KERNEL:
+        return _problem(key, wanted, f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}")
+    if held.owner != NOBODY:
+        return _problem(key, wanted, f"{key} belongs to topology {held.owner}")
+    if not adopt:
+        same = f"differs in {', '.join(differs)}" if differs else "matches"
+        return _problem(
+            key, wanted, f"{key} exists already, bears no stamp of netrecon and {same}; --adopt would take it over"
+        )
+    way = _way(BY_NAME[key.kind], differs) if differs else "adopt"
+    if way == "replace":
+        text = f"{key} cannot be adopted: {', '.join(differs)} cannot change in place; remove it or declare it as it is"
+        return _problem(key, wanted, text)
+    return _change(way, key, held.object, wanted, differs + (("owner",) if differs else ()))
+
+
+def _way(kind: Kind, differs: tuple[str, ...]) -> Action:
+    return "replace" if kind.replace_on & set(differs) else "update"
+
+
+def _differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
+    """The names of the attributes that differ; equality of the masked objects alone decides that any do."""
+    masked = kind.mask(wanted, held)
+    if masked == wanted:
+        return ()
+    ours, theirs = kind.shown(wanted), kind.shown(masked)
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return tuple(name for name in names if ours.get(name) != theirs.get(name)) or ("value",)
+
+
+def _change(action: Action, key: Key, before: Any, wanted: Wanted, differs: tuple[str, ...]) -> Change:
+    impact = _impact(action, key, differs)
+    return Change(action, key, before, wanted.object, differs, impact, wanted.owner, wanted.origin)
+
+
+def _impact(action: Action, key: Key, differs: tuple[str, ...]) -> Impact:
+    if action in ("create", "adopt"):
+        return "none"
+    if action == "update":
+        return "disruptive" if BY_NAME[key.kind].disruptive_on & set(differs) else "in-place"
+    return "disruptive"
+
+
+def _problem(key: Key, wanted: Wanted, text: str) -> Problem:
+    origin = wanted.origin
+    return Problem(origin.file, origin.line, origin.column, origin.path, text)
+
+
+# ------------------------------------------------------------------------------------------------ what goes
+
+
+def _deletions(desired: Desired, live: Live, topologies: frozenset[str], lost: Places) -> Iterator[Change]:
+    gone = [key for key, held in live.items() if held.owner in topologies and key not in desired]
+    spaces = {key.name for key in gone if key.kind == "namespace"}
+    for key in sorted(gone):
+        held = live[key]
+        kind = BY_NAME[key.kind]
+        if not kind.existing and not _absorbed(key, held, kind, spaces, lost):
+            impact: Impact = "in-place" if kind.harmless else "disruptive"
+            yield Change("delete", key, held.object, None, (), impact, held.owner, None)
+
+
+def _absorbed(key: Key, held: Held, kind: Kind, spaces: set[str], links: Places) -> bool:
+    """Whether it vanishes with a namespace or a link that goes; files and veths that reach out do not."""
+    if key.scope in spaces and key.kind not in ("namespace", "dns_file"):
+        return all(scope in spaces for scope, _ in kind.links(held.object))
+    return kind.without(held.object, links) is None
+
+
+def _lost(desired: Desired, live: Live, topologies: frozenset[str]) -> Places:
+    """The links that are deleted or replaced, and so take along what lies on them."""
+    lost: set[tuple[str, str]] = set()
+    for key, held in live.items():
+        kind = BY_NAME[key.kind]
+        if held.owner in topologies and not kind.existing and _goes(kind, desired.get(key), held):
+            lost.update(kind.links(held.object))
+    return frozenset(lost)
+
+
+def _after_losses(live: Live, lost: Places, bare: Places) -> Live:
+    """Live as it will be without the lost links, and without the IPv4 routes of the bare ones."""
+    if not lost and not bare:
+        return live
+    remains: dict[Key, Held] = {}
+    for key, held in live.items():
+        flushed = key.kind == "route" and ":" not in held.object.to
+        left = BY_NAME[key.kind].without(held.object, lost | bare if flushed else lost)
+        if left is not None:
+            remains[key] = held if left is held.object else dataclasses.replace(held, object=left)
+    return remains
+
+
+def _bare(desired: Desired, live: Live, topologies: frozenset[str], lost: Places) -> Places:
+    """Links that stay but lose all their IPv4 addresses, and with the last of them their IPv4 routes."""
+    going: list[address.Address] = []
+    staying: list[address.Address] = []
+    for key, held in live.items():
+        if key.kind == "address" and (held.object.scope, held.object.link) not in lost:
+            goes = held.owner in topologies and key not in desired
+            (going if goes else staying).append(held.object)
+    if not going:
+        return frozenset()
+    coming = [one.object for key, one in desired.items() if key.kind == "address" and key not in live]
+    return address.without_any(going, staying, coming)
+
+
+def _goes(kind: Kind, wanted: Wanted | None, held: Held) -> bool:
+    if wanted is None:
+        return True
+    return _way(kind, _differences(kind, wanted.object, held.object)) == "replace"
+
+
+def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator[Problem]:
+    """Links to be created whose name somebody else's link has, under whatever kind."""
+    taken = {where: key for key, held in live.items() for where in BY_NAME[key.kind].links(held.object)}
+    leaving = {change.key for change in changes if change.action in ("delete", "replace")}
+    leaving |= {key for key in taken.values() if _leaves_with_its_namespace(key, changes)}
+    for change in changes:
+        if change.action not in ("create", "replace"):
+            continue
+        for where in BY_NAME[change.key.kind].links(change.after):
+            key = taken.get(where)
+            if key is None or key == change.key or key in leaving:
+                continue
+            owner = live[key].owner
+            whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
+            text = f"{where[1]} in {where[0]} exists as a {key.kind} that {whose}; remove or rename it"
+            yield _problem(change.key, desired[change.key], text)
+
+
+def _no_such_sysctl(changes: list[Change], desired: Desired) -> Iterator[Problem]:
+    """Settings that are not there and that nothing in the plan brings along."""
+    made = {change.key for change in changes if change.action in ("create", "replace")}
+    links = {where for key in made for where in BY_NAME[key.kind].links(desired[key].object)}
+    for key in sorted(key for key in made if key.kind == "sysctl" and key.name.startswith(sysctl.BUILT_IN)):
+        if namespace.key_of(key.scope) not in made and (key.scope, sysctl.link_of(key.name)) not in links:
+            yield _problem(key, desired[key], f"the kernel has no setting {key.name} in {key.scope}")
+
+
+def _leaves_with_its_namespace(key: Key, changes: list[Change]) -> bool:
+    gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
+    return key.scope != HOST and key.scope in gone

@@ -1,0 +1,87 @@
+"""What can go wrong, as one small tree.
+
+NetreconError                the user sees one line and exit code 1
+├── InputError               problems in the topology: a list of Problem
+├── Refused                  the live state forbids the plan: a list of Problem
+├── MissingDependency        a shared library or a kernel feature is not there
+├── LockHeld                 another run is at work (exit code 5)
+└── KernelError              the kernel said no: errno and its own words
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong, with its place.
+
+    ``line`` and ``column`` count from 1; 0 says that the place is the file as a whole
+    (``file`` too may be empty: the problem lies in the live state).
+    ``path`` is the YAML path in dots and brackets, such as ``bridges.test0.mtu``.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class NetreconError(Exception):
+    """Anything that is told to the user as one line."""
+
+
+class InputError(NetreconError):
+    """The topology is wrong; ``problems`` holds every reason, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class Refused(InputError):
+    """The live state forbids the plan (a foreign object is in the way, say)."""
+
+
+class MissingDependency(NetreconError):
+    """Something that must be installed or built into the kernel is not there."""
+
+
+class LockHeld(NetreconError):
+    """Another run holds the lock; ``pid`` is 0 when it could not be read."""
+
+    def __init__(self, message: str, pid: int) -> None:
+        super().__init__(message)
+        self.pid = pid
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the kernel refused one request, as data.
+
+    ``errno`` is positive; ``text`` is the extended-ack text where the kernel gave one, else
+    the C library's words for the errno.
+    """
+
+    errno: int
+    text: str = field(default="")
+
+    def __str__(self) -> str:
+        return self.text or os.strerror(self.errno)
+
+
+class KernelError(NetreconError):
+    """A read or a set-up step that the kernel refused."""
+
+    def __init__(self, what: str, failure: Failure) -> None:
+        super().__init__(f"{what}: {failure}")
+        self.failure = failure

@@ -1,0 +1,87 @@
+"""Values under /proc/sys of one namespace."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+
+from reconciler.errors import Failure, KernelError
+from reconciler.kernel.namespaces import Kernel
+
+ROOT = "/proc/sys"
+_SWAPPED = str.maketrans("./", "/.")
+
+
+def path_of(key: str) -> str:
+    """The file of a key in sysctl(8) spelling, relative to /proc/sys.
+
+    Where a dot comes first, dots separate and a slash stands for a dot within a part (``net.ipv4.conf.eth0/100.mtu``);
+    where a slash comes first, the key is a path already.  KernelError for what would lead outside.
+    """
+    first = next((character for character in key if character in "./"), "")
+    path = key.translate(_SWAPPED) if first == "." else key
+    if "\0" in key or any(part in ("", ".", "..") for part in path.split("/")):
+        raise KernelError(f"sysctl {key!r}", Failure(errno.EINVAL, "this is no sysctl's name"))
+    return path
+
+
+def read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
+    """The values, blanks folded to one; None for a key that the kernel does not have (or not for reading)."""
+    return kernel.run(scope, _read_all, {key: path_of(key) for key in keys})
+
+
+def read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
+    """(scope, key) -> value for the keys of many scopes, in one go; a key that the kernel lacks is left out."""
+    asked = [(scope, {key: path_of(key) for key in names}) for scope, names in keys.items()]
+    answers = kernel.run_each([(scope, _read_all, (paths,)) for scope, paths in asked])
+    return {
+        (scope, key): value
+        for (scope, _), found in zip(asked, answers, strict=True)
+        for key, value in found.items()
+        if value is not None
+    }
+
+
+def _read_all(paths: dict[str, str]) -> dict[str, str | None]:
+    return {key: _read(key, path) for key, path in paths.items()}
+
+
+def _read(key: str, path: str) -> str | None:
+    try:
+        with open(f"{ROOT}/{path}", encoding="utf-8", errors="surrogateescape") as file:
+            return " ".join(file.read().split())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        if not os.access(f"{ROOT}/{path}", os.R_OK) or error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            return None  # write-only, such as net.ipv4.route.flush; some answer EIO until they were set
+        raise KernelError(f"read sysctl {key}", Failure(error.errno or errno.EIO)) from None
+
+
+def write_sysctl(kernel: Kernel, scope: str, key: str, value: str) -> Failure | None:
+    """Set one value; the kernel's refusal comes back as a Failure that names what it refused."""
+    return kernel.run(scope, _write, path_of(key), key, value)
+
+
+def _write(path: str, key: str, value: str) -> Failure | None:
+    try:
+        # No O_CREAT, no O_TRUNC: the kernel takes the value from one write
+        fd = os.open(f"{ROOT}/{path}", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, key, value))
+    try:
+        os.write(fd, f"{value}\n".encode())
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, key, value))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _why(error: OSError, key: str, value: str) -> str:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        return f"the kernel has no sysctl {key} here"
+    if error.errno in (errno.EINVAL, errno.ERANGE):
+        return f"{key} does not take the value {value!r}"
+    return os.strerror(error.errno or errno.EIO)

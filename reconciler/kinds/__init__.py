@@ -1,0 +1,45 @@
+"""The kinds of objects, in the order in which a plan lists what does not depend on each other."""
+
+from __future__ import annotations
+
+from reconciler.kinds import (
+    address,
+    bridge,
+    dns_file,
+    interface,
+    isolation,
+    masquerade,
+    namespace,
+    nft_table,
+    other_link,
+    port_map,
+    route,
+    rule,
+    sysctl,
+    veth,
+)
+from reconciler.kinds.kind import Kind
+
+KINDS: tuple[Kind, ...] = (
+    namespace.KIND,
+    nft_table.KIND,
+    isolation.KIND,
+    masquerade.KIND,
+    port_map.KIND,
+    bridge.KIND,
+    veth.KIND,
+    interface.KIND,
+    other_link.KIND,
+    sysctl.KIND,
+    address.KIND,
+    route.KIND,
+    rule.KIND,
+    dns_file.KIND,
+)
+BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+RANK: dict[str, int] = {kind.name: rank for rank, kind in enumerate(KINDS)}
+# What lives in an nftables table: all of it in one scope changes in one transaction.
+NFT: frozenset[str] = frozenset({"nft_table", "isolation", "masquerade", "port_map"})
+
+if len(BY_NAME) != len(KINDS):
+    raise RuntimeError("two kinds have one name")

@@ -1,0 +1,219 @@
+"""An IP address on a link."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from reconciler.kinds.namespace import home
+from reconciler.model import (
+    KERNEL,
+    NOBODY,
+    PROTOCOL,
+    STAMP,
+    UNKNOWN,
+    AddressRow,
+    Held,
+    Key,
+    LinkRef,
+    LinkRow,
+    Netlink,
+    Request,
+    stamped,
+)
+
+AF_INET, AF_INET6 = 2, 10
+IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08
+RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
+KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
+LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
+
+Places = frozenset[tuple[str, str]]  # links as (scope, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``address`` is canonical, with its prefix length; ``duplicate``: another host has it (DAD failed)."""
+
+    scope: str
+    link: str
+    address: str
+    duplicate: bool = False
+
+
+def key_of(scope: str, link: str, address: str) -> Key:
+    return Key("address", scope, f"{link}/{address}")
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    for section in ("bridges", "veths", "interfaces"):
+        for name, entry in (source.data.get(section) or {}).items():
+            at: Path = (section, name, "addresses")
+            yield from _parse_list(source, source.scope, name, entry.get("addresses"), at)
+            if section == "veths":
+                peer, at = entry["peer"], (section, name, "peer", "addresses")
+                scope = peer.get("namespace", source.scope)
+                yield from _parse_list(source, scope, peer["name"], peer.get("addresses"), at)
+
+
+def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, at: Path) -> Iterator[Parsed]:
+    for index, text in enumerate(texts or ()):
+        try:
+            interface = ipaddress.ip_interface(text)
+        except ValueError:
+            source.problem((*at, index), f'"{text}" is not an IP address with its prefix length')
+            continue
+        wrong = unusable(interface)
+        if wrong:
+            source.problem((*at, index), f'"{text}" {wrong}')
+            continue
+        address = str(interface)
+        yield key_of(scope, link, address), Address(scope, link, address), source.at((*at, index))
+
+
+def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> str:
+    """Why no link can have this address, "" when it can."""
+    ip, network = interface.ip, interface.network
+    if ip.is_multicast or ip.is_unspecified:
+        return f"is {'a multicast' if ip.is_multicast else 'the unspecified'} address; a link needs a unicast one"
+    if ip.version == 6 and getattr(ip, "scope_id", None):
+        return "has a zone; write the address without %"
+    if ip.version == 4 and network.prefixlen < 31 and ip in (network.network_address, network.broadcast_address):
+        which = "network's own" if ip == network.network_address else "broadcast"
+        return f"is the {which} address of {network}; write one in between, such as {network[1]}/{network.prefixlen}"
+    return ""
+
+
+def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
+    """One IPv6 address can be on a link once only, whatever its prefix length."""
+    if ":" not in address.address:
+        return
+    ip = address.address.partition("/")[0]
+    for other in names.of(address.scope, "address"):
+        if other is address:
+            return
+        if other.link == address.link and other.address.partition("/")[0] == ip:
+            yield (), f"{ip} is on {address.link} already, as {other.address}; IPv6 takes an address once per link"
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    state = reading.state
+    for row in state.addresses:
+        link = state.links.get(row.index)
+        if link is None:
+            continue
+        key = key_of(state.scope, link.name, row.address)
+        duplicate = bool(row.flags & IFA_F_DADFAILED)
+        yield key, Held(Address(state.scope, link.name, row.address, duplicate), _owner(reading, row, link, key))
+
+
+def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
+    if key in reading.shared and row.protocol == PROTOCOL:
+        return reading.shared[key]
+    if not row.permanent or row.protocol in KERNEL_PROTOCOLS or _automatic(row, link):
+        return KERNEL
+    if link.alias.startswith(STAMP) and not link.loopback:
+        return stamped(link.alias)
+    if reading.exclusive and reading.owner:
+        return reading.owner
+    # The stamp of a namespace is on its lo, which says nothing of the addresses there.
+    return (reading.owner or UNKNOWN) if row.protocol == PROTOCOL else NOBODY
+
+
+def _automatic(row: AddressRow, link: LinkRow) -> bool:
+    """What kernels before 5.18 add by themselves without saying so: loopback and link-local addresses."""
+    if row.protocol:
+        return False
+    if link.loopback:
+        return row.address in ("127.0.0.1/8", "::1/128")
+    return row.scope == RT_SCOPE_LINK and row.address.endswith("/64") and row.address.startswith("fe80:")
+
+
+def create(address: Address, _owner: str) -> Iterator[Request]:
+    yield _request(address, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def adopt(address: Address, _owner: str) -> Iterator[Request]:
+    yield _request(address, NLM_F_REPLACE)
+
+
+def _request(address: Address, flags: int) -> Request:
+    ip, _, length = address.address.partition("/")
+    family = AF_INET6 if ":" in ip else AF_INET
+    attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip), ("IFA_PROTO", PROTOCOL)]
+    if family == AF_INET6:
+        # Without this an address is of no use for the second or two that duplicate detection takes, and on a
+        # bridge without a running port for ever.
+        attributes.append(("IFA_FLAGS", IFA_F_NODAD))
+    scope = RT_SCOPE_HOST if ip.startswith("127.") else 0
+    fields = {
+        "family": family,
+        "prefixlen": int(length),
+        "scope": scope,
+        "index": LinkRef(address.scope, address.link),
+    }
+    return Netlink(address.scope, "newaddr", fields, tuple(attributes), flags)
+
+
+def delete(address: Address) -> Iterator[Request]:
+    ip, _, length = address.address.partition("/")
+    fields = {
+        "family": AF_INET6 if ":" in ip else AF_INET,
+        "prefixlen": int(length),
+        "index": LinkRef(address.scope, address.link),
+    }
+    yield Netlink(address.scope, "deladdr", fields, (("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)))
+
+
+def needs(address: Address, names: Names) -> Iterator[Key]:
+    yield from home(address.scope)
+    if (address.scope, address.link) in names.links:
+        yield names.links[address.scope, address.link]
+
+
+def gives_way(old: Address, coming: Iterable[Address]) -> bool:
+    """Whether an address that goes had better go after the others that come to its link.
+
+    The kernel flushes a link's IPv4 routes with its last IPv4 address (fib_disable_ip).  Not so within one
+    subnet: there the newcomer would be a secondary address and vanish with its primary.
+    """
+    if ":" in old.address:
+        return False
+    here = [one for one in coming if (one.scope, one.link) == (old.scope, old.link) and ":" not in one.address]
+    mine = ipaddress.ip_interface(old.address).network
+    return bool(here) and all(ipaddress.ip_interface(one.address).network != mine for one in here)
+
+
+def without_any(going: Iterable[Address], staying: Iterable[Address], coming: Sequence[Address]) -> Places:
+    """The links, as (scope, name), that are without any IPv4 address for a moment, and so lose their IPv4 routes."""
+    lost = {(one.scope, one.link) for one in going if ":" not in one.address and not gives_way(one, coming)}
+    held = {(one.scope, one.link) for one in staying if ":" not in one.address}
+    held |= {(one.scope, one.link) for one in going if gives_way(one, coming)}
+    return frozenset(lost - held)
+
+
+def without(address: Address, gone: frozenset[tuple[str, str]]) -> Address | None:
+    return None if (address.scope, address.link) in gone else address
+
+
+def shown(address: Address) -> dict[str, object]:
+    return {"duplicate": True} if address.duplicate else {}
+
+
+KIND = Kind(
+    name="address",
+    schema="address",
+    parse=parse,
+    check=check,
+    read=read,
+    needs=needs,
+    create=create,
+    delete=delete,
+    adopt=adopt,
+    without=without,
+    shown=shown,
+    replace_on=frozenset({"duplicate"}),
+)

@@ -1,0 +1,135 @@
+"""resolv.conf and hosts of a scope: whole stamped files under /etc/netns, a marked block in the host's own."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.namespace import home
+from reconciler.model import HOST, NOBODY, Held, Key, Request, WriteFile
+
+FILES = ("resolv.conf", "hosts")
+_FIRST = "# netrecon:"
+_BEGIN, _END = "# BEGIN netrecon:", "# END netrecon:"
+_LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
+
+
+@dataclass(frozen=True, slots=True)
+class DnsFile:
+    """``lines`` are the file's (or the block's) without the stamp; ``owner`` is whose stamp a live one bears."""
+
+    scope: str
+    name: str
+    lines: tuple[str, ...]
+    owner: str = field(default="", compare=False)
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    dns, hosts = source.data.get("dns"), source.data.get("hosts")
+    if dns is not None:
+        lines = tuple(_resolver_lines(source, dns))
+        yield _parsed(source, "resolv.conf", lines, ("dns",))
+    if hosts is not None:
+        lines = tuple(_host_lines(source, hosts))
+        # The file replaces /etc/hosts as a whole: without these lines "localhost" would be unknown in there.
+        yield _parsed(source, "hosts", (() if source.scope == HOST else _LOOPBACK) + lines, ("hosts",))
+
+
+def _parsed(source: Source, name: str, lines: tuple[str, ...], at: Path) -> Parsed:
+    return Key("dns_file", source.scope, name), DnsFile(source.scope, name, lines), source.at(at)
+
+
+def _resolver_lines(source: Source, dns: Mapping[str, Any]) -> Iterator[str]:
+    for index, text in enumerate(dns.get("nameservers") or ()):
+        yield f"nameserver {_address(source, text, ('dns', 'nameservers', index))}"
+    for word in ("search", "options"):
+        if dns.get(word):
+            yield f"{word} {' '.join(dns[word])}"
+
+
+def _host_lines(source: Source, hosts: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in hosts.items():
+        listed = isinstance(value, list)
+        for index, text in enumerate(value if listed else [value]):
+            path: Path = ("hosts", name, index) if listed else ("hosts", name)
+            yield f"{_address(source, text, path)} {name}"
+
+
+def _address(source: Source, text: str, path: Path) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        source.problem(path, f'"{text}" is not an IP address')
+        return text
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for (where, name), text in reading.live.files.items():
+        if where != scope:
+            continue
+        key = Key("dns_file", scope, name)
+        if scope == HOST:
+            yield from _read_block(reading, key, text)
+        else:
+            first, _, rest = text.partition("\n")
+            stamp = first[len(_FIRST) :].strip() if first.startswith(_FIRST) else NOBODY
+            lines = tuple((rest if stamp else text).splitlines())
+            owner = stamp or _overwritten(reading, key)
+            yield key, Held(DnsFile(scope, name, lines, owner), owner, bool(stamp))
+
+
+def _overwritten(reading: Reading, key: Key) -> str:
+    """Whose a file without a stamp is: a file that we want in a namespace of ours lost it when it was edited."""
+    wanted = reading.wanted.get(key)
+    ours = wanted is not None and reading.exclusive and reading.owner == wanted.owner
+    return reading.owner if ours else NOBODY
+
+
+def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Held]]:
+    """Of the blocks in a file of the host only the ones of this run's topologies concern us."""
+    wanted = reading.wanted.get(key)
+    for owner in (wanted.owner,) if wanted else sorted(reading.topologies):
+        lines = text.splitlines()
+        if _BEGIN + owner in lines and _END + owner in lines:
+            block = lines[lines.index(_BEGIN + owner) + 1 : lines.index(_END + owner)]
+            yield key, Held(DnsFile(HOST, key.name, tuple(block), owner), owner)
+            return
+
+
+def create(file: DnsFile, owner: str) -> Iterator[Request]:
+    first, last = (_BEGIN + owner, [_END + owner]) if file.scope == HOST else (_FIRST + owner, [])
+    yield WriteFile(file.scope, file.name, "\n".join([first, *file.lines, *last]) + "\n", owner)
+
+
+def update(_before: DnsFile, after: DnsFile, owner: str) -> Iterator[Request]:
+    yield from create(after, owner)
+
+
+def adopt(file: DnsFile, owner: str) -> Iterator[Request]:
+    yield from create(file, owner)
+
+
+def delete(file: DnsFile) -> Iterator[Request]:
+    yield WriteFile(file.scope, file.name, None, file.owner)
+
+
+def needs(file: DnsFile, _names: Names) -> tuple[Key, ...]:
+    return home(file.scope)
+
+
+KIND = Kind(
+    name="dns_file",
+    schema="dns_file",
+    parse=parse,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    adopt=adopt,
+    harmless=True,
+)

@@ -1,0 +1,135 @@
+"""A link into which pass only replies, published ports and what comes from its allowed links."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.kinds import nat_frame
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.link import nearest
+from reconciler.kinds.nat_frame import Damage, Element
+from reconciler.model import Held, Key, Request, TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """``allow`` names the links that may send into this one; ``internal``: nothing leaves it either."""
+
+    scope: str
+    link: str
+    allow: tuple[str, ...]
+    internal: bool
+    table: str
+    damage: tuple[Damage, ...] = ()
+
+
+def key_of(scope: str, link: str) -> Key:
+    return Key("isolation", scope, link)
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    seen: dict[str, Any] = {}
+    for index, data in enumerate(source.data.get("isolations") or ()):
+        path: Path = ("isolations", index)
+        link = str(data["link"])
+        origin = source.at(path)
+        if link in seen:
+            source.problem((*path, "link"), f"{link} is isolated already at {seen[link]}; keep one entry")
+            continue
+        seen[link] = origin
+        allow = tuple(sorted({str(name) for name in data.get("allow") or ()} - {link}))
+        made = Isolation(source.scope, link, allow, bool(data.get("internal")), nat_frame.table_name(source.topology))
+        yield key_of(source.scope, link), made, origin
+
+
+def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
+    scope = isolation.scope
+    if (scope, isolation.link) not in names.links:
+        yield ("link",), f'no link "{isolation.link}" in {scope}{nearest(isolation.link, scope, names)}'
+    for index, link in enumerate(isolation.allow):
+        if (scope, link) not in names.links:
+            yield ("allow", index), f'no link "{link}" in {scope}{nearest(link, scope, names)}'
+        sender = names.objects.get(key_of(scope, link))
+        if sender is not None and sender.internal:
+            what = f"{link} is internal, nothing leaves it: it cannot be allowed into {isolation.link}"
+            yield ("allow", index), what
+
+
+# ------------------------------------------------------------------ the kernel's form
+
+
+def elements(isolation: Isolation) -> list[Element]:
+    """The link itself, and who may send into it: itself too, as frames that its bridge shows to netfilter."""
+    into = nat_frame.quoted(isolation.link)
+    found = [Element("isolated", into), Element("allowed", f"{into} . {into}")]
+    found += [Element("allowed", f"{nat_frame.quoted(link)} . {into}") for link in isolation.allow]
+    return found + ([Element("internal", into)] if isolation.internal else [])
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in nat_frame.owned_tables(reading):
+        for link, found in _by_link(table).items():
+            into = nat_frame.quoted(link)
+            pairs = [element.key for element in found if element.set == "allowed"]
+            senders = {pair.removesuffix(f" . {into}").strip('"') for pair in pairs}
+            live = Isolation(
+                scope,
+                link,
+                tuple(sorted(senders - {link})),
+                any(element.set == "internal" for element in found),
+                table.name,
+            )
+            live = dataclasses.replace(live, damage=nat_frame.damage(elements(live), found))
+            yield key_of(scope, link), Held(live, owner)
+
+
+def _by_link(table: TableRow) -> dict[str, list[Element]]:
+    """The elements of the three sets by the link that they isolate (of a pair, the second)."""
+    found: dict[str, list[Element]] = defaultdict(list)
+    for name in ("isolated", "allowed", "internal"):
+        for key, value in nat_frame.members(table, name).items():
+            text = " . ".join(nat_frame.quoted(link) for link in key)
+            found[key[-1]].append(Element(name, text, nat_frame.written(value)))
+    return found
+
+
+def needs(isolation: Isolation, _names: Names) -> Iterator[Key]:
+    yield nat_frame.table_key(isolation.scope, isolation.table)
+
+
+def create(isolation: Isolation, _owner: str) -> list[Request]:
+    return [*nat_frame.move(isolation.scope, isolation.table, (), elements(isolation))]
+
+
+def update(before: Isolation, after: Isolation, _owner: str) -> list[Request]:
+    live = nat_frame.damaged(elements(before), before.damage)
+    return [*nat_frame.move(after.scope, after.table, live, elements(after))]
+
+
+def delete(isolation: Isolation) -> list[Request]:
+    live = nat_frame.damaged(elements(isolation), isolation.damage)
+    return [*nat_frame.move(isolation.scope, isolation.table, live, ())]
+
+
+def shown(isolation: Isolation) -> dict[str, Any]:
+    words: dict[str, Any] = {"allow": list(isolation.allow), "internal": isolation.internal}
+    return words | ({"damage": nat_frame.told(isolation.damage)} if isolation.damage else {})
+
+
+KIND = Kind(
+    name="isolation",
+    schema="isolation",
+    parse=parse,
+    check=check,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+)

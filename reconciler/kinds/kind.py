@@ -1,0 +1,139 @@
+"""What a kind of object is: a record of plain functions, and what they are given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model import Held, Key, LiveState, Origin, Request, ScopeState, Wanted
+
+Path = tuple[str | int, ...]
+Parsed = tuple[Key, Any, Origin]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One scope of a topology, as ``parse`` sees it.
+
+    ``data`` is the scope's mapping and has passed the schema.  ``at`` gives the place of a
+    path that starts at the scope; ``problem`` notes what the schema cannot say and goes on.
+    """
+
+    topology: str
+    scope: str
+    data: Mapping[str, Any]
+    at: Callable[[Path], Origin]
+    problem: Callable[[Path, str], None]
+
+
+@dataclass(slots=True)
+class Names:
+    """Who is who among the desired objects: what references are looked up in.
+
+    ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
+    both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
+    are declared in full, so that what is not written does not exist.
+    """
+
+    objects: Mapping[Key, Any] = field(default_factory=dict)
+    links: dict[tuple[str, str], Key] = field(default_factory=dict)
+    by_scope: dict[tuple[str, str], list[Key]] = field(default_factory=dict)
+    exclusive: set[str] = field(default_factory=set)
+    topology: str = ""
+    origins: Mapping[Key, Origin] = field(default_factory=dict)
+
+    def of(self, scope: str, kind: str) -> Iterator[Any]:
+        """The desired objects of one kind in one scope, in the order of the file."""
+        return (self.objects[key] for key in self.by_scope.get((scope, kind), ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One namespace as ``read`` sees it.
+
+    ``owner`` is the topology stamped on the namespace ("" for the host and for foreign ones);
+    ``exclusive`` says that everything static in it is the owner's.  ``wanted`` maps the desired keys
+    to Wanted, for kinds that look only at what is asked for; ``topologies`` names those of this run, ``relaxed``
+    the namespaces that are not exclusive.
+    ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
+    ``sysctls`` what is on record for a sysctl: (topology, value before our first write, value we wrote).
+    """
+
+    state: ScopeState
+    live: LiveState
+    owner: str
+    exclusive: bool
+    wanted: Mapping[Key, Wanted]
+    shared: Mapping[Key, str] = field(default_factory=dict)
+    sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
+    topologies: frozenset[str] = frozenset()
+    relaxed: frozenset[str] = frozenset()
+
+
+def declared(wanted: Any, live: Any) -> Any:
+    """``live`` with every field blanked that ``wanted`` leaves unmanaged (None)."""
+    blank = {
+        name.name: None
+        for name in dataclasses.fields(wanted)
+        if getattr(wanted, name.name) is None and getattr(live, name.name) is not None
+    }
+    return dataclasses.replace(live, **blank) if blank else live
+
+
+def attributes(value: Any) -> dict[str, Any]:
+    """The fields that an object manages, by name; its scope and name are left to the key."""
+    pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare)
+    return {name: held for name, held in pairs if held is not None and name not in ("scope", "name")}
+
+
+def _nothing(*_: Any) -> tuple[()]:
+    return ()
+
+
+def _unchanged(live: Any, _links: frozenset[tuple[str, str]]) -> Any:
+    return live
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """All that the core knows of one kind of object.
+
+    parse    a scope's document -> (key, object, origin) of each object of this kind in it
+    imply    all desired objects -> more of this kind that follow from them
+    check    a desired object and the names -> what is wrong with its references, as (subpath, message)
+    read     a namespace as it was read -> (key, held) of each live object of this kind
+    mask     (wanted, live) -> live with what wanted does not manage blanked out
+    needs    the keys of the objects that must be there first
+    create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
+    adopt    (live object, owner) -> requests that only stamp
+    links    the links that the object makes or configures, as (scope, name)
+    without  (live object, links that vanish as (scope, name)) -> what remains of it, None for nothing
+    shown    object -> its attributes for people and JSON, without what the key says already
+    replace_on, disruptive_on   attributes that cannot change in place; that stop traffic when they do
+    existing   True for what is configured but never made or removed (a physical link)
+    brief    True where attributes are worth telling only when they differ
+    harmless   True where a deletion stops no traffic
+    """
+
+    name: str
+    schema: str = ""
+    parse: Callable[[Source], Iterable[Parsed]] = _nothing
+    imply: Callable[[Names], Iterable[Parsed]] = _nothing
+    check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
+    read: Callable[[Reading], Iterable[tuple[Key, Held]]] = _nothing
+    mask: Callable[[Any, Any], Any] = declared
+    needs: Callable[[Any, Names], Iterable[Key]] = _nothing
+    create: Callable[[Any, str], Iterable[Request]] = _nothing
+    update: Callable[[Any, Any, str], Iterable[Request]] = _nothing
+    delete: Callable[[Any], Iterable[Request]] = _nothing
+    adopt: Callable[[Any, str], Iterable[Request]] = _nothing
+    links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
+    without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
+    shown: Callable[[Any], Mapping[str, Any]] = attributes
+    replace_on: frozenset[str] = frozenset()
+    disruptive_on: frozenset[str] = frozenset()
+    existing: bool = False
+    brief: bool = False
+    harmless: bool = False

@@ -1,0 +1,77 @@
+"""A named network namespace: a file under /run/netns, stamped on its ``lo``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
+from reconciler.model import (
+    HOST,
+    NOBODY,
+    STAMP,
+    CreateNamespace,
+    DeleteNamespace,
+    Held,
+    Key,
+    LinkRef,
+    Netlink,
+    Request,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """Its name is all that the kernel holds of it; what lies in it are objects of their own."""
+
+    name: str
+
+
+def key_of(scope: str) -> Key:
+    """The key of the namespace that is the scope."""
+    return Key("namespace", HOST, scope)
+
+
+def home(scope: str) -> tuple[Key, ...]:
+    """What everything in a scope needs: its namespace; nothing in the host scope."""
+    return () if scope == HOST else (key_of(scope),)
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    if source.scope != HOST:
+        yield key_of(source.scope), Namespace(source.scope), source.at(())
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    if scope != HOST:
+        yield key_of(scope), Held(Namespace(scope), reading.state.owner or NOBODY)
+
+
+def create(namespace: Namespace, owner: str) -> Iterator[Request]:
+    yield CreateNamespace(namespace.name, STAMP + owner)
+
+
+def delete(namespace: Namespace) -> Iterator[Request]:
+    yield DeleteNamespace(namespace.name)
+
+
+def adopt(namespace: Namespace, owner: str) -> Iterator[Request]:
+    lo = {"index": LinkRef(namespace.name, "lo")}
+    yield Netlink(namespace.name, "setlink", lo, (("IFLA_IFALIAS", STAMP + owner),))
+
+
+def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
+    return ()
+
+
+KIND = Kind(
+    name="namespace",
+    schema="namespace",
+    parse=parse,
+    read=read,
+    needs=needs,
+    create=create,
+    delete=delete,
+    adopt=adopt,
+)

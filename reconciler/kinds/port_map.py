@@ -1,0 +1,177 @@
+"""A published port: what arrives at listen:port goes on to target:port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.kinds import nat_frame
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.nat_frame import Damage, Element
+from reconciler.kinds.port_map_entry import ANY, Entry, Wrong, entry_of, version_of
+from reconciler.model import Held, Key, NftElement, Request
+
+
+@dataclass(frozen=True, slots=True)
+class PortMap:
+    """One port of one address of the scope; ``listen`` is 0.0.0.0 or :: for every address."""
+
+    scope: str
+    protocol: str
+    listen: str
+    port: int
+    target: str
+    target_port: int
+    table: str
+    damage: tuple[Damage, ...] = ()
+
+
+def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
+    """``port_map/host/tcp/0.0.0.0:9091``, ``port_map/host/tcp/[::]:8443``."""
+    address = f"[{listen}]" if ":" in listen else listen
+    return Key("port_map", scope, f"{protocol}/{address}:{port}")
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    seen = Listens()
+    table = nat_frame.table_name(source.topology)
+    for index, data in enumerate(source.data.get("port_maps") or ()):
+        path: Path = ("port_maps", index)
+        try:
+            entry = entry_of(data)
+        except Wrong as wrong:
+            source.problem((*path, *wrong.path), str(wrong))
+            continue
+        origin = source.at(path)
+        clash = None
+        for mapped in _expand(entry, source.scope, table):
+            other = seen.add(mapped, origin)
+            if other is None:
+                yield key_of(mapped.scope, mapped.protocol, mapped.listen, mapped.port), mapped, origin
+            clash = clash or (other and (mapped, other))
+        if clash:
+            source.problem(path, clash_text(clash[0], clash[1][0], clash[1][1]))
+
+
+def _expand(entry: Entry, scope: str, table: str) -> Iterator[PortMap]:
+    protocol, listen, ports, target, target_ports = entry
+    shift = target_ports.first - ports.first
+    for port in range(ports.first, ports.last + 1):
+        yield PortMap(scope, protocol, listen, port, target, port + shift, table)
+
+
+# ------------------------------------------------------------------ overlaps
+
+
+class Listens:
+    """Which listens are taken: one address once, and none beside the any-address of its family."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[str, str, int, int], dict[str, tuple[PortMap, Any]]] = {}
+
+    def add(self, mapped: PortMap, origin: Any) -> tuple[PortMap, Any] | None:
+        """Take the listen; what holds it already, with its origin, else None."""
+        place = (mapped.scope, mapped.protocol, mapped.port, version_of(mapped.listen))
+        taken = self._taken.setdefault(place, {})
+        everything = ANY[place[3]]
+        if mapped.listen == everything:
+            other = next(iter(taken.values()), None)
+        else:
+            other = taken.get(mapped.listen) or taken.get(everything)
+        if other is None:
+            taken[mapped.listen] = (mapped, origin)
+        return other
+
+
+def overlaps(parsed: Iterable[Parsed]) -> Iterator[tuple[Parsed, Parsed]]:
+    """Pairs (later, earlier) of port maps of several topologies that listen at the same place.
+
+    Only the first of a range is given for each pair of entries.
+    """
+    seen, told = Listens(), set()
+    for key, mapped, origin in parsed:
+        other = seen.add(mapped, (key, origin))
+        if other is not None and (origin, other[1][1]) not in told:
+            told.add((origin, other[1][1]))
+            yield (key, mapped, origin), (other[1][0], other[0], other[1][1])
+
+
+def clash_text(mapped: PortMap, other: PortMap, origin: Any) -> str:
+    """What to say of two port maps that overlap, with the line of the other one."""
+    here, there = (key_of("", m.protocol, m.listen, m.port).name for m in (mapped, other))
+    taken = "is published already" if here == there else f"overlaps {there}, published"
+    return f"{here} {taken} at {origin} (to {other.target} port {other.target_port})"
+
+
+# ------------------------------------------------------------------ the kernel's form
+
+
+def elements(mapped: PortMap) -> list[Element]:
+    """The map element that a port map is."""
+    family = version_of(mapped.listen)
+    service = f"{mapped.protocol} . {mapped.port}"
+    value = f"{mapped.target} . {mapped.target_port}"
+    if mapped.listen == ANY[family]:
+        return [Element(f"pub_any{family}", service, value)]
+    return [Element(f"pub_addr{family}", f"{mapped.listen} . {service}", value)]
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in nat_frame.owned_tables(reading):
+        for family in (4, 6):
+            for (protocol, port), to in nat_frame.members(table, f"pub_any{family}").items():
+                yield _held(scope, table.name, owner, (protocol, ANY[family], port), to)
+            for (listen, protocol, port), to in nat_frame.members(table, f"pub_addr{family}").items():
+                yield _held(scope, table.name, owner, (protocol, listen, port), to)
+
+
+def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:
+    mapped = PortMap(scope, *listens, to[0], to[1], table)
+    if len(to) > 2:  # a comment, say
+        (own,) = elements(mapped)
+        found = nat_frame.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
+        mapped = PortMap(scope, *listens, to[0], to[1], table, found)
+    return key_of(scope, *listens), Held(mapped, owner)
+
+
+def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
+    yield nat_frame.table_key(mapped.scope, mapped.table)
+
+
+def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
+    for element in elements(mapped):
+        yield NftElement(mapped.scope, mapped.table, element.set, "add", element.text)
+
+
+def _live(mapped: PortMap) -> list[Element]:
+    return nat_frame.damaged(elements(mapped), mapped.damage) if mapped.damage else elements(mapped)
+
+
+def update(before: PortMap, after: PortMap, _owner: str) -> list[NftElement]:
+    return nat_frame.move(after.scope, after.table, _live(before), elements(after))
+
+
+def delete(mapped: PortMap) -> Iterator[Request]:
+    for element in _live(mapped):
+        yield NftElement(mapped.scope, mapped.table, element.set, "delete", element.key)
+
+
+def shown(mapped: PortMap) -> dict[str, Any]:
+    host = f"[{mapped.target}]" if ":" in mapped.target else mapped.target
+    words: dict[str, Any] = {"target": f"{host}:{mapped.target_port}"}
+    return words | ({"damage": nat_frame.told(mapped.damage)} if mapped.damage else {})
+
+
+KIND = Kind(
+    name="port_map",
+    schema="port_map",
+    parse=parse,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+)

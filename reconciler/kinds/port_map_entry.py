@@ -1,0 +1,171 @@
+"""One entry of port_maps as written: a string in ssh -L form, or a mapping."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from reconciler.kinds.kind import Path
+
+FORM = "[listen:]port[-end]:target:port[-end][/protocol]"
+PROTOCOLS = ("tcp", "udp", "sctp")
+ANY = {4: "0.0.0.0", 6: "::"}
+
+_ADDRESS = r"\[[^\]]*\]|[^:\[\]]*"
+_WHOLE = re.compile(rf"(?:({_ADDRESS}):)?([^:\[\]]*):({_ADDRESS}):([^:\[\]/]*)(?:/(.*))?")
+_SIDE = re.compile(rf"(?:({_ADDRESS}):)?([^:\[\]]*)")
+
+
+class Ports(NamedTuple):
+    """The ports first to last, both included."""
+
+    first: int
+    last: int
+
+
+class Entry(NamedTuple):
+    """One entry of port_maps: a range of ports that map one to one."""
+
+    protocol: str
+    listen: str
+    ports: Ports
+    target: str
+    target_ports: Ports
+
+
+class Wrong(Exception):
+    """What is wrong with an entry, and at which of its keys."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path: Path = path
+
+
+def entry_of(data: Any) -> Entry:
+    """One entry of port_maps, a string or a mapping, with its addresses in canonical form.  Raises Wrong."""
+    if isinstance(data, str):
+        listen, ports, target, target_ports, protocol = _split(data.strip())
+        where: dict[str, tuple[str, ...]] = {}
+    else:
+        listen, ports = _side(str(data["listen"]), "listen")
+        target, target_ports = _side(str(data["target"]), "target")
+        protocol = data.get("protocol")
+        where = {key: (key,) for key in ("listen", "target", "protocol")}
+    if protocol is None:
+        protocol = "tcp"
+    if protocol.lower() not in PROTOCOLS:
+        raise Wrong(f'no protocol "{protocol}": tcp, udp or sctp', *where.get("protocol", ()))
+    to = _address(target, "target", *where.get("target", ()))
+    _refuse_odd_target(to, *where.get("target", ()))
+    on = _address(listen, "listen", *where.get("listen", ())) if listen else ANY[version_of(to)]
+    _refuse_odd_listen(on, to, *where.get("listen", ()))
+    entry = Entry(
+        protocol.lower(),
+        on,
+        _ports(ports, *where.get("listen", ())),
+        to,
+        _ports(target_ports, *where.get("target", ())),
+    )
+    _refuse_unequal(entry, *where.get("target", ()))
+    return entry
+
+
+def _split(text: str) -> Sequence[Any]:
+    match = _WHOLE.fullmatch(text)
+    if match:
+        return match.groups()
+    if "[" not in text and (text.count(":") > 3 or "::" in text):
+        raise Wrong(f'"{text}": an IPv6 address stands in brackets, as in "8443:[fd00::2]:443"')
+    if _SIDE.fullmatch(text.partition("/")[0]):
+        raise Wrong(f'"{text}" lacks a target address or a target port: {FORM}')
+    raise Wrong(f'"{text}" is not a port map: {FORM}')
+
+
+def _side(text: str, key: str) -> tuple[str | None, str]:
+    match = _SIDE.fullmatch(text.strip())
+    if match is None:
+        example = "[fd00::2]:443" if text.count(":") > 1 else "172.16.0.2:80"
+        raise Wrong(f'"{text}" is not address:port, as in "{example}"', key)
+    address, ports = match.groups()
+    if key == "target" and not address:
+        raise Wrong(f'"{text}" lacks its {"port" if "." in ports else "address"}: address:port[-end]', key)
+    return address, ports
+
+
+@functools.lru_cache(1 << 16)
+def _canonical(text: str) -> str | None:
+    from ipaddress import ip_address
+
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return None if "%" in str(address) else str(address)
+
+
+def version_of(address: str) -> int:
+    """4 or 6, of an address in canonical form."""
+    return 6 if ":" in address else 4
+
+
+def _address(text: str, what: str, *path: str) -> str:
+    inner = text[1:-1] if text.startswith("[") else text
+    address = _canonical(inner)
+    if address is None or (version_of(address) == 6) != text.startswith("["):
+        hint = f"{what} must be an IP address (a name would have to be looked up)"
+        if address is not None:
+            hint = "an IPv6 address stands in brackets, an IPv4 address does not"
+        elif re.fullmatch(r"[0-9.]*", inner):
+            hint = f"{what} must be an IPv4 address or an IPv6 address in brackets"
+        raise Wrong(f'"{text}": {hint}', *path)
+    return address
+
+
+def _ports(text: str, *path: str) -> Ports:
+    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", text)
+    if match is None:
+        raise Wrong(f'"{text}" is not a port or a range of ports (1 to 65535)', *path)
+    first = int(match[1])
+    last = int(match[2] or first)
+    for port in (first, last):
+        if not 1 <= port <= 65535:
+            raise Wrong(f"no port {port}: ports are 1 to 65535", *path)
+    if last < first:
+        raise Wrong(f"the range {first}-{last} is reversed; write {last}-{first}", *path)
+    return Ports(first, last)
+
+
+def _refuse_odd_target(target: str, *path: str) -> None:
+    from ipaddress import ip_address
+
+    address = ip_address(target)
+    odd = {
+        "a loopback": address.is_loopback,
+        "a multicast": address.is_multicast,
+        "the unspecified": address.is_unspecified,
+        "a broadcast": target == "255.255.255.255",
+    }
+    for name, found in odd.items():
+        if found:
+            raise Wrong(f"{target} is {name} address: no target that packets can be forwarded to", *path)
+
+
+def _refuse_odd_listen(listen: str, target: str, *path: str) -> None:
+    if version_of(listen) != version_of(target):
+        raise Wrong(f"listen {listen} and target {target} are of two families; both must be of one", *path)
+    if listen == "::1":
+        raise Wrong("::1 cannot be published: the kernel routes it to no other link; try [::]", *path)
+    from ipaddress import ip_address
+
+    if ip_address(listen).is_multicast or listen == "255.255.255.255":
+        raise Wrong(f"{listen} is no address that a host can have; listen on one of its own", *path)
+
+
+def _refuse_unequal(entry: Entry, *path: str) -> None:
+    here, there = (ports.last - ports.first + 1 for ports in (entry.ports, entry.target_ports))
+    if here != there:
+        first = entry.target_ports.first
+        example = f"{first}-{first + here - 1}" if here > 1 else str(first)
+        raise Wrong(f"{here} ports map to {there}: the ranges must be of equal length, as {example}", *path)

@@ -1,0 +1,58 @@
+"""Which links of a scope lead to the targets of its port maps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from reconciler.kinds.kind import Names
+
+Subnets = dict[tuple[int, int], dict[int, list[tuple[str, str]]]]
+
+
+def published_links(names: Names, scope: str) -> dict[str, list[str]]:
+    """By link, the prefixes of its own subnets in which a port map's target lies.
+
+    The kernel sends 127.0.0.1's traffic there only with route_localnet on the link, and a target
+    gets its own packets back only through a bridge port in hairpin mode.  Overlapping prefixes
+    of one link are given once, as the widest.
+    """
+    targets = {mapped.target for mapped in names.of(scope, "port_map")}
+    if not targets:
+        return {}
+    subnets = _subnets(names, scope)
+    found: dict[str, set[str]] = defaultdict(set)
+    for target in targets:
+        for link, prefix in _holding(subnets, target):
+            found[link].add(prefix)
+    return {link: _widest(prefixes) for link, prefixes in sorted(found.items())}
+
+
+def _subnets(names: Names, scope: str) -> Subnets:
+    from ipaddress import ip_interface
+
+    subnets: Subnets = {}
+    for address in names.of(scope, "address"):
+        network = ip_interface(address.address).network
+        by_start = subnets.setdefault((network.version, network.prefixlen), {})
+        by_start.setdefault(int(network.network_address), []).append((address.link, str(network)))
+    return subnets
+
+
+def _holding(subnets: Subnets, target: str) -> Iterable[tuple[str, str]]:
+    from ipaddress import ip_address
+
+    address = ip_address(target)
+    for (version, length), by_start in subnets.items():
+        if version == address.version:
+            host_bits = address.max_prefixlen - length
+            yield from by_start.get(int(address) >> host_bits << host_bits, ())
+
+
+def _widest(prefixes: Iterable[str]) -> list[str]:
+    from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+
+    networks = [ip_network(prefix) for prefix in prefixes]
+    four = collapse_addresses(net for net in networks if isinstance(net, IPv4Network))
+    six = collapse_addresses(net for net in networks if isinstance(net, IPv6Network))
+    return [str(net) for net in (*four, *six)]

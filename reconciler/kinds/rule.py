@@ -1,0 +1,41 @@
+"""A policy routing rule: not in the language, but a stray one in a namespace of ours is drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from reconciler.kinds.kind import Kind, Reading
+from reconciler.model import KERNEL, PROTOCOL, Held, Key, Netlink, Request
+
+RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC = 0, 3, 4
+_KERNELS_OWN = (0, 32766, 32767)  # the priorities of the three rules that every namespace is born with
+AF_INET6 = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``body`` is what RTM_DELRULE takes back to find exactly this rule."""
+
+    scope: str
+    text: str
+    body: bytes = field(compare=False)
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    if not (reading.exclusive and reading.owner):
+        return
+    scope = reading.state.scope
+    for row in reading.state.rules:
+        static = row.protocol in (RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC, PROTOCOL)
+        born_with = row.priority in _KERNELS_OWN and row.protocol == RTPROT_UNSPEC
+        owner = reading.owner if static and not born_with else KERNEL
+        family = "ipv6 " if row.family == AF_INET6 else ""
+        yield Key("rule", scope, f"{row.priority}/{family}{row.text}"), Held(Rule(scope, row.text, row.raw), owner)
+
+
+def delete(rule: Rule) -> Iterator[Request]:
+    yield Netlink(rule.scope, "delrule", {}, body=rule.body)
+
+
+KIND = Kind(name="rule", read=read, delete=delete)

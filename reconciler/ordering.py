@@ -1,0 +1,37 @@
+"""A stable topological sort that names a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeVar
+
+Node = TypeVar("Node", bound=Hashable)
+
+
+class Cycle(ValueError):
+    """Things that need each other in a ring; ``ring`` names them in order."""
+
+    def __init__(self, ring: list[Any]) -> None:
+        super().__init__(" needs ".join(str(node) for node in ring))
+        self.ring = ring
+
+
+def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) -> list[list[Node]]:
+    """Nodes in levels: each needs only nodes of earlier levels; within a level by ``rank``.
+
+    Needs that are no nodes themselves count as met.  Raises Cycle.
+    """
+    sorter: TopologicalSorter[Node] = TopologicalSorter()
+    for node, needed in needs.items():
+        sorter.add(node, *(one for one in needed if one in needs and one != node))
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise Cycle(list(error.args[1])) from None
+    found: list[list[Node]] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=rank)
+        found.append(ready)
+        sorter.done(*ready)
+    return found

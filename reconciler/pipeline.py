@@ -1,0 +1,243 @@
+"""The whole story: text -> desired; kernel -> live; diff -> plan -> apply -> verify."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler import document, records, schema, sources, state, topology
+from reconciler.apply import Southbound
+from reconciler.apply import apply as carry_out
+from reconciler.diff import diff
+from reconciler.errors import InputError, Problem, Refused
+from reconciler.kinds import BY_NAME
+from reconciler.model import HOST, Change, Held, Key
+from reconciler.plan import order
+from reconciler.records import Record
+from reconciler.run import Intent, Planned, Result
+from reconciler.topology import Topology
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces import Kernel
+
+ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
+
+
+# ------------------------------------------------------------------------------------------------ desired
+
+
+def load(arguments: Sequence[str]) -> list[Topology]:
+    """The topologies of files, folders and ``-``; InputError with the problems of all of them."""
+    topologies: list[Topology] = []
+    problems: list[Problem] = []
+    for file in sources.expand(list(arguments)):
+        try:
+            topologies.append(load_one(file))
+        except InputError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InputError(problems)
+    topology.together(topologies)
+    return topologies
+
+
+def load_one(file: str) -> Topology:
+    loaded = document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
+    problems = schema.check(loaded)
+    if problems:
+        raise InputError(problems)
+    return topology.build(loaded)
+
+
+def to_have(topologies: Iterable[Topology], adopt: bool = False, force: bool = False) -> Intent:
+    listed = tuple(topologies)
+    return Intent(frozenset(one.name for one in listed), listed, adopt, force)
+
+
+def to_be_gone(names: Iterable[str], force: bool = False) -> Intent:
+    return Intent(frozenset(names), (), False, force)
+
+
+# ------------------------------------------------------------------------------------------------ live
+
+
+def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
+    """The live objects as this run sees them."""
+    from reconciler.kernel import live
+
+    desired = intent.desired
+    memory = records.memory(records.load(), intent.names)
+    spaces = [key.name for key in desired if key.kind == "namespace"]
+    sysctls: dict[str, list[str]] = {}
+    for key in {*memory.sysctls, *(key for key in desired if key.kind == "sysctl")}:
+        sysctls.setdefault(key.scope, []).append(key.name)
+    found = live.read(kernel, lambda owner: owner in intent.names, spaces, sysctls)
+    return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
+
+
+# ------------------------------------------------------------------------------------------------ plan
+
+
+def plan(kernel: Kernel, intent: Intent) -> Planned:
+    """Read, compare, order.  Raises Refused with all that stands in the way."""
+    planned, problems = _look(kernel, intent)
+    problems += _occupied(kernel, planned)
+    if problems:
+        raise Refused(problems)
+    return planned
+
+
+def _look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
+    live = read(kernel, intent)
+    changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
+    return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live), problems
+
+
+def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
+    """Namespaces to be deleted in which processes live."""
+    going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
+    if planned.intent.force or not going:
+        return []
+    found = kernel.occupants(going).items()
+    return [
+        Problem("", 0, 0, "", f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
+        for name, pids in found
+        if pids
+    ]
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
+
+
+# ------------------------------------------------------------------------------------------------ apply
+
+
+def apply(kernel: Kernel, planned: Planned, progress: Callable[[int], None] = lambda _count: None) -> Result:
+    """Carry the plan out, read again, and go on until live equals desired or nothing moves any more."""
+    started = time.monotonic()
+    result = Result()
+    if planned.changes:
+        _remember_before(planned)
+        _rounds(kernel, planned, result, progress)
+    _remember_after(planned, result)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _rounds(kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None]) -> None:
+    for number in range(ROUNDS):
+        outcome = carry_out(planned.plan, southbound(kernel), progress)
+        result.applied += len(outcome.applied)
+        result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
+        again, _problems = _look(kernel, planned.intent)
+        result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
+        if not again.changes:
+            result.failed, result.blocked = [], []
+            return
+        if number and not outcome.applied:
+            return
+        planned = again
+
+
+def southbound(kernel: Kernel) -> Southbound:
+    from reconciler.kernel import nftables
+    from reconciler.kernel.writer import Writer
+
+    return Writer(kernel, {}, lambda scope, requests: nftables.transact(kernel, scope, requests))
+
+
+# ------------------------------------------------------------------------------------------------ records
+
+
+def _remember_before(planned: Planned) -> None:
+    """On record before the kernel has it: a run that is killed leaves at worst a record too many."""
+    for name, record in _records(planned).items():
+        old = records.load().get(name, Record())
+        merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)})
+        if merged != old:
+            records.save(name, merged)
+
+
+def _kept(old: Record, new: Record) -> dict[Key, tuple[str, str]]:
+    """The value before our first write stays, whatever we write later."""
+    return {key: (pair[0], new.sysctls.get(key, pair)[1]) for key, pair in old.sysctls.items()}
+
+
+def _remember_after(planned: Planned, result: Result) -> None:
+    if result.failed or result.blocked or result.remaining:
+        return
+    current = records.load()
+    for name, record in _records(planned).items():
+        old = current.get(name, Record())
+        sysctls = {key: pair for key, pair in _kept(old, record).items() if key in record.sysctls}
+        wanted = Record(record.shared, {**record.sysctls, **sysctls})
+        if wanted != old:
+            records.save(name, wanted)
+
+
+def _records(planned: Planned) -> dict[str, Record]:
+    """By topology: what lies on links of others, and the host's sysctls that it sets or helps to hold."""
+    found = {name: Record() for name in planned.intent.names}
+    known = records.load()
+    updated = {change.key: change for change in planned.changes}
+    for one in planned.intent.topologies:
+        for key, wanted in one.objects.items():
+            if key.scope != HOST:
+                continue
+            if key.kind in ("address", "route") and _is_shared(one, key):
+                found[one.name].shared.add(key)
+            elif key.kind == "sysctl" and BY_NAME["sysctl"].without(wanted.object, _own_links(one)) is not None:
+                before = _before(key, updated.get(key), known)
+                if before is not None:
+                    found[one.name].sysctls[key] = (before, wanted.object.value)
+    return found
+
+
+def _is_shared(one: Topology, key: Key) -> bool:
+    """Whether nothing in the kernel says that it is ours: its link is not one that we made."""
+    held = one.objects[key].object
+    devices = [held.link] if key.kind == "address" else [hop.dev for hop in held.hops] or [None]
+    made = [one.names.links.get((HOST, device or "")) for device in devices]
+    return any(link is None or link.kind == "interface" for link in made)
+
+
+def _own_links(one: Topology) -> frozenset[tuple[str, str]]:
+    """Links that take their sysctls along when they go."""
+    return frozenset(where for where, key in one.names.links.items() if key.kind != "interface")
+
+
+def _before(key: Key, change: Change | None, known: dict[str, Record]) -> str | None:
+    for record in known.values():
+        if key in record.sysctls:
+            return record.sysctls[key][0]
+    return None if change is None or change.before is None else str(change.before.value)
+
+
+# ------------------------------------------------------------------------------------------------ list
+
+
+def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
+    """By topology, how many objects of each kind the kernel holds."""
+    from reconciler.kernel import live
+
+    remembered = records.load()
+    memory = records.memory(remembered, ())
+    sysctls: dict[str, list[str]] = {}
+    for key in memory.sysctls:
+        sysctls.setdefault(key.scope, []).append(key.name)
+    found = live.read(kernel, bool, (), sysctls)
+    names = frozenset(remembered) | _owners_of_blocks(found.files.values())
+    held = state.objects(found, state.View(names, {}, frozenset(), memory))
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(remembered)}
+    for key, one in held.items():
+        if one.owner and one.owner[0] != "<":
+            kinds = counts.setdefault(one.owner, {})
+            kinds[key.kind] = kinds.get(key.kind, 0) + 1
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:
+    marks = (line for text in texts for line in text.splitlines() if line.startswith("# BEGIN netrecon:"))
+    return frozenset(mark.partition(":")[2] for mark in marks)

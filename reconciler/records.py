@@ -1,0 +1,108 @@
+"""The files under /run/netrecon: what the kernel has no place for.
+
+One JSON file per topology: ``{"format": 1, "shared": [key, ...], "sysctls": {key: [before, ours]}}``.
+They help, but no apply is wrong without them: what is not on record is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.errors import Failure, KernelError
+from reconciler.model import Key
+from reconciler.state import Memory
+
+FOLDER = "/run/netrecon"
+
+
+@dataclass(slots=True)
+class Record:
+    """One topology's file."""
+
+    shared: set[Key] = field(default_factory=set)
+    sysctls: dict[Key, tuple[str, str]] = field(default_factory=dict)
+
+
+def load() -> dict[str, Record]:
+    """The records of all topologies; a file that cannot be understood counts as lost."""
+    records: dict[str, Record] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in sorted(os.listdir(FOLDER)):
+            if name.endswith(".json"):
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    records[name.removesuffix(".json")] = _parse(_read(name))
+    return records
+
+
+def _read(name: str) -> dict[str, Any]:
+    handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(handle, encoding="utf-8") as file:
+        return dict(json.load(file))
+
+
+def _parse(data: dict[str, Any]) -> Record:
+    sysctls = {_key(text): (str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
+    return Record({_key(text) for text in data["shared"]}, sysctls)
+
+
+def _key(text: str) -> Key:
+    kind, scope, name = text.split("/", 2)
+    return Key(kind, scope, name)
+
+
+def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
+    """The records as ``read`` wants them.
+
+    Of several topologies that hold one sysctl, one that is not part of this run comes first: as
+    long as it holds it, nobody puts the old value back.
+    """
+    shared: dict[Key, str] = {}
+    sysctls: dict[Key, tuple[str, str, str]] = {}
+    mine = set(topologies)
+    for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
+        shared.update(dict.fromkeys(record.shared, name))
+        sysctls.update({key: (name, *pair) for key, pair in record.sysctls.items()})
+    return Memory(shared, sysctls)
+
+
+def save(topology: str, record: Record) -> None:
+    """Write one topology's record atomically; an empty one is removed.  Raises KernelError."""
+    path = os.path.join(FOLDER, f"{topology}.json")
+    try:
+        if record == Record():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        make_folder()
+        _write(path, record)
+    except OSError as error:
+        raise KernelError(f"write {path}", Failure(error.errno or 0)) from error
+
+
+def make_folder() -> None:
+    os.makedirs(FOLDER, mode=0o755, exist_ok=True)
+
+
+def _write(path: str, record: Record) -> None:
+    data = {
+        "format": 1,
+        "shared": sorted(map(str, record.shared)),
+        "sysctls": {str(key): list(pair) for key, pair in sorted(record.sysctls.items())},
+    }
+    temporary = f"{path}.{os.getpid()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o644), "w", encoding="utf-8") as file:
+            json.dump(data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,275 @@
+"""Plans, problems and results as text or JSON: the only file that formats for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from reconciler.apply import Blocked, Failed
+from reconciler.errors import Failure, Problem
+from reconciler.kinds import BY_NAME
+from reconciler.model import NOBODY, Action, Change
+from reconciler.run import Planned, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMAT = 1
+GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
+COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
+HINTS = {
+    1: "run netrecon as root",
+    16: "something holds it; see the kernel's words",
+    17: "something else made it meanwhile; run netrecon plan again",
+    19: "a link or namespace that it needs is missing",
+    22: "the kernel does not take these values together",
+    95: "this kernel lacks the feature; see netrecon's list of what it needs",
+    100: "the link is down",
+    101: "no connected prefix reaches the gateway; give it an address there or onlink",
+    113: "no connected prefix reaches the gateway; give it an address there or onlink",
+}
+
+_EMPTY: tuple[Any, ...] = (None, "", (), [])
+
+# ------------------------------------------------------------------------------------------------ JSON
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One document on stdout; json escapes control characters that names from the kernel may hold."""
+    sys.stdout.write(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def errors_json(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
+    listed = [
+        {"file": one.file, "line": one.line, "column": one.column, "path": one.path, "message": one.message}
+        for one in problems
+    ]
+    return {"format": FORMAT, "command": command, "errors": listed}
+
+
+def plan_json(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
+    """The document of plan, check, apply and delete (spec: ``--json``)."""
+    counts = Counter(change.action for change in planned.changes)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "command": command,
+        "topologies": sorted(planned.intent.names),
+        "in_sync": not planned.changes,
+        "summary": {action: counts[action] for action in GLYPHS},
+        "changes": [_change_json(change) for change in planned.changes],
+    }
+    if result is not None:
+        document["result"] = _result_json(result)
+    return document
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    before, after = _sides(change)
+    return {
+        "action": change.action,
+        "kind": change.key.kind,
+        "key": str(change.key),
+        "impact": change.impact,
+        "before": before,
+        "after": after,
+        "origin": str(change.origin) if change.origin else None,
+    }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    return {
+        "applied": result.applied,
+        "failed": [_failed_json(one.change, one.failure) for one in result.failed],
+        "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
+        "remaining": [str(change.key) for change in result.remaining],
+        "verified": result.verified,
+        "rolled_back": False,
+        "seconds": round(result.seconds, 6),
+    }
+
+
+def _failed_json(change: Change, failure: Failure) -> dict[str, Any]:
+    return {
+        "key": str(change.key),
+        "action": change.action,
+        "errno": failure.errno,
+        "error": str(failure),
+        "hint": HINTS.get(failure.errno, ""),
+    }
+
+
+def _sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The attributes before and after: of an update only those that differ."""
+    kind = BY_NAME[change.key.kind]
+    before = None if change.before is None else dict(kind.shown(change.before))
+    after = None if change.after is None else dict(kind.shown(change.after))
+    if change.action == "adopt":
+        return {"owner": NOBODY}, {"owner": change.owner}
+    if change.action in ("update", "replace") and before is not None and after is not None:
+        before = {name: before.get(name) for name in change.differs}
+        after = {name: after.get(name) for name in change.differs}
+        if "owner" in change.differs:
+            before["owner"], after["owner"] = NOBODY, change.owner
+    return before, after
+
+
+# ------------------------------------------------------------------------------------------------ text
+
+
+def clean(text: object) -> str:
+    """Text without the control characters that a name read from the kernel may hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def console(colour: str, stream: TextIO | None = None) -> Console:
+    from rich.console import Console
+
+    forced = {"always": True, "never": False}.get(colour)
+    out = Console(
+        file=stream or sys.stdout,
+        force_terminal=forced,
+        no_color=forced is False or None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+    if forced:
+        out.no_color = False
+    return out
+
+
+def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
+    """A line per change with its attributes, in the order in which they run, and a summary."""
+    from rich.text import Text
+
+    out = console(colour)
+    for change in planned.changes:
+        head = Text(f"{GLYPHS[change.action]} {change.action:8}", style=COLOURS[change.action])
+        head.append(clean(change.key), style="bold")
+        if change.impact != "none":
+            impact = "in place" if change.impact == "in-place" else change.impact
+            head.append(f"  {impact}", style="bold red" if change.impact == "disruptive" else "dim")
+        if change.origin and (verbose or change.action in ("update", "replace")):
+            head.append(f"  {clean(change.origin)}", style="dim")
+        out.print(head)
+        for line in _attribute_lines(change):
+            out.print(Text(f"    {clean(line)}"))
+    out.print(summary(planned))
+
+
+def _attribute_lines(change: Change) -> Iterator[str]:
+    before, after = _sides(change)
+    if change.action in ("create", "delete") and not BY_NAME[change.key.kind].brief:
+        words = [f"{name}: {_value(value)}" for name, value in (after or before or {}).items() if value not in _EMPTY]
+        yield from [", ".join(words)] if words else []
+    elif change.action in ("update", "replace", "adopt"):
+        yield from _differences(before or {}, after or {})
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """``attribute: before → after``, down to the items of lists and mappings (DeepDiff)."""
+    from deepdiff import DeepDiff
+
+    plain_before, plain_after = _plain(before), _plain(after)
+    for found in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
+        for level in found:
+            path = ".".join(str(part) for part in level.path(output_format="list"))
+            yield f"{path}: {_value(level.t1)} → {_value(level.t2)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or value == "" or type(value).__name__ == "NotPresent":
+        return "none"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_value(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return str(value)
+
+
+def summary(planned: Planned) -> str:
+    """One line: what a plan comes to."""
+    names = ", ".join(sorted(planned.intent.names))
+    if not planned.changes:
+        return f"{names}: in sync, nothing to do."
+    counts = Counter(change.action for change in planned.changes)
+    parts = [f"{counts[action]} to {action}" for action in GLYPHS if counts[action]]
+    stops = sum(change.impact == "disruptive" for change in planned.changes)
+    impact = f"; {stops} disruptive" if stops else "; none disruptive"
+    return f"{names}: {', '.join(parts)}{impact}."
+
+
+def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> None:
+    """What was done; failures with the kernel's words and what to do, on stderr."""
+    from rich.text import Text
+
+    errors = console(colour, sys.stderr)
+    for failed in result.failed:
+        errors.print(Text(_failed_line(failed), style="red"))
+    for blocked in result.blocked:
+        errors.print(Text(_blocked_line(blocked), style="yellow"))
+    for change in result.remaining:
+        errors.print(Text(f"not as declared after all: {change.action} {clean(change.key)}", style="red"))
+    names = ", ".join(sorted(planned.intent.names))
+    if result.verified and not quiet:
+        console(colour).print(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.")
+    elif not result.verified:
+        counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
+        errors.print(f"{names}: not whole: {counts}; what was applied stays. Mend the cause and apply again.")
+
+
+def _failed_line(failed: Failed) -> str:
+    hint = HINTS.get(failed.failure.errno, "")
+    line = f"failed: {failed.change.action} {failed.change.key}: {failed.failure}"
+    return clean(line + (f"; {hint}" if hint else ""))
+
+
+def _blocked_line(blocked: Blocked) -> str:
+    return clean(f"blocked: {blocked.change.action} {blocked.change.key}: waits for {blocked.waits_for}, which failed")
+
+
+def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:
+    """A table of the topologies that the kernel holds."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("topology")
+    table.add_column("objects", justify="right")
+    table.add_column("kinds")
+    for name, kinds in counts.items():
+        listed = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+        table.add_row(clean(name), str(sum(kinds.values())), clean(listed))
+    console(colour).print(table)
+
+
+@contextmanager
+def progress(planned: Planned, colour: str, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for applies that take longer than a moment; nothing for the others."""
+    steps = sum(len(stage) for stage in planned.plan.stages)
+    if not wanted or steps < 100 or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(colour, sys.stderr), transient=True) as bar:
+        task = bar.add_task("applying", total=steps)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        sys.stderr.write(clean(problem) + "\n")

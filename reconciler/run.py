@@ -1,0 +1,58 @@
+"""What one run is about, what it plans and what it came to: data for pipeline and report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler import topology
+from reconciler.apply import Blocked, Failed
+from reconciler.model import Change, Held, Key, Wanted
+from reconciler.plan import Plan
+from reconciler.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a run is about: the topologies by name and the objects that they are to have."""
+
+    names: frozenset[str]
+    topologies: tuple[Topology, ...] = ()
+    adopt: bool = False
+    force: bool = False
+
+    @property
+    def desired(self) -> dict[Key, Wanted]:
+        return topology.together(self.topologies)
+
+    @property
+    def relaxed(self) -> frozenset[str]:
+        spaces = (key.name for one in self.topologies for key in one.objects if key.kind == "namespace")
+        return frozenset(spaces) - {name for one in self.topologies for name in one.exclusive}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what it was made from."""
+
+    intent: Intent
+    plan: Plan
+    live: dict[Key, Held]
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return self.plan.changes
+
+
+@dataclass(slots=True)
+class Result:
+    """What an apply came to; ``remaining`` are the changes that live still wants afterwards."""
+
+    applied: int = 0
+    failed: list[Failed] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
+    remaining: list[Change] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def verified(self) -> bool:
+        return not (self.failed or self.blocked or self.remaining)

@@ -1,0 +1,136 @@
+"""Checks plain data against the JSON Schema of the language: accepts fast, explains well."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path as File
+from typing import Any
+
+from reconciler import explain
+from reconciler.building import MAX_PROBLEMS
+from reconciler.document import Document
+from reconciler.errors import Problem
+from reconciler.spelling import Path
+
+ID = "urn:netrecon:topology:1"
+_HERE = File(__file__).resolve().parent
+_FOLDERS = (_HERE / "schemas", _HERE.parent / "schemas")  # in a wheel; in a checkout
+
+
+def check(document: Document) -> list[Problem]:
+    """All that the schema finds wrong, in the order of the file (at most MAX_PROBLEMS); empty when nothing is."""
+    if _accepts(document.data):
+        return []
+    found = (
+        Problem(*document.place(path), message)
+        for error in _validator().iter_errors(document.data)
+        for path, message in _explained(error)
+    )
+    return sorted(set(islice(found, MAX_PROBLEMS)))
+
+
+@cache
+def bundle() -> dict[str, Any]:
+    """The whole language as one JSON Schema (2020-12): topology.json with every fragment under ``$defs``.
+
+    A fragment's ``properties`` are the keys that it adds to every scope, that is to each
+    schema marked ``x-scope``: a new kind of object needs a new file and nothing else.
+    """
+    schemas = {name: _rewritten(name, schema) for name, schema in _fragments().items()}
+    scopes = [schema for schema in schemas.values() if schema.pop("x-scope", False)]
+    topology = schemas.pop("topology")
+    for schema in schemas.values():
+        schema.pop("$schema", None)
+        if not any(schema is scope for scope in scopes):
+            for scope in scopes:
+                scope["properties"].update(schema.get("properties", {}))
+            schema.pop("properties", None)
+    head = {"$schema": topology.pop("$schema"), "$id": ID}
+    return {**head, **topology, "$defs": schemas}
+
+
+def _folder() -> File:
+    return next((folder for folder in _FOLDERS if (folder / "topology.json").is_file()), _FOLDERS[0])
+
+
+def _fragments() -> dict[str, dict[str, Any]]:
+    return {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(_folder().glob("*.json"))}
+
+
+def _rewritten(name: str, node: Any) -> Any:
+    """A fragment with its references as they read within the bundle."""
+    if isinstance(node, list):
+        return [_rewritten(name, item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    copy = {key: _rewritten(name, value) for key, value in node.items()}
+    if isinstance(copy.get("$ref"), str):
+        file, _, pointer = copy["$ref"].partition("#")
+        copy["$ref"] = f"#/$defs/{file.removesuffix('.json') or name}{pointer}"
+    return copy
+
+
+def _accepts(data: Any) -> bool:
+    try:
+        import jsonschema_rs
+
+        return bool(jsonschema_rs.validator_for(bundle()).is_valid(data))
+    except (ImportError, ValueError):  # not installed, or a value it cannot take: the other one decides
+        return False
+
+
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator, ValidationError, validators
+
+    def pattern(_all: Any, rule: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        # JSON Schema's $ is the very end; Python's would let a newline pass behind it.
+        if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", rule), instance):
+            yield ValidationError(f"{instance!r} does not match {rule!r}")
+
+    extended: Any = validators.extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
+    return extended(bundle())
+
+
+def _explained(error: Any) -> Iterator[tuple[Path, str]]:
+    path: Path = tuple(error.absolute_path)
+    steps = list(error.absolute_schema_path)
+    schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+    keyword, rule, value = str(error.validator), error.validator_value, error.instance
+    if "propertyNames" in steps:
+        path = (*path, value)
+    if keyword == "additionalProperties":
+        for key in value.keys() - schema["properties"].keys():
+            yield (*path, key), explain.unknown_key(key, schema)
+    elif keyword == "required":
+        for key in [key for key in rule if key not in value]:
+            yield path, explain.missing_key(key, _followed(schema["properties"][key]))
+    elif value is None:
+        yield path, explain.empty(schema, path, needed=_is_needed(steps))
+    else:
+        yield path, explain.wrong(keyword, rule, value, schema)
+
+
+def _followed(schema: Any) -> Any:
+    """The schema that a reference leads to."""
+    while "$ref" in schema:
+        schema = _at(schema["$ref"].removeprefix("#/").split("/"))
+    return schema
+
+
+def _at(steps: list[Any]) -> Any:
+    """The part of the bundle that a schema path leads to; in such a path ``$ref`` is a step."""
+    node: Any = bundle()
+    for step in steps:
+        node = _followed(node) if step == "$ref" else node[step]
+    return node
+
+
+def _is_needed(steps: list[Any]) -> bool:
+    """Whether the value that a schema path speaks of is under a key that must be there."""
+    while steps and steps[-1] != "properties":
+        name = steps.pop()
+    return bool(steps) and name in _at(steps[:-1]).get("required", ())

@@ -1,0 +1,87 @@
+"""What was read from the kernel, as objects with owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.kinds import KINDS, dns_file, interface, namespace
+from reconciler.kinds.address import Address, key_of
+from reconciler.kinds.kind import Reading
+from reconciler.model import HOST, KERNEL, Held, Key, LiveState, ScopeState, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the kernel cannot remember for us (see records.py).
+
+    ``shared``: key -> topology of what lies on links that nobody stamped;
+    ``sysctls``: key -> (topology, value before our first write, value that we wrote).
+    """
+
+    shared: Mapping[Key, str] = field(default_factory=dict)
+    sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Through whose eyes live is seen: the topologies of this run and what they want.
+
+    ``relaxed`` names the namespaces that are not exclusive; ``adopting``: a wanted namespace without
+    a stamp is seen as if it were ours already, so that the plan shows all that this will mean.
+    """
+
+    topologies: frozenset[str]
+    wanted: Mapping[Key, Wanted]
+    relaxed: frozenset[str] = frozenset()
+    memory: Memory = field(default_factory=Memory)
+    adopting: bool = False
+
+    def owner_of(self, state: ScopeState) -> str:
+        """The topology that a namespace belongs to, "" for the host's and for nobody's."""
+        if state.scope == HOST or state.owner or not self.adopting:
+            return "" if state.scope == HOST else state.owner
+        wanted = self.wanted.get(namespace.key_of(state.scope))
+        return wanted.owner if wanted else ""
+
+
+def objects(live: LiveState, view: View) -> dict[Key, Held]:
+    """All live objects of the scopes read, by key, each with its owner."""
+    found: dict[Key, Held] = {}
+    for state in live.scopes.values():
+        reading = _reading(live, state, view)
+        for kind in KINDS:
+            found.update(kind.read(reading))
+    found.update(_left_behind(live, view))
+    for key, wanted in view.wanted.items():
+        if key.kind == "namespace" and key not in found:
+            found.update(_newborn(key.name, wanted.owner))
+    return found
+
+
+def _reading(live: LiveState, state: ScopeState, view: View) -> Reading:
+    return Reading(
+        state=state,
+        live=live,
+        owner=view.owner_of(state),
+        exclusive=state.scope != HOST and state.scope not in view.relaxed,
+        wanted=view.wanted,
+        shared=view.memory.shared,
+        sysctls=view.memory.sysctls,
+        topologies=view.topologies,
+        relaxed=view.relaxed,
+    )
+
+
+def _left_behind(live: LiveState, view: View) -> Iterator[tuple[Key, Held]]:
+    """Files of namespaces that are gone."""
+    for scope in sorted({scope for scope, _ in live.files} - set(live.scopes)):
+        yield from dns_file.read(_reading(live, ScopeState(scope), view))
+
+
+def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Held]]:
+    """What a namespace brings along when it is created: nobody needs to make it."""
+    key, held = interface.newborn(scope)
+    yield key, Held(held.object, owner)
+    for address in ("127.0.0.1/8", "::1/128"):
+        yield key_of(scope, "lo", address), Held(Address(scope, "lo", address), KERNEL)

@@ -1,0 +1,52 @@
+"""Every live test gets a network and mounts of its own, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+import throwaway
+
+from reconciler.kernel.namespaces import Kernel
+
+
+@pytest.fixture(autouse=True)
+def host() -> Iterator[None]:
+    """The throwaway host; without root the test is skipped, and says so."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes network and mount namespaces")
+    with throwaway.host():
+        yield
+
+
+@pytest.fixture
+def fresh_host() -> Callable[[], AbstractContextManager[None]]:
+    """``with fresh_host():`` one more throwaway host within this one."""
+    return throwaway.host
+
+
+@pytest.fixture
+def kernel(host: None) -> Iterator[Kernel]:
+    with Kernel() as kernel:
+        yield kernel
+
+
+@pytest.fixture
+def sh() -> Callable[[str], str]:
+    """Run a shell command in the throwaway host."""
+    return throwaway.sh
+
+
+@pytest.fixture
+def ip_json() -> Callable[[str], Any]:
+    """``ip -j ARGUMENTS``, parsed."""
+    return throwaway.ip_json
+
+
+@pytest.fixture
+def changes() -> Callable[..., Any]:
+    """``changes(function, *scopes)``: its result, and the changes that the kernel announced meanwhile."""
+    return throwaway.changes
