@@ -15,7 +15,7 @@ demo: $(VENV)/.run
 
 test: check
 	@status=0; $(BIN)/coverage erase; \
-	$(BIN)/coverage run -m pytest </dev/null || status=$$?; \
+	$(BIN)/coverage run -m pytest --numprocesses auto </dev/null || status=$$?; \
 	$(BIN)/coverage combine -q && $(BIN)/coverage report; \
 	exit $$status
 

@@ -13,6 +13,7 @@ from reconciler.errors import InputError, Problem
 from reconciler.spelling import Path, dotted, quoted, shortened
 
 MAX_DEPTH = 64  # containers within containers
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a topology needs fewer than ten"
 MAX_EXPANDED = 1_000_000  # nodes that aliases stand for, counted as if written out
 MAX_NODES = 2_000_000  # about 16 MiB of port maps, and 1 GB of memory
 MAX_PROBLEMS = 1_000  # nobody reads more, and a hostile file could hold millions
@@ -201,7 +202,7 @@ class Builder:
         if self._nodes >= MAX_NODES:
             self._too_many(place)
         if len(self._stack) >= MAX_DEPTH:
-            self._fail(place, f"nested more than {MAX_DEPTH} levels deep; a topology needs fewer than ten")
+            self._fail(place, TOO_DEEP)
         is_key = parent.mapping and parent.key is None
         if is_key:
             self._no_key(container, place)

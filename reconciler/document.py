@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from reconciler.building import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, Builder, Mark, Marks
+from reconciler.building import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, TOO_DEEP, Builder, Mark, Marks
 from reconciler.errors import InputError, Problem
 from reconciler.model import Origin
 from reconciler.sources import MAX_BYTES, expand, fail, read, too_big
@@ -141,6 +141,8 @@ def _one_line(error: object) -> str:
 def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    if "nesting depth" in str(error.problem):  # libyaml's scanner looks ahead, and has a limit of its own
+        return Problem(file, line, column, "", TOO_DEEP)
     lines = _LINE_BREAK.split(text)
     written = lines[mark.line] if mark and mark.line < len(lines) else ""
     message = f"not YAML: {_one_line(error.problem)}"
