@@ -141,6 +141,17 @@ class Lab:
         for agent in self._agents.values():
             assert agent.stdout is not None
             assert agent.stdout.readline() == "ready\n"
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Wait until everybody reaches everybody: the kernel switches a bridge's ports on in its own time.
+
+        What is blocked later on is then blocked by the rules, and by nothing else.
+        """
+        for name, (_, _, addresses, _) in MACHINES.items():
+            for address in addresses:
+                for machine in {"host", *MACHINES} - {name}:
+                    assert self.ask(machine, "tcp", address.partition("/")[0], 80, 60.0).startswith(name)
 
     def stop(self) -> None:
         for agent in self._agents.values():
@@ -151,7 +162,7 @@ class Lab:
         subprocess.run("ip link del br0; ip link del br1; nft flush ruleset", shell=True, capture_output=True)
         self.kernel.close()
 
-    def ask(self, machine: str, protocol: str, address: str, port: int, seconds: float = 2.0) -> str:
+    def ask(self, machine: str, protocol: str, address: str, port: int, seconds: float = 10.0) -> str:
         agent = self._agents[machine]
         assert agent.stdin is not None
         assert agent.stdout is not None

@@ -128,7 +128,7 @@ class Events:
             if not (name == "route" and kind in NEIGHBOUR_MESSAGES)
         ]
 
-    def quiet(self, seconds: float = 2.0, limit: float = 20.0) -> None:
+    def quiet(self, seconds: float = 2.0, limit: float = 60.0) -> None:
         """Return once nothing was heard for so many seconds: the end of duplicate address detection is told late."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
