@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from reconciler.ports import PortRanges
+
 HOST = "host"
 STAMP = "netrecon:"  # a link of ours carries the alias "netrecon:<topology>"
 # The kernel takes an alias only from a second message, after the link exists.  A link is therefore born in
@@ -260,7 +262,54 @@ class NftElement:
     text: str
 
 
-Request = Netlink | CreateNamespace | DeleteNamespace | WriteSysctl | WriteFile | NftFrame | NftElement
+@dataclass(frozen=True, slots=True)
+class ForgetFlows:
+    """Remove the conntrack entries that still do what a port map did before it changed.
+
+    Those of ``protocol`` that were opened to ``listen`` (0.0.0.0 or ::, any address) and ``port`` and went to
+    ``target``; with ``target`` "", those that went untranslated to an address of the scope itself.
+    """
+
+    scope: str
+    protocol: str
+    listen: str
+    port: int
+    target: str = ""
+    target_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetUntranslated:
+    """As ForgetFlows without a target, for every port that the table publishes when it is sent."""
+
+    scope: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReservePorts:
+    """Add port ranges (first, last) to net.ipv4.ip_local_reserved_ports and take others out of it.
+
+    The setting is one list that many share: it is read and written back when this is sent.
+    """
+
+    scope: str
+    add: PortRanges
+    drop: PortRanges
+
+
+Request = (
+    Netlink
+    | CreateNamespace
+    | DeleteNamespace
+    | WriteSysctl
+    | WriteFile
+    | NftFrame
+    | NftElement
+    | ForgetFlows
+    | ForgetUntranslated
+    | ReservePorts
+)
 
 # --------------------------------------------------------------------------- objects, and what happens to them
 

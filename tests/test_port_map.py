@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from reconciler.kinds import isolation, masquerade, nat_frame, nft_table, port_m
 from reconciler.kinds.kind import Kind, Names, Parsed, Source
 from reconciler.kinds.port_map import PortMap
 from reconciler.kinds.published import published_links
-from reconciler.model import HOST, Key, NftElement, NftFrame, Origin
+from reconciler.model import HOST, ForgetFlows, Key, NftElement, NftFrame, Origin
 
 TABLE = "netrecon-t"
 
@@ -152,7 +153,17 @@ def test_a_retargeted_map_is_deleted_and_added_in_one_transaction() -> None:
     assert port_map.update(before, after, "t") == [
         NftElement(HOST, TABLE, "pub_any4", "delete", "tcp . 80"),
         NftElement(HOST, TABLE, "pub_any4", "add", "tcp . 80 : 10.0.0.3 . 80"),
+        ForgetFlows(HOST, "tcp", "0.0.0.0", 80, "10.0.0.2", 80),
     ]
+
+
+def test_a_remark_on_an_element_costs_no_flow() -> None:
+    (mapped,) = maps("80:10.0.0.2:80")
+    (own,) = port_map.elements(mapped)
+    remarked = dataclasses.replace(
+        mapped, damage=nat_frame.damage([own], [own._replace(value=f"{own.value} comment mine")])
+    )
+    assert not [one for one in port_map.update(remarked, mapped, "t") if isinstance(one, ForgetFlows)]
 
 
 # ------------------------------------------------------------------ masquerades

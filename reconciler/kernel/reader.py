@@ -56,6 +56,12 @@ def read_links(kernel: Kernel, scope: str) -> list[LinkRow]:
     return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decode.link)
 
 
+def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:
+    """The addresses, without their lengths, that the scope's links have."""
+    rows = _rows(kernel.socket(scope), RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address)
+    return frozenset(row.address.partition("/")[0] for row in rows)
+
+
 def _rows(sock: Socket, request: int, body: bytes, answer: int, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
     rows = (decoder(data) for kind, data in netlink.dump(sock, request, body) if kind == answer)
     return [row for row in rows if row is not None]

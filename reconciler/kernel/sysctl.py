@@ -6,8 +6,10 @@ import errno
 import os
 from collections.abc import Iterable, Mapping
 
+from reconciler import ports
 from reconciler.errors import Failure, KernelError
 from reconciler.kernel.namespaces import Kernel
+from reconciler.ports import PortRanges
 
 ROOT = "/proc/sys"
 _SWAPPED = str.maketrans("./", "/.")
@@ -74,6 +76,47 @@ def _write(path: str, key: str, value: str) -> Failure | None:
         os.write(fd, f"{value}\n".encode())
     except OSError as error:
         return Failure(error.errno or errno.EIO, _why(error, key, value))
+    finally:
+        os.close(fd)
+    return None
+
+
+# ------------------------------------------------------------------ ports that no client may be given
+
+RESERVED = "net.ipv4.ip_local_reserved_ports"
+_CHUNK = 2048  # bytes; the kernel takes less than a page of the list at once (proc_do_large_bitmap)
+
+
+def reserve_ports(kernel: Kernel, scope: str, add: PortRanges, drop: PortRanges) -> Failure | None:
+    """Change the list of reserved ports, and leave in it what others put there."""
+    return kernel.run(scope, _reserve, add, drop)
+
+
+def _reserve(add: PortRanges, drop: PortRanges) -> Failure | None:
+    there = ports.ports_of(ports.parse(_read(RESERVED, path_of(RESERVED)) or ""))
+    left = ports.ranges_of(there - ports.ports_of(drop) | ports.ports_of(add))
+    return _write_list(ports.written(left))
+
+
+def _write_list(parts: list[str]) -> Failure | None:
+    """Write a list in pieces: the first replaces what is there, each further one is added to it."""
+    chunks: list[list[str]] = [[]]
+    size = 0
+    for part in parts:
+        if size + len(part) >= _CHUNK:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(part)
+        size += len(part) + 1
+    try:
+        fd = os.open(f"{ROOT}/{path_of(RESERVED)}", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, RESERVED, ""))
+    try:
+        for chunk in chunks:
+            os.write(fd, f"{','.join(chunk)}\n".encode())
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, RESERVED, ",".join(parts)))
     finally:
         os.close(fd)
     return None

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from reconciler.errors import Failure, KernelError
-from reconciler.kernel import files, netlink, sysctl
+from reconciler.kernel import files, flows, netlink, sysctl
 from reconciler.kernel.collector import uncollected
 from reconciler.kernel.links import LinkIndexes, Missing
 from reconciler.kernel.messages import Reference, encode, references
@@ -15,12 +15,15 @@ from reconciler.kernel.namespaces import Kernel
 from reconciler.model import (
     CreateNamespace,
     DeleteNamespace,
+    ForgetFlows,
+    ForgetUntranslated,
     LinkRef,
     NamespaceRef,
     Netlink,
     NftElement,
     NftFrame,
     Request,
+    ReservePorts,
     ScopeState,
     WriteFile,
     WriteSysctl,
@@ -87,6 +90,9 @@ class Writer:
         if kind == "nft":
             wanted = [request for request in requests if isinstance(request, NftFrame | NftElement)]
             return [_caught(lambda: self._nft(scope, wanted))] * len(requests)
+        if kind == "flows":
+            stale = [request for request in requests if isinstance(request, ForgetFlows | ForgetUntranslated)]
+            return [_caught(lambda: flows.forget(self._kernel, scope, stale))] * len(requests)
         return [_caught(lambda request=request: self._call(request)) for request in requests]  # type: ignore[misc]
 
     def _call(self, request: Request) -> Failure | None:
@@ -98,6 +104,8 @@ class Writer:
             self._kernel.delete_namespace(request.name)
         elif isinstance(request, WriteSysctl):
             return sysctl.write_sysctl(self._kernel, request.scope, request.key, request.value)
+        elif isinstance(request, ReservePorts):
+            return sysctl.reserve_ports(self._kernel, request.scope, request.add, request.drop)
         elif isinstance(request, WriteFile):
             files.write_file(request.scope, request.name, request.text, request.owner)
         return None
@@ -172,7 +180,9 @@ def _destination(request: Request) -> Destination:
         return "netlink", request.scope
     if isinstance(request, NftFrame | NftElement):
         return "nft", request.scope
-    if isinstance(request, WriteSysctl):
+    if isinstance(request, ForgetFlows | ForgetUntranslated):
+        return "flows", request.scope
+    if isinstance(request, WriteSysctl | ReservePorts):
         return "sysctl", request.scope
     return ("file", "") if isinstance(request, WriteFile) else ("namespace", "")
 

@@ -11,7 +11,7 @@ from reconciler.kinds.kind import Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat_frame import FRAME, Element
 from reconciler.kinds.published import published_links
-from reconciler.model import Held, Key, NftFrame, Request, TableRow
+from reconciler.model import ForgetUntranslated, Held, Key, NftFrame, Request, TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def update(before: NftTable, after: NftTable, _owner: str) -> list[Request]:
     if before.frame != after.frame:
         text = nat_frame.frame_text(after.name, dict(before.frame))
         requests.append(NftFrame(after.scope, after.name, text))
+        requests.append(ForgetUntranslated(after.scope, after.name))  # what came through while it was damaged
     return requests
 
 

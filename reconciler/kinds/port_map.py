@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from reconciler.kinds import nat_frame
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.nat_frame import Damage, Element
 from reconciler.kinds.port_map_entry import ANY, Entry, Wrong, entry_of, version_of
-from reconciler.model import Held, Key, NftElement, Request
+from reconciler.model import ForgetFlows, Held, Key, NftElement, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +141,39 @@ def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
     yield nat_frame.table_key(mapped.scope, mapped.table)
 
 
+# A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
+
+
+def _untranslated(mapped: PortMap) -> ForgetFlows:
+    """The flows that came before the port was published."""
+    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port)
+
+
+def _translated(mapped: PortMap) -> ForgetFlows:
+    return dataclasses.replace(_untranslated(mapped), target=mapped.target, target_port=mapped.target_port)
+
+
 def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
     for element in elements(mapped):
         yield NftElement(mapped.scope, mapped.table, element.set, "add", element.text)
+    yield _untranslated(mapped)
 
 
 def _live(mapped: PortMap) -> list[Element]:
     return nat_frame.damaged(elements(mapped), mapped.damage) if mapped.damage else elements(mapped)
 
 
-def update(before: PortMap, after: PortMap, _owner: str) -> list[NftElement]:
-    return nat_frame.move(after.scope, after.table, _live(before), elements(after))
+def update(before: PortMap, after: PortMap, _owner: str) -> list[Request]:
+    requests: list[Request] = [*nat_frame.move(after.scope, after.table, _live(before), elements(after))]
+    if (before.target, before.target_port) != (after.target, after.target_port):
+        requests.append(_translated(before))
+    return requests
 
 
 def delete(mapped: PortMap) -> Iterator[Request]:
     for element in _live(mapped):
         yield NftElement(mapped.scope, mapped.table, element.set, "delete", element.key)
+    yield _translated(mapped)
 
 
 def shown(mapped: PortMap) -> dict[str, Any]:

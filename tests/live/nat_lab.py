@@ -15,6 +15,7 @@ from throwaway import sh as run
 
 from reconciler.kernel import nftables
 from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.writer import Writer
 from reconciler.kinds import isolation, masquerade, nft_table, port_map
 from reconciler.kinds.kind import Names, Parsed, Reading, Source
 from reconciler.kinds.published import published_links
@@ -98,20 +99,20 @@ def differing(kernel: Kernel, desired: Mapping[Key, Any]) -> set[str]:
 
 
 def converge(kernel: Kernel, desired: Mapping[Key, Any], owner: str = "lab") -> int:
-    """One transaction to what is desired; the number of requests it took."""
-    requests: list[Any] = []
+    """One transaction to what is desired; the number of changes it took."""
+    batch: list[list[Any]] = []
     held = {key: item.object for key, item in live(kernel).items()}
     for key in {**held, **desired}:
         kind, before, after = KINDS[key.kind], held.get(key), desired.get(key)
         if before is None:
-            requests += kind.create(after, owner)
+            batch.append(list(kind.create(after, owner)))
         elif after is None:
-            requests += kind.delete(before)
+            batch.append(list(kind.delete(before)))
         elif before != after:
-            requests += kind.update(before, after, owner)
-    failure = nftables.transact(kernel, HOST, requests)
-    assert failure is None, failure
-    return len(requests)
+            batch.append(list(kind.update(before, after, owner)))
+    writer = Writer(kernel, {}, lambda scope, requests: nftables.transact(kernel, scope, requests))
+    assert writer.send(batch) == [None] * len(batch)
+    return len(batch)
 
 
 # ------------------------------------------------------------------ machines

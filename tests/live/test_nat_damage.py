@@ -192,7 +192,7 @@ def test_killed_before_the_stamp_is_drift(kernel: Kernel, desired: dict[Key, Any
 def test_repair_keeps_the_elements_it_need_not_touch(kernel: Kernel, desired: dict[Key, Any]) -> None:
     nft(f"flush chain {T} forward")
     key = Key("nft_table", HOST, "netrecon-lab")
-    (request,) = nat_lab.KINDS["nft_table"].update(live(kernel)[key].object, desired[key], "lab")
+    request, _ = nat_lab.KINDS["nft_table"].update(live(kernel)[key].object, desired[key], "lab")
     assert isinstance(request, NftFrame)
     assert "delete" not in request.text.replace(f"delete chain {T} stamp", "")
     assert nftables.transact(kernel, HOST, [request]) is None
