@@ -35,6 +35,7 @@ def diff(
     Only what belongs to ``topologies`` is ever changed or deleted.  ``adopt`` lets the changes
     take over objects that bear no stamp.
     """
+    desired = _settled(desired, live)
     lost = _lost(desired, live, topologies)
     remains = _after_losses(live, lost, _bare(desired, live, topologies, lost))
     changes: list[Change] = []
@@ -49,6 +50,16 @@ def diff(
     problems.extend(_in_the_way(changes, desired, live))
     problems.extend(_no_such_sysctl(changes, desired))
     return changes, problems
+
+
+def _settled(desired: Desired, live: Live) -> Desired:
+    """Desired, completed where a kind needs to see the kernel to know what it wants."""
+    settled: dict[Key, Wanted] = {}
+    for key, wanted in desired.items():
+        settle = BY_NAME[key.kind].settle
+        if settle is not None and key in live:
+            settled[key] = dataclasses.replace(wanted, object=settle(wanted.object, live[key].object))
+    return {**desired, **settled} if settled else desired
 
 
 # ------------------------------------------------------------------------------------------------ one object

@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler import document, records, schema, sources, state, topology
+from reconciler import document, ports, records, schema, sources, state, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
 from reconciler.errors import InputError, Problem, Refused
-from reconciler.kinds import BY_NAME
+from reconciler.kinds import BY_NAME, reserved_ports
 from reconciler.model import HOST, Change, Held, Key
 from reconciler.plan import order
 from reconciler.records import Record
 from reconciler.run import Intent, Planned, Result
+from reconciler.state import Memory
 from reconciler.topology import Topology
 
 if TYPE_CHECKING:
@@ -69,11 +70,19 @@ def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
     desired = intent.desired
     memory = records.memory(records.load(), intent.names)
     spaces = [key.name for key in desired if key.kind == "namespace"]
-    sysctls: dict[str, list[str]] = {}
-    for key in {*memory.sysctls, *(key for key in desired if key.kind == "sysctl")}:
-        sysctls.setdefault(key.scope, []).append(key.name)
-    found = live.read(kernel, lambda owner: owner in intent.names, spaces, sysctls)
+    found = live.read(kernel, lambda owner: owner in intent.names, spaces, _settings(memory, desired))
     return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
+
+
+def _settings(memory: Memory, desired: Iterable[Key] = ()) -> dict[str, set[str]]:
+    """By scope, the sysctls that are worth a look."""
+    settings: dict[str, set[str]] = {}
+    for key in (*memory.sysctls, *memory.reserved, *desired):
+        if key.kind == "sysctl":
+            settings.setdefault(key.scope, set()).add(key.name)
+        elif key.kind == "reserved_ports":
+            settings.setdefault(key.scope, set()).update((reserved_ports.RESERVED, reserved_ports.EPHEMERAL))
+    return settings
 
 
 # ------------------------------------------------------------------------------------------------ plan
@@ -155,9 +164,14 @@ def _remember_before(planned: Planned) -> None:
     """On record before the kernel has it: a run that is killed leaves at worst a record too many."""
     for name, record in _records(planned).items():
         old = records.load().get(name, Record())
-        merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)})
+        reserved = {key: ports.ranges_of(_either(key, old, record)) for key in (*old.reserved, *record.reserved)}
+        merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)}, reserved)
         if merged != old:
             records.save(name, merged)
+
+
+def _either(key: Key, old: Record, new: Record) -> set[int]:
+    return ports.ports_of(old.reserved.get(key, ())) | ports.ports_of(new.reserved.get(key, ()))
 
 
 def _kept(old: Record, new: Record) -> dict[Key, tuple[str, str]]:
@@ -172,7 +186,7 @@ def _remember_after(planned: Planned, result: Result) -> None:
     for name, record in _records(planned).items():
         old = current.get(name, Record())
         sysctls = {key: pair for key, pair in _kept(old, record).items() if key in record.sysctls}
-        wanted = Record(record.shared, {**record.sysctls, **sysctls})
+        wanted = Record(record.shared, {**record.sysctls, **sysctls}, record.reserved)
         if wanted != old:
             records.save(name, wanted)
 
@@ -184,6 +198,10 @@ def _records(planned: Planned) -> dict[str, Record]:
     updated = {change.key: change for change in planned.changes}
     for one in planned.intent.topologies:
         for key, wanted in one.objects.items():
+            if key.kind == "reserved_ports":
+                change, held = updated.get(key), planned.live.get(key)
+                after = change.after if change else held.object if held else wanted.object
+                found[one.name].reserved.update({key: after.ports} if after.ports else {})
             if key.scope != HOST:
                 continue
             if key.kind in ("address", "route") and _is_shared(one, key):
@@ -224,10 +242,7 @@ def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
 
     remembered = records.load()
     memory = records.memory(remembered, ())
-    sysctls: dict[str, list[str]] = {}
-    for key in memory.sysctls:
-        sysctls.setdefault(key.scope, []).append(key.name)
-    found = live.read(kernel, bool, (), sysctls)
+    found = live.read(kernel, bool, (), _settings(memory))
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
     held = state.objects(found, state.View(names, {}, frozenset(), memory))
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(remembered)}

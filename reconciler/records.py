@@ -1,6 +1,7 @@
 """The files under /run/netrecon: what the kernel has no place for.
 
-One JSON file per topology: ``{"format": 1, "shared": [key, ...], "sysctls": {key: [before, ours]}}``.
+One JSON file per topology: ``{"format": 1, "shared": [key, ...], "sysctls": {key: [before, ours]},
+"reserved": {key: "1,5-9"}}``.
 They help, but no apply is wrong without them: what is not on record is left alone.
 """
 
@@ -13,8 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler import ports
 from reconciler.errors import Failure, KernelError
 from reconciler.model import Key
+from reconciler.ports import PortRanges
 from reconciler.state import Memory
 
 FOLDER = "/run/netrecon"
@@ -26,6 +29,7 @@ class Record:
 
     shared: set[Key] = field(default_factory=set)
     sysctls: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    reserved: dict[Key, PortRanges] = field(default_factory=dict)
 
 
 def load() -> dict[str, Record]:
@@ -47,7 +51,8 @@ def _read(name: str) -> dict[str, Any]:
 
 def _parse(data: dict[str, Any]) -> Record:
     sysctls = {_key(text): (str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
-    return Record({_key(text) for text in data["shared"]}, sysctls)
+    reserved = {_key(text): ports.parse(held) for text, held in data.get("reserved", {}).items()}
+    return Record({_key(text) for text in data["shared"]}, sysctls, reserved)
 
 
 def _key(text: str) -> Key:
@@ -63,11 +68,13 @@ def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
     """
     shared: dict[Key, str] = {}
     sysctls: dict[Key, tuple[str, str, str]] = {}
+    reserved: dict[Key, PortRanges] = {}
     mine = set(topologies)
     for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
         shared.update(dict.fromkeys(record.shared, name))
         sysctls.update({key: (name, *pair) for key, pair in record.sysctls.items()})
-    return Memory(shared, sysctls)
+        reserved.update(record.reserved)
+    return Memory(shared, sysctls, reserved)
 
 
 def save(topology: str, record: Record) -> None:
@@ -93,6 +100,7 @@ def _write(path: str, record: Record) -> None:
         "format": 1,
         "shared": sorted(map(str, record.shared)),
         "sysctls": {str(key): list(pair) for key, pair in sorted(record.sysctls.items())},
+        "reserved": {str(key): ",".join(ports.written(held)) for key, held in sorted(record.reserved.items())},
     }
     temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

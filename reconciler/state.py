@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.kinds import KINDS, dns_file, interface, namespace
+from reconciler.kinds import KINDS, dns_file, interface, namespace, reserved_ports
 from reconciler.kinds.address import Address, key_of
 from reconciler.kinds.kind import Reading
 from reconciler.model import HOST, KERNEL, Held, Key, LiveState, ScopeState, Wanted
+from reconciler.ports import PortRanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,13 @@ class Memory:
     """What the kernel cannot remember for us (see records.py).
 
     ``shared``: key -> topology of what lies on links that nobody stamped;
-    ``sysctls``: key -> (topology, value before our first write, value that we wrote).
+    ``sysctls``: key -> (topology, value before our first write, value that we wrote);
+    ``reserved``: key -> the ports that we put into the list of reserved ones.
     """
 
     shared: Mapping[Key, str] = field(default_factory=dict)
     sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
+    reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def _reading(live: LiveState, state: ScopeState, view: View) -> Reading:
         wanted=view.wanted,
         shared=view.memory.shared,
         sysctls=view.memory.sysctls,
+        reserved=view.memory.reserved,
         topologies=view.topologies,
         relaxed=view.relaxed,
     )
@@ -83,5 +87,6 @@ def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Held]]:
     """What a namespace brings along when it is created: nobody needs to make it."""
     key, held = interface.newborn(scope)
     yield key, Held(held.object, owner)
+    yield reserved_ports.newborn(scope, owner)
     for address in ("127.0.0.1/8", "::1/128"):
         yield key_of(scope, "lo", address), Held(Address(scope, "lo", address), KERNEL)

@@ -9,9 +9,9 @@ import pytest
 from reconciler.kinds import BY_NAME, KINDS, NFT, RANK
 
 ROOT = pathlib.Path(__file__).parent.parent
-# Not in the language, so without a schema: the table follows from what needs it, the other two are only ever
-# found and removed in a namespace of ours.
-NOT_WRITTEN = {"nft_table", "link", "rule"}
+# Not in the language, so without a schema: the table and the reserved ports follow from what needs them, the other
+# two are only ever found and removed in a namespace of ours.
+NOT_WRITTEN = {"nft_table", "reserved_ports", "link", "rule"}
 
 
 def situations(kind: str) -> set[str]:

@@ -11,6 +11,7 @@ from reconciler.model import Key
 from reconciler.records import Record
 
 FORWARD = Key("sysctl", "host", "net.ipv4.ip_forward")
+RESERVED = Key("reserved_ports", "host", "lab")
 ROUTE = Key("route", "host", "main/10.0.0.0/8 metric 5")
 
 
@@ -21,9 +22,17 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
 
 
 def test_what_was_saved_is_loaded() -> None:
-    record = Record({ROUTE}, {FORWARD: ("0", "1")})
+    record = Record({ROUTE}, {FORWARD: ("0", "1")}, {RESERVED: ((1024, 1024), (40000, 40002))})
     records.save("lab", record)
     assert records.load() == {"lab": record}
+
+
+def test_a_record_of_an_older_version_is_understood(folder: pathlib.Path) -> None:
+    folder.mkdir()
+    (folder / "lab.json").write_text(
+        '{"format": 1, "shared": [], "sysctls": {"sysctl/host/net.ipv4.ip_forward": ["0", "1"]}}'
+    )
+    assert records.load() == {"lab": Record(set(), {FORWARD: ("0", "1")})}
 
 
 def test_empty_record_leaves_no_file(folder: pathlib.Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.model import Held, Key, LiveState, Origin, Request, ScopeState, Wanted
+from reconciler.ports import PortRanges
 
 Path = tuple[str | int, ...]
 Parsed = tuple[Key, Any, Origin]
@@ -58,6 +59,7 @@ class Reading:
     to Wanted, for kinds that look only at what is asked for; ``topologies`` names those of this run, ``relaxed``
     the namespaces that are not exclusive.
     ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
+    ``reserved`` which ports are on record as put into the list of reserved ones;
     ``sysctls`` what is on record for a sysctl: (topology, value before our first write, value we wrote).
     """
 
@@ -67,6 +69,7 @@ class Reading:
     exclusive: bool
     wanted: Mapping[Key, Wanted]
     shared: Mapping[Key, str] = field(default_factory=dict)
+    reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
     sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
     topologies: frozenset[str] = frozenset()
     relaxed: frozenset[str] = frozenset()
@@ -104,6 +107,7 @@ class Kind:
     imply    all desired objects -> more of this kind that follow from them
     check    a desired object and the names -> what is wrong with its references, as (subpath, message)
     read     a namespace as it was read -> (key, held) of each live object of this kind
+    settle   (wanted, live) -> wanted, with what follows from the kernel alone filled in; None: all is written
     mask     (wanted, live) -> live with what wanted does not manage blanked out
     needs    the keys of the objects that must be there first
     create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
@@ -123,6 +127,7 @@ class Kind:
     imply: Callable[[Names], Iterable[Parsed]] = _nothing
     check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
     read: Callable[[Reading], Iterable[tuple[Key, Held]]] = _nothing
+    settle: Callable[[Any, Any], Any] | None = None
     mask: Callable[[Any, Any], Any] = declared
     needs: Callable[[Any, Names], Iterable[Key]] = _nothing
     create: Callable[[Any, str], Iterable[Request]] = _nothing
