@@ -60,7 +60,7 @@ def check(options: Options) -> int:
 
     intent = pipeline.to_have(pipeline.load(options.files))
     with _kernel() as kernel:
-        planned = pipeline.plan(kernel, intent)
+        planned = pipeline.plan(kernel, intent, warn=options.verbose)
     silent = options.quiet or (not planned.changes and not options.verbose)
     _show_plan(options, planned, quiet=silent)
     return CHANGES if planned.changes else OK
@@ -88,8 +88,8 @@ def _carry_out(options: Options, intent: Intent) -> int:
     with lock.held(options.lock_timeout), _kernel() as kernel:
         planned = pipeline.plan(kernel, intent)
         loud = not (options.json or options.quiet)
-        if loud:
-            report.print_plan(planned, options.color, options.verbose) if planned.changes else None
+        if loud and planned.changes:
+            report.print_plan(planned, options.color, options.verbose)
         with report.progress(planned, options.color, loud) as progress:
             result = pipeline.apply(kernel, planned, progress)
     if options.json:
@@ -97,8 +97,21 @@ def _carry_out(options: Options, intent: Intent) -> int:
     elif planned.changes:
         report.print_result(result, planned, options.color, options.quiet)
     elif loud:
-        sys.stdout.write(report.summary(planned) + "\n")
+        report.print_plan(planned, options.color)
     return OK if result.verified else NOT_WHOLE
+
+
+def doctor(options: Options) -> int:
+    from reconciler import pipeline, report
+
+    topologies = pipeline.load(options.files) if options.files else None
+    with _kernel() as kernel:
+        names, findings = pipeline.examine(kernel, topologies)
+    if options.json:
+        report.print_json(report.findings_json(names, findings))
+    elif findings or not options.quiet:
+        report.print_findings(findings, names, options.color)
+    return CHANGES if findings else OK
 
 
 def list_(options: Options) -> int:
@@ -162,10 +175,8 @@ def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
 
     if options.json:
         report.print_json(report.plan_json(options.command, planned))
-    elif planned.changes:
-        report.print_plan(planned, options.color, options.verbose)
     else:
-        sys.stdout.write(report.summary(planned) + "\n")
+        report.print_plan(planned, options.color, options.verbose)
 
 
 # ------------------------------------------------------------------------------------------------ options
@@ -200,6 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     one = add("delete", delete, "remove what the topology owns", files="*")
     one.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
     one.add_argument("--force", action="store_true", help="delete namespaces even with processes in them")
+    add("doctor", doctor, "what keeps packets from where the files would send them (exit 2: something does)", files="*")
     add("list", list_, "the topologies that the kernel holds", files=None)
     one = add("exec", exec_, "run a command in a namespace, with its resolv.conf and hosts", files=None)
     one.add_argument("namespace", metavar="NAMESPACE")

@@ -165,6 +165,41 @@ class LiveState:
     files: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, name) -> text
 
 
+# --------------------------------------------------------------------------- surroundings: what is nobody's object
+
+
+class Listener(NamedTuple):
+    """A socket of the scope that takes what comes to a port; ``process`` is "" where it could not be found."""
+
+    protocol: str
+    address: str  # "0.0.0.0"; "::" is every address of both families unless ``only6``
+    port: int
+    only6: bool
+    pid: int
+    process: str
+
+
+class Barrier(NamedTuple):
+    """A chain of somebody else's that drops what no rule of it accepts."""
+
+    family: str  # ip, ip6 or inet
+    table: str
+    chain: str
+    hook: str
+    legacy: bool = False  # of iptables' old kernel interface, which nft does not show
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What decides, beside our own objects, whether a packet gets through one scope."""
+
+    scope: str
+    forwarding4: bool
+    forwarding6: bool
+    barriers: tuple[Barrier, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+
+
 # --------------------------------------------------------------------------- requests: what will be sent
 
 

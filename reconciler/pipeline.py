@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from reconciler import document, ports, records, schema, sources, state, topology
+from reconciler import doctor, document, ports, records, schema, sources, state, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
+from reconciler.doctor import Finding
 from reconciler.errors import InputError, Problem, Refused
 from reconciler.kinds import BY_NAME, reserved_ports
 from reconciler.model import HOST, Change, Held, Key
@@ -88,13 +90,23 @@ def _settings(memory: Memory, desired: Iterable[Key] = ()) -> dict[str, set[str]
 # ------------------------------------------------------------------------------------------------ plan
 
 
-def plan(kernel: Kernel, intent: Intent) -> Planned:
-    """Read, compare, order.  Raises Refused with all that stands in the way."""
+def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
+    """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
     planned, problems = _look(kernel, intent)
     problems += _occupied(kernel, planned)
     if problems:
         raise Refused(problems)
-    return planned
+    wanted = {key: one.object for key, one in intent.desired.items()} if warn else {}
+    return dataclasses.replace(planned, warnings=tuple(_around(kernel, wanted, applied=True)))
+
+
+def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[Finding]:
+    scopes = doctor.published(objects)
+    if not scopes:
+        return []
+    from reconciler.kernel import surroundings
+
+    return doctor.diagnose(objects, surroundings.read(kernel, scopes), applied)
 
 
 def _look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
@@ -233,24 +245,42 @@ def _before(key: Key, change: Change | None, known: dict[str, Record]) -> str | 
     return None if change is None or change.before is None else str(change.before.value)
 
 
+# ------------------------------------------------------------------------------------------------ doctor
+
+
+def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
+    """The names of the topologies, and what is in their way; None stands for all that the kernel holds."""
+    if topologies is not None:
+        names = [one.name for one in topologies]
+        wanted = {key: one.object for key, one in to_have(topologies).desired.items()}
+        return names, _around(kernel, wanted, applied=False)
+    held = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
+    names = sorted({one.owner for one in held.values()})
+    return names, _around(kernel, {key: one.object for key, one in held.items()}, applied=False)
+
+
 # ------------------------------------------------------------------------------------------------ list
 
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     """By topology, how many objects of each kind the kernel holds."""
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
+    for key, one in _everything(kernel).items():
+        if one.owner and one.owner[0] != "<":
+            kinds = counts.setdefault(one.owner, {})
+            kinds[key.kind] = kinds.get(key.kind, 0) + 1
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def _everything(kernel: Kernel) -> dict[Key, Held]:
+    """All objects of all topologies, and what else lies in the namespaces that they own."""
     from reconciler.kernel import live
 
     remembered = records.load()
     memory = records.memory(remembered, ())
     found = live.read(kernel, bool, (), _settings(memory))
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
-    held = state.objects(found, state.View(names, {}, frozenset(), memory))
-    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(remembered)}
-    for key, one in held.items():
-        if one.owner and one.owner[0] != "<":
-            kinds = counts.setdefault(one.owner, {})
-            kinds[key.kind] = kinds.get(key.kind, 0) + 1
-    return {name: counts[name] for name in sorted(counts)}
+    return state.objects(found, state.View(names, {}, frozenset(), memory))
 
 
 def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from reconciler import runs
 from reconciler.apply import Blocked, Failed
+from reconciler.doctor import Finding
 from reconciler.errors import Failure, Problem
 from reconciler.kinds import BY_NAME
 from reconciler.model import NOBODY, Action, Change
@@ -17,6 +19,7 @@ from reconciler.run import Planned, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 FORMAT = 1
 GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
@@ -33,6 +36,7 @@ HINTS = {
     113: "no connected prefix reaches the gateway; give it an address there or onlink",
 }
 
+_WARNING = "bold yellow"
 _EMPTY: tuple[Any, ...] = (None, "", (), [])
 
 # ------------------------------------------------------------------------------------------------ JSON
@@ -61,10 +65,27 @@ def plan_json(command: str, planned: Planned, result: Result | None = None) -> d
         "in_sync": not planned.changes,
         "summary": {action: counts[action] for action in GLYPHS},
         "changes": [_change_json(change) for change in planned.changes],
+        "warnings": [_finding_json(finding) for finding in planned.warnings],
     }
     if result is not None:
         document["result"] = _result_json(result)
     return document
+
+
+def findings_json(topologies: Iterable[str], findings: Iterable[Finding]) -> dict[str, Any]:
+    """The document of doctor."""
+    listed = [_finding_json(finding) for finding in findings]
+    return {"format": FORMAT, "command": "doctor", "topologies": list(topologies), "findings": listed}
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "scope": finding.scope,
+        "topic": finding.topic,
+        "key": str(finding.key) if finding.key else None,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
 
 
 def _change_json(change: Change) -> dict[str, Any]:
@@ -144,22 +165,34 @@ def console(colour: str, stream: TextIO | None = None) -> Console:
 
 
 def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
-    """A line per change with its attributes, in the order in which they run, and a summary."""
+    """A line per change with its attributes, in the order in which they run, warnings, and a summary."""
+    if not planned.changes and not planned.warnings:
+        sys.stdout.write(summary(planned) + "\n")
+        return
     from rich.text import Text
 
     out = console(colour)
-    for change in planned.changes:
-        head = Text(f"{GLYPHS[change.action]} {change.action:8}", style=COLOURS[change.action])
-        head.append(clean(change.key), style="bold")
-        if change.impact != "none":
-            impact = "in place" if change.impact == "in-place" else change.impact
-            head.append(f"  {impact}", style="bold red" if change.impact == "disruptive" else "dim")
-        if change.origin and (verbose or change.action in ("update", "replace")):
-            head.append(f"  {clean(change.origin)}", style="dim")
-        out.print(head)
-        for line in _attribute_lines(change):
+    for run in [[change] for change in planned.changes] if verbose else runs.grouped(planned.changes):
+        head = Text(f"{GLYPHS[run[0].action]} ", style=COLOURS[run[0].action])
+        if len(run) > 1:
+            out.print(_with_impact(head.append(clean(runs.told(run)), style="bold"), run[0], verbose))
+            continue
+        head.append(f"{run[0].action:8}").append(clean(run[0].key), style="bold")
+        out.print(_with_impact(head, run[0], verbose))
+        for line in _attribute_lines(run[0]):
             out.print(Text(f"    {clean(line)}"))
+    for finding in planned.warnings:
+        out.print(Text(f"! {clean(finding)}", style=_WARNING))
     out.print(summary(planned))
+
+
+def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
+    if change.impact != "none":
+        impact = "in place" if change.impact == "in-place" else change.impact
+        head.append(f"  {impact}", style="bold red" if change.impact == "disruptive" else "dim")
+    if change.origin and (verbose or change.action in ("update", "replace")):
+        head.append(f"  {clean(change.origin)}", style="dim")
+    return head
 
 
 def _attribute_lines(change: Change) -> Iterator[str]:
@@ -239,6 +272,18 @@ def _failed_line(failed: Failed) -> str:
 
 def _blocked_line(blocked: Blocked) -> str:
     return clean(f"blocked: {blocked.change.action} {blocked.change.key}: waits for {blocked.waits_for}, which failed")
+
+
+def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colour: str) -> None:
+    """A line for each, or that there are none."""
+    from rich.text import Text
+
+    out = console(colour)
+    for finding in findings:
+        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+    if not findings:
+        names = ", ".join(map(clean, topologies)) or "The kernel holds no topology of netrecon's"
+        out.print(f"{names}: nothing found that keeps packets from where they are sent.")
 
 
 def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reconciler import topology
 from reconciler.apply import Blocked, Failed
+from reconciler.doctor import Finding
 from reconciler.model import Change, Held, Key, Wanted
 from reconciler.plan import Plan
 from reconciler.topology import Topology
@@ -32,11 +33,12 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, and what it was made from."""
+    """A plan, what it was made from, and what will be in its way though nothing of it is wrong."""
 
     intent: Intent
     plan: Plan
     live: dict[Key, Held]
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:

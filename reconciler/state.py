@@ -59,6 +59,8 @@ def objects(live: LiveState, view: View) -> dict[Key, Held]:
     for key, wanted in view.wanted.items():
         if key.kind == "namespace" and key not in found:
             found.update(_newborn(key.name, wanted.owner))
+        elif key.kind == "reserved_ports" and key not in found:
+            found.update([reserved_ports.newborn(key.scope, wanted.owner)])
     return found
 
 
@@ -87,6 +89,5 @@ def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Held]]:
     """What a namespace brings along when it is created: nobody needs to make it."""
     key, held = interface.newborn(scope)
     yield key, Held(held.object, owner)
-    yield reserved_ports.newborn(scope, owner)
     for address in ("127.0.0.1/8", "::1/128"):
         yield key_of(scope, "lo", address), Held(Address(scope, "lo", address), KERNEL)

@@ -27,6 +27,8 @@ if [[ ${1:-run} == test ]]; then
     need tcpdump tcpdump
     need conntrack conntrack
     need socat socat
+    need iptables-legacy iptables
+    need iptables-legacy iptables
 fi
 
 ((${#missing[@]})) || exit 0

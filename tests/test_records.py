@@ -29,9 +29,8 @@ def test_what_was_saved_is_loaded() -> None:
 
 def test_a_record_of_an_older_version_is_understood(folder: pathlib.Path) -> None:
     folder.mkdir()
-    (folder / "lab.json").write_text(
-        '{"format": 1, "shared": [], "sysctls": {"sysctl/host/net.ipv4.ip_forward": ["0", "1"]}}'
-    )
+    sysctls = '{"sysctl/host/net.ipv4.ip_forward": ["0", "1"]}'
+    (folder / "lab.json").write_text(f'{{"format": 1, "shared": [], "sysctls": {sysctls}}}')
     assert records.load() == {"lab": Record(set(), {FORWARD: ("0", "1")})}
 
 

@@ -22,7 +22,7 @@ ADMIN = "admin"  # the administrator's own chain: what is in it is not ours to j
 
 _INET = 1  # NFPROTO_INET
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_GETTABLE, _GETCHAIN, _GETRULE, _GETSET, _GETSETELEM = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13))
+GETTABLE, GETCHAIN, GETRULE, GETSET, GETSETELEM = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13))
 _GENERATION = struct.Struct(">2xH")  # nfgenmsg.res_id: the low half of the ruleset's generation
 _NO_NFTABLES = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.EAFNOSUPPORT}
 
@@ -37,28 +37,33 @@ class Entry(Protocol):
 # ------------------------------------------------------------------ reading
 
 
-class _Changed(Exception):
+class Changed(Exception):
     """The ruleset's generation moved between two dumps."""
 
 
-class _Ruleset:
-    """Dumps of one namespace that must all be of one generation."""
+class Ruleset:
+    """Dumps of one namespace that must all be of one generation; ``family`` 0 is every family."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, family: int = _INET) -> None:
         self._sock = sock
+        self._family = family
         self._generations: set[int] = set()
 
     def dump(self, kind: int, *wanted: tuple[int, str]) -> list[bytes]:
-        header = struct.pack(">BBH", _INET, 0, 0)
+        header = struct.pack(">BBH", self._family, 0, 0)
         names = b"".join(netlink.attribute(number, name.encode() + b"\0") for number, name in wanted)
         bodies = [body for _, body in netlink.dump(self._sock, kind, header + names)]
         self._generations.update(_GENERATION.unpack_from(body)[0] for body in bodies)
         if len(self._generations) > 1:
-            raise _Changed
+            raise Changed
         return bodies
 
     def rows(self, kind: int, *wanted: tuple[int, str]) -> list[Attributes]:
         return [dict(nft.attributes(body, 4)) for body in self.dump(kind, *wanted)]
+
+    def of_any_family(self, kind: int) -> list[tuple[bytes, Attributes]]:
+        """Each message, whose first byte is its family (NFPROTO_*), and its attributes."""
+        return [(body, dict(nft.attributes(body, 4))) for body in self.dump(kind)]
 
 
 def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
@@ -74,8 +79,8 @@ def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
         raise
     for _ in range(netlink.RETRIES):
         try:
-            return _read_tables(_Ruleset(sock))
-        except _Changed:
+            return _read_tables(Ruleset(sock))
+        except Changed:
             continue
         except KernelError as error:
             if error.failure.errno != errno.ENOENT:  # a table went away between two dumps
@@ -83,9 +88,9 @@ def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
     raise KernelError("read", Failure(errno.EAGAIN, "the nftables ruleset keeps changing while it is read"))
 
 
-def _read_tables(ruleset: _Ruleset) -> dict[str, TableRow]:
+def _read_tables(ruleset: Ruleset) -> dict[str, TableRow]:
     try:
-        rows = ruleset.rows(_GETTABLE)
+        rows = ruleset.rows(GETTABLE)
     except KernelError as error:
         if error.failure.errno in _NO_NFTABLES:
             return {}
@@ -94,7 +99,7 @@ def _read_tables(ruleset: _Ruleset) -> dict[str, TableRow]:
     ours = {name: row for name, row in tables.items() if name.startswith(PREFIX)}
     if not ours:
         return {}
-    chains = _by_table(ruleset.rows(_GETCHAIN), nft.CHAIN_TABLE)
+    chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
     return {name: _read_table(ruleset, name, row, chains[name]) for name, row in ours.items()}
 
 
@@ -105,9 +110,9 @@ def _by_table(rows: Iterable[Attributes], kind: int) -> dict[str, list[Attribute
     return found
 
 
-def _read_table(ruleset: _Ruleset, name: str, table: Attributes, chains: list[Attributes]) -> TableRow:
-    rules = _by_table(ruleset.rows(_GETRULE, (nft.RULE_TABLE, name)), nft.RULE_TABLE)[name]
-    sets = _by_table(ruleset.rows(_GETSET, (nft.SET_TABLE, name)), nft.SET_TABLE)[name]
+def _read_table(ruleset: Ruleset, name: str, table: Attributes, chains: list[Attributes]) -> TableRow:
+    rules = _by_table(ruleset.rows(GETRULE, (nft.RULE_TABLE, name)), nft.RULE_TABLE)[name]
+    sets = _by_table(ruleset.rows(GETSET, (nft.SET_TABLE, name)), nft.SET_TABLE)[name]
     named = {nft.text(row[nft.SET_NAME]): row for row in sets if not nft.anonymous(row)}
     frame = {"table": nft.table_form(table)} | _chain_forms(chains, rules)
     frame |= {f"set {key}": nft.set_form(row) for key, row in named.items()}
@@ -115,11 +120,11 @@ def _read_table(ruleset: _Ruleset, name: str, table: Attributes, chains: list[At
     return TableRow(name, frame, elements)
 
 
-def _read_elements(ruleset: _Ruleset, table: str, name: str, row: Attributes) -> nft_elements.Elements:
+def _read_elements(ruleset: Ruleset, table: str, name: str, row: Attributes) -> nft_elements.Elements:
     form = nft_elements.layout(row)
     if form is None:
         return {}
-    return nft_elements.decode(ruleset.dump(_GETSETELEM, (1, table), (2, name)), form)
+    return nft_elements.decode(ruleset.dump(GETSETELEM, (1, table), (2, name)), form)
 
 
 def _chain_forms(chains: list[Attributes], rules: list[Attributes]) -> dict[str, str]:
@@ -196,8 +201,8 @@ def commands(requests: Iterable[NftFrame | NftElement]) -> str:
 
 
 def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
-    ruleset = _Ruleset(kernel.socket(scope, netlink.NETFILTER))
-    chains = _by_table(ruleset.rows(_GETCHAIN), nft.CHAIN_TABLE)
+    ruleset = Ruleset(kernel.socket(scope, netlink.NETFILTER))
+    chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
     lines: list[str] = []
     for table in tables:
         version = next(
@@ -205,7 +210,7 @@ def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
             for row in chains[table]
             if nft.text(row[nft.CHAIN_NAME]) == STAMP_CHAIN
         )
-        rules = _rules_by_chain(ruleset.rows(_GETRULE, (nft.RULE_TABLE, table)))
+        rules = _rules_by_chain(ruleset.rows(GETRULE, (nft.RULE_TABLE, table)))
         rules.pop(ADMIN, None)
         digests = (f"{name}:{nft.rules_digest(found)}" for name, found in sorted(rules.items()))
         words = " ".join([version, *digests])

@@ -84,6 +84,7 @@ NFT = (
 ).split()
 FILE_CALLS = "mount,umount2,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,rmdir"
 WRITES = re.compile(rf"^(?:\d+ +)?(?:{FILE_CALLS.replace(',', '|')})\(|O_WRONLY|O_RDWR|O_CREAT")
+DUMP = r"NLM_F_REQUEST\|(?:NLM_F_DUMP|0x300),"  # what changes something asks for an acknowledgement too
 HARMLESS = re.compile(r'"/dev/|"/run/netrecon/lock|__pycache__|/proc/self|/proc/thread-self')
 
 
@@ -114,6 +115,7 @@ def traced(tmp_path: pathlib.Path, *arguments: str, codes: tuple[int, ...] = (0,
     )
     assert done.returncode in codes, done.stdout + done.stderr
     text = re.sub(r"NFNL_SUBSYS_NFTABLES<<8\|", "", log.read_text(errors="replace"))
+    text = re.sub(rf"(nlmsg_len=72, nlmsg_type=)0x14[^,]*(, nlmsg_flags={DUMP})", r"\1SOCK_DIAG_BY_FAMILY\2", text)
     lines = re.sub(r"nlmsg_type=(0x[0-9a-f]+)(?: /\*[^*]*\*/)?", named, text).splitlines()
     assert any("RTM_GETLINK" in line for line in lines) or arguments[0] == "validate", "strace decodes no netlink"
     return [line for line in lines if changing(line)]
@@ -127,7 +129,7 @@ def changing(line: str) -> bool:
 
 
 def _reads(kind: str) -> bool:
-    return kind.startswith(("RTM_GET", "NFT_MSG_GET"))
+    return kind.startswith(("RTM_GET", "NFT_MSG_GET")) or kind == "SOCK_DIAG_BY_FAMILY"
 
 
 def named(found: re.Match[str]) -> str:
