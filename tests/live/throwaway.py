@@ -163,8 +163,8 @@ def _heard(sock: socket.socket) -> Iterator[int]:
 def changes(function: Callable[[], _T], *scopes: str) -> tuple[_T, list[tuple[str, str, int]]]:
     """What a call returns, and every change of configuration that the kernel announced meanwhile.
 
-    The kernel tells of a carrier or the end of duplicate address detection in its own time, late on a busy machine: what
-    was heard counts only if it is heard every time.
+    The kernel tells of a carrier or the end of duplicate address detection in its own time, late on a busy
+    machine: what was heard counts only if it is heard every time.
     """
     with Events(*scopes) as events:
         for _ in range(3):
