@@ -150,6 +150,8 @@ def _serve(listener: socket.socket) -> None:
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage(name: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     command, keys = DAMAGE[name]
+    for address in ("192.0.2.1", "2001:db8::1"):
+        assert answers(address)
     whole = snapshot()
     capsys.readouterr()
     sh(command)
