@@ -206,13 +206,16 @@ def _ask(flows: int, count: int, times: list[float]) -> None:
 # ------------------------------------------------------------------------------------------------ told
 
 
+def _beside(row: dict[str, float], floor: str) -> str:
+    return f"{row['ms']:.1f} ms; {floor}: {row['nft_ms']:.1f} ms; ratio {row['ratio']:.2f}"
+
+
 def told(results: dict[str, Any]) -> str:
     add, look = results["add"], results["read"]
     lines = [
         f"kernel {results['kernel']}, {results['cpus']} CPUs, medians of {results['runs']} runs",
-        f"add {add['ports']} ports to 10,000: {add['ms']:.1f} ms; "
-        f"nft -f: {add['nft_ms']:.1f} ms; ratio {add['ratio']:.2f}",
-        f"read 10,000 ports: {look['ms']:.1f} ms; nft list: {look['nft_ms']:.1f} ms; ratio {look['ratio']:.2f}",
+        f"add {add['ports']} ports to 10,000: {_beside(add, 'nft -f')}",
+        f"read 10,000 ports: {_beside(look, 'nft list')}",
         *(
             f"new UDP flow, {row['ports']:>6,} ports: {row['us']:.0f} µs; ratio {row['ratio']:.2f}"
             for row in results["packets"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.errors import Problem
-from reconciler.kinds import BY_NAME, address, namespace, sysctl
+from reconciler.kinds import BY_NAME, address, namespace, port_map, sysctl
 from reconciler.kinds.kind import Kind
 from reconciler.model import (
     HOST,
@@ -48,6 +48,7 @@ def diff(
             problems.append(found)
     changes.extend(_deletions(desired, live, topologies, lost))
     problems.extend(_in_the_way(changes, desired, live))
+    problems.extend(_published_elsewhere(desired, live, topologies))
     problems.extend(_no_such_sysctl(changes, desired))
     return changes, problems
 
@@ -217,6 +218,22 @@ def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator
             whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
             text = f"{where[1]} in {where[0]} exists as a {key.kind} that {whose}; remove or rename it"
             yield _problem(change.key, desired[change.key], text)
+
+
+def _published_elsewhere(desired: Desired, live: Live, topologies: frozenset[str]) -> Iterator[Problem]:
+    """Ports that overlap what a topology of another run publishes under another key: 0.0.0.0:80 and 127.0.0.1:80."""
+    taken = port_map.Listens()
+    others = [(key, held) for key, held in live.items() if key.kind == "port_map" and held.owner not in topologies]
+    for key, held in others:
+        if key not in desired:
+            taken.add(held.object, held.owner)
+    told: set[object] = set()
+    for key, wanted in desired.items() if others else ():
+        other = taken.add(wanted.object, wanted.owner) if key.kind == "port_map" else None
+        if other is not None and other[1] not in topologies and wanted.origin not in told:
+            told.add(wanted.origin)  # once for a range
+            there = port_map.key_of("", other[0].protocol, other[0].listen, other[0].port).name
+            yield _problem(key, wanted, f"{key.name} overlaps {there}, which topology {other[1]} publishes")
 
 
 def _no_such_sysctl(changes: list[Change], desired: Desired) -> Iterator[Problem]:

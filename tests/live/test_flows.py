@@ -62,6 +62,18 @@ class Client:
         return "nobody"
 
 
+def reset(client: Client) -> bool:
+    """Whether a TCP connection is told that it is over."""
+    try:
+        client.socket.send(b"?")
+        client.socket.settimeout(2)
+        return client.socket.recv(64) == b""
+    except (ConnectionResetError, BrokenPipeError):
+        return True
+    except TimeoutError:
+        return False
+
+
 def silent(family: int, port: int) -> None:
     """A process of the host that takes what comes and never answers, so that conntrack keeps the flow."""
     sock = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM)
@@ -156,6 +168,7 @@ def test_a_tcp_connection_of_an_unchanged_port_map_survives_every_change(lab: La
     lab.apply({"port_maps": [unchanged, "5008:172.16.0.2:7"], "masquerades": [{"source": "172.16.0.0/24"}]})
     kept, cut = Client(HOSTS[4], 5007, socket.SOCK_STREAM), Client(HOSTS[4], 5008, socket.SOCK_STREAM)
     assert kept.answer() == cut.answer() == "?"
+    resets: list[bool] = []
     for data in (
         {"port_maps": [unchanged, "5008:172.16.0.3:80"]},
         {"port_maps": [unchanged], "isolations": [{"link": "br0"}]},
@@ -163,6 +176,8 @@ def test_a_tcp_connection_of_an_unchanged_port_map_survives_every_change(lab: La
     ):
         lab.apply(data)
         assert kept.answer(1) == "?", data
+        resets.append(reset(cut))
+    assert resets[0]  # nobody there knows it: its end is told at once
     run("nft flush chain inet netrecon-lab forward; nft flush chain inet netrecon-lab publish")
     lab.apply({"port_maps": ["5008:172.16.0.2:7", unchanged]})
     assert kept.answer(1) == "?"
