@@ -77,7 +77,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
             yield key, Held(Sysctl(scope, name, value, before), topology if contested else wanted.owner)
-        elif topology and value == ours:
+        elif topology and value == ours != before:  # where they are equal there is nothing to put back
             yield key, Held(Sysctl(scope, name, value, before), topology)
 
 

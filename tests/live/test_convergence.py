@@ -227,3 +227,13 @@ def test_foreign_things_survive(wide: str) -> None:
     assert "10.66.0.7 theirs" in pathlib.Path("/etc/hosts").read_text()
     netrecon("delete", "-q", wide)
     assert differences(before, snapshot()) == []
+
+
+def test_a_sysctl_set_back_to_its_first_value_leaves_nothing_to_put_back(tmp_path: pathlib.Path) -> None:
+    sh("sysctl -q net.ipv4.igmp_max_memberships=33")
+    path = tmp_path / "back.yaml"
+    for value in (44, 33):
+        path.write_text(json.dumps({"version": 1, "name": "back", "sysctls": {"net.ipv4.igmp_max_memberships": value}}))
+        netrecon("apply", "-q", str(path))
+    netrecon("delete", "-q", str(path))
+    assert json.loads(netrecon("list", "--json"))["topologies"] == []
