@@ -11,6 +11,7 @@ import errno
 import struct
 from collections.abc import Callable, Mapping
 from functools import wraps
+from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import TypeVar
 
@@ -209,6 +210,12 @@ _LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 # ------------------------------------------------------------------ addresses
 
 
+def ip_text(family: int, value: bytes) -> str:
+    """An IP address as a topology's are spelled: inet_ntop(3) writes ::ffff:10.0.0.1 where ipaddress may not."""
+    text = inet_ntop(family, value)
+    return str(IPv6Address(value)) if family == AF_INET6 and "." in text else text
+
+
 @decoder("RTM_NEWADDR")
 def address(body: bytes) -> AddressRow | None:
     """An AddressRow from an RTM_NEWADDR's body; None for a family other than IPv4 and IPv6."""
@@ -221,7 +228,7 @@ def address(body: bytes) -> AddressRow | None:
     (protocol,) = found.get(IFA_PROTO, b"\0")
     return AddressRow(
         index=index,
-        address=f"{inet_ntop(family, local)}/{length}",
+        address=f"{ip_text(family, local)}/{length}",
         permanent=bool(flags & IFA_F_PERMANENT),
         protocol=protocol,
         scope=scope,
@@ -256,7 +263,7 @@ def route(body: bytes) -> RouteRow | None:
         type=kind,
         scope=scope,
         protocol=protocol,
-        source=inet_ntop(family, source) if source else "",
+        source=ip_text(family, source) if source else "",
         mtu=u32(attributes(found.get(RTA_METRICS, b""), 0), RTAX_MTU),
         hops=_hops(family, found, flags) if kind == RTN_UNICAST else (),
     )
@@ -267,7 +274,7 @@ def _prefix(family: int, value: bytes | None, length: int) -> str:
         if length:
             raise ValueError("a length without RTA_DST")
         return "0.0.0.0/0" if family == AF_INET else "::/0"
-    return f"{inet_ntop(family, value)}/{length}"
+    return f"{ip_text(family, value)}/{length}"
 
 
 def _hops(family: int, found: Attributes, flags: int) -> tuple[Hop, ...]:
@@ -289,6 +296,6 @@ def _hops(family: int, found: Attributes, flags: int) -> tuple[Hop, ...]:
 def _gateway(family: int, found: Attributes) -> str:
     value = found.get(RTA_GATEWAY)
     if value is not None:
-        return inet_ntop(family, value)
+        return ip_text(family, value)
     via = found.get(RTA_VIA)  # a gateway of the other family: a struct rtvia
-    return inet_ntop(_U16.unpack_from(via)[0], via[2:]) if via is not None else ""
+    return ip_text(_U16.unpack_from(via)[0], via[2:]) if via is not None else ""
