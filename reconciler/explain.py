@@ -29,6 +29,12 @@ def unknown_key(key: str, schema: Schema) -> str:
     return f"unknown key {quoted(key)}; " + (_nearest(key, keys) or f"the keys here are {', '.join(keys)}")
 
 
+def nearest_key(key: str, schema: Schema) -> str:
+    """The key of ``schema`` that an unknown one was probably meant to be, "" for none."""
+    known = list(schema["properties"])
+    return "" if key in schema.get("x-later", ()) else next(iter(get_close_matches(key[:64], known, 1)), "")
+
+
 def missing_key(key: str, schema: Schema) -> str:
     """Of a required key that is not there; ``schema`` is the key's own."""
     right = f"write {key}: {schema['const']}" if "const" in schema else f"write {_right(schema)}"

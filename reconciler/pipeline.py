@@ -49,7 +49,9 @@ def load_one(file: str) -> Topology:
     loaded = document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
     problems = schema.check(loaded)
     if problems:
-        raise InputError(problems)
+        from reconciler import salvage
+
+        raise InputError(sorted({*problems, *salvage.problems(loaded, topology.problems)}))
     return topology.build(loaded)
 
 

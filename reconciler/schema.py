@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path as File
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from reconciler import explain
 from reconciler.building import MAX_PROBLEMS
-from reconciler.document import Document
 from reconciler.errors import Problem
+from reconciler.model import Origin
 from reconciler.spelling import Path
 
 ID = "urn:netrecon:topology:1"
@@ -21,16 +21,42 @@ _HERE = File(__file__).resolve().parent
 _FOLDERS = (_HERE / "schemas", _HERE.parent / "schemas")  # in a wheel; in a checkout
 
 
+class Document(Protocol):
+    """A loaded file: its name, its data, and the place of any path in it."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def data(self) -> Any: ...
+
+    def place(self, path: Path) -> Origin: ...
+
+
+class Fault(NamedTuple):
+    """One thing that the schema finds wrong.
+
+    ``keyword`` is JSON Schema's word for the rule that is broken, "unknown" for a key that is not in the language;
+    ``meant`` is the key that an unknown one was probably to be, and that is not there itself.
+    """
+
+    path: Path
+    message: str
+    keyword: str
+    meant: str = ""
+
+
 def check(document: Document) -> list[Problem]:
     """All that the schema finds wrong, in the order of the file (at most MAX_PROBLEMS); empty when nothing is."""
+    return sorted({Problem(*document.place(fault.path), fault.message) for fault in faults(document)})
+
+
+def faults(document: Document) -> Iterator[Fault]:
+    """The same with the paths, in no order."""
     if _accepts(document.data):
-        return []
-    found = (
-        Problem(*document.place(path), message)
-        for error in _validator().iter_errors(document.data)
-        for path, message in _explained(error)
-    )
-    return sorted(set(islice(found, MAX_PROBLEMS)))
+        return
+    found = (fault for error in _validator().iter_errors(document.data) for fault in _explained(error))
+    yield from islice(found, MAX_PROBLEMS)
 
 
 @cache
@@ -95,7 +121,7 @@ def _validator() -> Any:
     return extended(bundle())
 
 
-def _explained(error: Any) -> Iterator[tuple[Path, str]]:
+def _explained(error: Any) -> Iterator[Fault]:
     path: Path = tuple(error.absolute_path)
     steps = list(error.absolute_schema_path)
     schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
@@ -104,14 +130,15 @@ def _explained(error: Any) -> Iterator[tuple[Path, str]]:
         path = (*path, value)
     if keyword == "additionalProperties":
         for key in value.keys() - schema["properties"].keys():
-            yield (*path, key), explain.unknown_key(key, schema)
+            meant = explain.nearest_key(key, schema)
+            yield Fault((*path, key), explain.unknown_key(key, schema), "unknown", "" if meant in value else meant)
     elif keyword == "required":
         for key in [key for key in rule if key not in value]:
-            yield path, explain.missing_key(key, _followed(schema["properties"][key]))
+            yield Fault(path, explain.missing_key(key, _followed(schema["properties"][key])), keyword)
     elif value is None:
-        yield path, explain.empty(schema, path, needed=_is_needed(steps))
+        yield Fault(path, explain.empty(schema, path, needed=_is_needed(steps)), keyword)
     else:
-        yield path, explain.wrong(keyword, rule, value, schema)
+        yield Fault(path, explain.wrong(keyword, rule, value, schema), keyword)
 
 
 def _followed(schema: Any) -> Any:

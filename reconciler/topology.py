@@ -34,11 +34,12 @@ class Topology:
     exclusive: frozenset[str]
 
 
-def build(document: Document) -> Topology:
+def build(document: Document, references: bool = True) -> Topology:
     """The topology of a document.
 
     Raises InputError with every problem that the schema cannot see: dangling references, keys
-    that are written twice, gateways out of reach.
+    that are written twice, gateways out of reach.  Without ``references`` it does not ask whether what an
+    object refers to is there: parts of the document may have been left out.
     """
     data = document.data
     problems: list[Problem] = []
@@ -50,11 +51,21 @@ def build(document: Document) -> Topology:
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
     _complete(names, objects, origins)
-    problems.extend(_dangling(names, origins))
+    if references:
+        problems.extend(_dangling(names, origins))
     if problems:
         raise InputError(sorted(set(problems)))
     wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
     return Topology(data["name"], wanted, names, frozenset(names.exclusive))
+
+
+def problems(document: Document, references: bool) -> list[Problem]:
+    """What ``build`` would raise."""
+    try:
+        build(document, references)
+    except InputError as error:
+        return error.problems
+    return []
 
 
 def _scopes(data: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
