@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,15 +44,16 @@ def build(document: Document, references: bool = True) -> Topology:
     data = document.data
     problems: list[Problem] = []
     parsed: list[Parsed] = []
+    paths: dict[Origin, Path] = {}
     for path, scope, mapping in _scopes(data):
-        source = Source(data["name"], scope, mapping, _at(document, path), _noting(document, path, problems))
+        source = Source(data["name"], scope, mapping, _at(document, path, paths), _noting(document, path, problems))
         for kind in KINDS:
             parsed.extend(kind.parse(source))
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
     _complete(names, objects, origins)
     if references:
-        problems.extend(_dangling(names, origins))
+        problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
     if problems:
         raise InputError(sorted(set(problems)))
     wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
@@ -74,8 +75,15 @@ def _scopes(data: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
         yield ("namespaces", name), name, mapping or {}
 
 
-def _at(document: Document, prefix: Path) -> Callable[[Path], Origin]:
-    return lambda path: document.place((*prefix, *path))
+def _at(document: Document, prefix: Path, paths: dict[Origin, Path]) -> Callable[[Path], Origin]:
+    """The place of a path in a scope; ``paths`` remembers what each place is the place of."""
+
+    def at(path: Path) -> Origin:
+        origin = document.place((*prefix, *path))
+        paths[origin] = (*prefix, *path)
+        return origin
+
+    return at
 
 
 def _noting(document: Document, prefix: Path, problems: list[Problem]) -> Callable[[Path, str], None]:
@@ -130,12 +138,10 @@ def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin])
                     names.links.setdefault(where, key)
 
 
-def _dangling(names: Names, origins: dict[Key, Origin]) -> Iterator[Problem]:
+def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> Iterator[Problem]:
     for key, held in names.objects.items():
         for path, message in BY_NAME[key.kind].check(held, names):
-            origin = origins[key]
-            dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-            yield problem_at(origin._replace(path=origin.path + dotted), message)
+            yield problem_at(document.place((*paths[key], *path)), message)
 
 
 def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:

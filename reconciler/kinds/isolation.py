@@ -50,13 +50,13 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
     scope = isolation.scope
     if (scope, isolation.link) not in names.links:
         yield ("link",), f'no link "{isolation.link}" in {scope}{nearest(isolation.link, scope, names)}'
-    for index, link in enumerate(isolation.allow):
+    for link in isolation.allow:
         if (scope, link) not in names.links:
-            yield ("allow", index), f'no link "{link}" in {scope}{nearest(link, scope, names)}'
+            yield ("allow",), f'no link "{link}" in {scope}{nearest(link, scope, names)}'
         sender = names.objects.get(key_of(scope, link))
         if sender is not None and sender.internal:
             what = f"{link} is internal, nothing leaves it: it cannot be allowed into {isolation.link}"
-            yield ("allow", index), what
+            yield ("allow",), what
 
 
 # ------------------------------------------------------------------ the kernel's form

@@ -105,10 +105,10 @@ def _own_links(masquerade: Masquerade, names: Names) -> tuple[str, ...]:
 
 
 def check(masquerade: Masquerade, names: Names) -> Iterator[tuple[Path, str]]:
-    for index, link in enumerate(masquerade.except_out or ()):
+    for link in masquerade.except_out or ():
         if (masquerade.scope, link) not in names.links:
             hint = nearest(link, masquerade.scope, names)
-            yield ("except_out", index), f'no link "{link}" in {masquerade.scope}{hint}'
+            yield ("except_out",), f'no link "{link}" in {masquerade.scope}{hint}'
 
 
 # ------------------------------------------------------------------ the kernel's form

@@ -224,14 +224,13 @@ def _placed(route: Route, hop: NextHop, names: Names) -> NextHop:
 
 
 def check(route: Route, names: Names) -> Iterator[tuple[Path, str]]:
-    many = len(route.hops) > 1
-    for index, hop in enumerate(route.hops):
-        at: Path = ("nexthops", index) if many else ()
+    for hop in route.hops:
+        at: Path = ("nexthops",) if len(route.hops) > 1 else ()
         if hop.dev is not None and (route.scope, hop.dev) not in names.links:
             hint = link.nearest(hop.dev, route.scope, names)
-            yield (*at, "dev"), f'no link "{hop.dev}" in {route.scope}{hint}'
+            yield at or ("dev",), f'no link "{hop.dev}" in {route.scope}{hint}'
         elif hop.via and not hop.onlink:
-            yield from (((*at, "via"), text) for text in _unreachable(route, hop, names))
+            yield from ((at or ("via",), text) for text in _unreachable(route, hop, names))
     if route.source and _closed(route.scope, None, names) and not list(_carrying(route, names)):
         yield ("source",), f"{route.source} is no address of {route.scope}; give it to a link there"
 
