@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from reconciler.kinds import KINDS, dns_file, interface, namespace, reserved_ports
+from reconciler.kinds import BY_NAME, KINDS, dns_file, interface, namespace, reserved_ports
 from reconciler.kinds.address import Address, key_of
 from reconciler.kinds.kind import Reading
 from reconciler.model import HOST, KERNEL, Held, Key, LiveState, ScopeState, Wanted
@@ -51,8 +52,9 @@ class View:
 def objects(live: LiveState, view: View) -> dict[Key, Held]:
     """All live objects of the scopes read, by key, each with its owner."""
     found: dict[Key, Held] = {}
+    adopted = _adopted(view)
     for state in live.scopes.values():
-        reading = _reading(live, state, view)
+        reading = _reading(live, state, view, adopted)
         for kind in KINDS:
             found.update(kind.read(reading))
     found.update(_left_behind(live, view))
@@ -64,7 +66,15 @@ def objects(live: LiveState, view: View) -> dict[Key, Held]:
     return found
 
 
-def _reading(live: LiveState, state: ScopeState, view: View) -> Reading:
+def _adopted(view: View) -> dict[tuple[str, str], str]:
+    """The links that a run may take over, as (scope, name), each with the topology that wants it."""
+    made = ((key, wanted) for key, wanted in view.wanted.items() if view.adopting and not BY_NAME[key.kind].existing)
+    return {where: wanted.owner for key, wanted in made for where in BY_NAME[key.kind].links(wanted.object)}
+
+
+def _reading(
+    live: LiveState, state: ScopeState, view: View, adopted: Mapping[tuple[str, str], str] = MappingProxyType({})
+) -> Reading:
     return Reading(
         state=state,
         live=live,
@@ -76,6 +86,7 @@ def _reading(live: LiveState, state: ScopeState, view: View) -> Reading:
         reserved=view.memory.reserved,
         topologies=view.topologies,
         relaxed=view.relaxed,
+        adopted=adopted,
     )
 
 

@@ -119,6 +119,10 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
         return stamped(link.alias)
     if reading.exclusive and reading.owner:
         return reading.owner
+    # What else lies on a link that is taken over is drift from then on; what is wanted is itself adopted.
+    taker = "" if link.alias.startswith(STAMP) or key in reading.wanted else reading.adopted.get((key.scope, link.name))
+    if taker:
+        return taker
     # The stamp of a namespace is on its lo, which says nothing of the addresses there.
     return (reading.owner or UNKNOWN) if row.protocol == PROTOCOL else NOBODY
 

@@ -61,6 +61,7 @@ class Reading:
     ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
     ``reserved`` which ports are on record as put into the list of reserved ones;
     ``sysctls`` what is on record for a sysctl: (topology, value before our first write, value we wrote).
+    ``adopted`` maps the links that this run may take over to the topology that wants them.
     """
 
     state: ScopeState
@@ -73,6 +74,7 @@ class Reading:
     sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
     topologies: frozenset[str] = frozenset()
     relaxed: frozenset[str] = frozenset()
+    adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def declared(wanted: Any, live: Any) -> Any:
