@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -16,15 +17,24 @@ if TYPE_CHECKING:
 
 OK, ERROR, CHANGES, NOT_WHOLE, LOCKED = 0, 1, 2, 4, 5
 
+TOPOLOGY = r"[a-z][a-z0-9-]{0,30}"  # a topology's name
+
 Options = argparse.Namespace
+
+
+class _Misused(Exception):
+    """A command line that is none of ours."""
+
+    def __init__(self, usage: str, message: str) -> None:
+        super().__init__(message)
+        self.usage = usage
 
 
 class _Parser(argparse.ArgumentParser):
     """Usage errors exit 1, so that 2 always means drift."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(ERROR, f"{self.prog}: {message}\n")
+        raise _Misused(self.format_usage(), f"{self.prog}: {message}")
 
 
 # ------------------------------------------------------------------------------------------------ commands
@@ -77,6 +87,10 @@ def delete(options: Options) -> int:
 
     if bool(options.files) == bool(options.name):
         raise NetreconError("delete: give FILE or --name NAME, one of them")
+    for name in options.name or ():
+        if not re.fullmatch(TOPOLOGY, name):
+            text = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
+            raise NetreconError(f"delete: --name {name!r} is not a topology name; {text}")
     names = options.name or [one.name for one in pipeline.load(options.files)]
     return _carry_out(options, pipeline.to_be_gone(names, options.force))
 
@@ -232,17 +246,28 @@ def _common() -> _Parser:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value < 1e9:
-        raise argparse.ArgumentTypeError("a number of seconds, 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; no traceback reaches the user without --debug."""
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # started with descriptor 1 closed
+        _give_up_output()
     try:
-        return int(options.run(options))
+        options = _parser().parse_args(words)
+    except _Misused as error:
+        return _misused(error, words)
+    try:
+        code = int(options.run(options))
+        sys.stdout.flush()  # what cannot be written is to be found out here, not by the interpreter as it ends
+        return code
     except InputError as error:
         return _fail(options, error.problems, ERROR)
     except LockHeld as error:
@@ -250,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NetreconError as error:
         return _fail(options, [Problem("", 0, 0, "", str(error))], ERROR)
     except BrokenPipeError:  # the reader of our output went away: nothing to say and nobody to say it to
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        _give_up_output()
         return ERROR
     except KeyboardInterrupt:
         return _fail(options, [Problem("", 0, 0, "", "interrupted; run netrecon plan to see what is left to do")], 130)
@@ -264,11 +289,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(options: Options, problems: list[Problem], code: int) -> int:
     from reconciler import report
 
-    if options.json:
-        report.print_json(report.errors_json(options.command, problems))
-    else:
-        report.print_problems(problems)
+    told = problems
+    try:
+        if options.json:
+            report.print_json(report.errors_json(options.command, problems))
+            told = []
+        sys.stdout.flush()
+    except OSError as error:
+        _give_up_output()
+        told = [*problems, Problem("", 0, 0, "", f"the output cannot be written: {error.strerror}")]
+    report.print_problems(told)
     return code
+
+
+def _misused(error: _Misused, words: list[str]) -> int:
+    ours = words[: words.index("--")] if "--" in words else words
+    if "--json" in ours:
+        command = next((word for word in words if not word.startswith("-")), "")
+        return _fail(Options(json=True, command=command), [Problem("", 0, 0, "", str(error))], ERROR)
+    sys.stderr.write(f"{error.usage}{error}\n")
+    return ERROR
+
+
+def _give_up_output() -> None:
+    """Else the interpreter would try once more to write what is left, and say in its own words that it cannot."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def run() -> NoReturn:
