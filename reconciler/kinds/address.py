@@ -60,6 +60,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, at: Path) -> Iterator[Parsed]:
+    seen: dict[str, str] = {}
     for index, text in enumerate(texts or ()):
         try:
             interface = ipaddress.ip_interface(text)
@@ -71,6 +72,11 @@ def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, 
             source.problem((*at, index), f'"{text}" {wrong}')
             continue
         address = str(interface)
+        other = seen.setdefault(str(interface.ip), address) if interface.version == 6 else address
+        if other != address:
+            said = f"{interface.ip} is on {link} already, as {other}; IPv6 takes an address once per link"
+            source.problem((*at, index), said)
+            continue
         yield key_of(scope, link, address), Address(scope, link, address), source.at((*at, index))
 
 
@@ -85,18 +91,6 @@ def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> st
         which = "network's own" if ip == network.network_address else "broadcast"
         return f"is the {which} address of {network}; write one in between, such as {network[1]}/{network.prefixlen}"
     return ""
-
-
-def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
-    """One IPv6 address can be on a link once only, whatever its prefix length."""
-    if ":" not in address.address:
-        return
-    ip = address.address.partition("/")[0]
-    for other in names.of(address.scope, "address"):
-        if other is address:
-            return
-        if other.link == address.link and other.address.partition("/")[0] == ip:
-            yield (), f"{ip} is on {address.link} already, as {other.address}; IPv6 takes an address once per link"
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
@@ -211,7 +205,6 @@ KIND = Kind(
     name="address",
     schema="address",
     parse=parse,
-    check=check,
     read=read,
     needs=needs,
     create=create,

@@ -35,7 +35,8 @@ class Names:
 
     ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
     both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
-    are declared in full, so that what is not written does not exist.
+    are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
+    a scope (see kinds/route.py).
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Names:
     exclusive: set[str] = field(default_factory=set)
     topology: str = ""
     origins: Mapping[Key, Origin] = field(default_factory=dict)
+    near: dict[str, Any] = field(default_factory=dict)
 
     def of(self, scope: str, kind: str) -> Iterator[Any]:
         """The desired objects of one kind in one scope, in the order of the file."""

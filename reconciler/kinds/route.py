@@ -37,6 +37,9 @@ RTNH_F_ONLINK = 4
 STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: people and scripts; the others are daemons'
 METRIC = {AF_INET: 0, AF_INET6: 1024}  # what the kernel takes where none is given
 
+# (IP version, prefix length) -> start of a network -> the links that it lies on, with what puts it there
+Near = dict[tuple[int, int], dict[int, list[tuple[str | None, Key]]]]
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class NextHop:
@@ -260,17 +263,32 @@ def _closed(scope: str, dev: str | None, names: Names) -> bool:
 def _connecting(route: Route, hop: NextHop, names: Names) -> Iterator[Key]:
     """The addresses and link routes that put a gateway within reach."""
     via = ipaddress.ip_address(hop.via)
-    for key in names.by_scope.get((route.scope, "address"), ()):
-        address = names.objects[key]
-        network = ipaddress.ip_interface(address.address).network
-        if via.version == network.version and via in network and hop.dev in (None, address.link):
-            yield key
-    for key in names.by_scope.get((route.scope, "route"), ()):
-        other = names.objects[key]
-        if other is not route and _is_link_route(other) and hop.dev in (None, other.hops[0].dev):
-            network = ipaddress.ip_network(other.to)
-            if via.version == network.version and via in network:
-                yield key
+    for (version, length), by_start in _near(route.scope, names).items():
+        if version == via.version:
+            rest = via.max_prefixlen - length
+            for dev, key in by_start.get(int(via) >> rest << rest, ()):
+                if hop.dev in (None, dev):
+                    yield key
+
+
+def _near(scope: str, names: Names) -> Near:
+    """What is connected in a scope, found once: 10,000 routes would else each look at all the others."""
+    near: Near | None = names.near.get(scope)
+    if near is None:
+        near = names.near[scope] = {}
+        for key in names.by_scope.get((scope, "address"), ()):
+            address = names.objects[key]
+            _add(near, ipaddress.ip_interface(address.address).network, address.link, key)
+        for key in names.by_scope.get((scope, "route"), ()):
+            route = names.objects[key]
+            if _is_link_route(route):
+                _add(near, ipaddress.ip_network(route.to), route.hops[0].dev, key)
+    return near
+
+
+def _add(near: Near, network: ipaddress.IPv4Network | ipaddress.IPv6Network, dev: str | None, key: Key) -> None:
+    by_start = near.setdefault((network.version, network.prefixlen), {})
+    by_start.setdefault(int(network.network_address), []).append((dev, key))
 
 
 def _is_link_route(route: Route) -> bool:
