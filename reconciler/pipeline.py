@@ -13,7 +13,7 @@ from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import InputError, Problem, Refused
-from reconciler.kinds import BY_NAME, reserved_ports
+from reconciler.kinds import BY_NAME, NFT, reserved_ports
 from reconciler.model import HOST, Change, Held, Key
 from reconciler.plan import order
 from reconciler.records import Record
@@ -142,6 +142,7 @@ def apply(kernel: Kernel, planned: Planned, progress: Callable[[int], None] = la
     started = time.monotonic()
     result = Result()
     if planned.changes:
+        _need_libnftables(planned)
         _remember_before(planned)
         _rounds(kernel, planned, result, progress)
     _remember_after(planned, result)
@@ -162,6 +163,14 @@ def _rounds(kernel: Kernel, planned: Planned, result: Result, progress: Callable
         if number and not outcome.applied:
             return
         planned = again
+
+
+def _need_libnftables(planned: Planned) -> None:
+    """Found out before the first change: MissingDependency means that nothing was done."""
+    if any(change.key.kind in NFT for change in planned.changes):
+        from reconciler.kernel import nftables
+
+        nftables.library()
 
 
 def southbound(kernel: Kernel) -> Southbound:

@@ -226,6 +226,12 @@ def _execute(kernel: Entry, scope: str, text: str) -> Failure | None:
 
 def _run_libnftables(text: str) -> tuple[int, str]:
     """Made, used and freed here: a context belongs to the namespace and thread it was made in."""
+    code, _, error = library().Nftables().cmd(text)
+    return code, error
+
+
+def library() -> Any:
+    """The binding of libnftables; MissingDependency, before anything is changed, where it or the library is missing."""
     try:
         import ctypes
 
@@ -236,9 +242,7 @@ def _run_libnftables(text: str) -> tuple[int, str]:
         ctypes.CDLL("libnftables.so.1")
     except OSError:
         raise MissingDependency("libnftables.so.1 is missing: apt install libnftables1") from None
-    context = nftables.Nftables()
-    code, _, error = context.cmd(text)
-    return code, error
+    return nftables
 
 
 def failure_of(output: str) -> Failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from snapshot import differences, scopes, snapshot
 from throwaway import sh
+
+from reconciler import cli
 
 pytestmark = pytest.mark.live
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -237,3 +240,21 @@ def test_a_sysctl_set_back_to_its_first_value_leaves_nothing_to_put_back(tmp_pat
         netrecon("apply", "-q", str(path))
     netrecon("delete", "-q", str(path))
     assert json.loads(netrecon("list", "--json"))["topologies"] == []
+
+
+def test_without_libnftables_nothing_is_changed(
+    wide: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = ctypes.CDLL
+
+    def missing(name: Any, *arguments: Any, **options: Any) -> Any:
+        if "libnftables" in str(name):
+            raise OSError(f"{name}: cannot open shared object file")
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    before = snapshot()
+    assert cli.main(["apply", "-q", wide]) == 1
+    assert capsys.readouterr().err == "libnftables.so.1 is missing: apt install libnftables1\n"
+    assert differences(before, snapshot()) == []
+    assert os.listdir("/run/netrecon") == ["lock"]
