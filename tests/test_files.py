@@ -138,3 +138,19 @@ def test_a_bind_mounted_file_is_rewritten_in_place(etc: pathlib.Path, monkeypatc
     assert path.read_text() == "127.0.0.1 localhost\n" + BLOCK
     assert path.stat().st_ino == inode
     assert os.listdir(etc) == ["hosts"]
+
+
+def test_what_is_no_regular_file_holds_nobody_up(etc: pathlib.Path) -> None:
+    (etc / "netns").mkdir()
+    (etc / "netns/loop").symlink_to("loop")
+    for name in ("pipe", "folder", "ring", "zeros"):
+        (etc / "netns" / name).mkdir()
+    os.mkfifo(etc / "netns/pipe/hosts")
+    (etc / "netns/folder/hosts").mkdir()
+    (etc / "netns/ring/hosts").symlink_to("hosts")
+    (etc / "netns/zeros/hosts").symlink_to("/dev/zero")
+    assert {name: files.read_file(name, "hosts") for name in files.scopes()} == dict.fromkeys(files.scopes(), "")
+    assert files.scopes() == ["folder", "pipe", "ring", "zeros"]
+    os.mkfifo(etc / "hosts")
+    with pytest.raises(KernelError):
+        files.read_file("host", "hosts")

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from typing import TextIO
 
 from reconciler.errors import Failure, KernelError
 from reconciler.kernel import libc
@@ -27,21 +28,34 @@ def scopes() -> list[str]:
     """The namespaces with a folder under /etc/netns, whether or not they exist, sorted."""
     try:
         with os.scandir(f"{ETC}/netns") as entries:
-            return sorted(entry.name for entry in entries if entry.name != HOST and entry.is_dir())
+            return sorted(entry.name for entry in entries if entry.name != HOST and os.path.isdir(entry.path))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def read_file(scope: str, name: str) -> str | None:
-    """The whole file of a scope, None where there is none; ``name`` is one of NAMES."""
+    """The whole file of a scope, None where there is none; ``name`` is one of NAMES.
+
+    What is no regular file is somebody's own and holds no stamp: "" in a namespace's folder, which may be one
+    that does not concern us at all; a KernelError in the host's.
+    """
     path = f"{_folder(scope)}/{_checked(name)}"
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return _regular_text(file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if scope != HOST:
+            return ""
         raise libc.refused(f"read {path}", error.errno or errno.EIO) from None
+
+
+def _regular_text(file: TextIO) -> str:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file.read()
 
 
 def write_file(scope: str, name: str, text: str | None, owner: str) -> None:
