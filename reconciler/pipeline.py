@@ -95,7 +95,7 @@ def _settings(memory: Memory, desired: Iterable[Key] = ()) -> dict[str, set[str]
 def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
     planned, problems = _look(kernel, intent)
-    problems += _occupied(kernel, planned)
+    problems += _occupied(kernel, planned) + _managed_elsewhere(planned)
     if problems:
         raise Refused(problems)
     wanted = {key: one.object for key, one in intent.desired.items()} if warn else {}
@@ -127,6 +127,17 @@ def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
         Problem("", 0, 0, "", f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
         for name, pids in found
         if pids
+    ]
+
+
+def _managed_elsewhere(planned: Planned) -> list[Problem]:
+    """Files of the host into which no block can go."""
+    from reconciler.kernel import files
+
+    wanted = [c for c in planned.changes if c.key.kind == "dns_file" and c.key.scope == HOST and c.origin]
+    texts = [(change, files.managed_elsewhere(change.key.name)) for change in wanted]
+    return [
+        topology.problem_at(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text and c.origin
     ]
 
 

@@ -168,11 +168,19 @@ def _write_block(path: str, block: str | None, owner: str) -> None:
 
 
 def _refuse_symlink(path: str) -> None:
-    if os.path.islink(path):
-        target = os.readlink(path)
-        manager = next((who for part, who in _SYMLINK_OWNERS.items() if part in target), "something else")
-        text = f"it is a symlink to {target}: {manager} manages it; set names there instead"
+    text = managed_elsewhere(path.rpartition("/")[2])
+    if text:
         raise KernelError(f"write {path}", Failure(errno.ELOOP, text))
+
+
+def managed_elsewhere(name: str) -> str:
+    """Why the host's file cannot take a block: it is somebody's symlink; "" where it can."""
+    path = f"{ETC}/{name}"
+    if not os.path.islink(path):
+        return ""
+    target = os.readlink(path)
+    manager = next((who for part, who in _SYMLINK_OWNERS.items() if part in target), "something else")
+    return f"it is a symlink to {target}: {manager} manages it; set names there instead"
 
 
 def _rewrite(path: str, text: str) -> None:
