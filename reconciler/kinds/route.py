@@ -412,24 +412,30 @@ def _attributes(route: Route) -> Iterator[tuple[str, Any]]:
     if route.mtu:
         yield "RTA_METRICS", {"attrs": (("RTAX_MTU", route.mtu),)}
     if len(route.hops) == 1:
-        yield from _hop_attributes(route.scope, route.hops[0])
+        yield from _hop_attributes(route, route.hops[0])
     elif route.hops:
-        yield "RTA_MULTIPATH", tuple(_multipath(route.scope, hop) for hop in route.hops)
+        yield "RTA_MULTIPATH", tuple(_multipath(route, hop) for hop in route.hops)
 
 
-def _hop_attributes(scope: str, hop: NextHop) -> Iterator[tuple[str, Any]]:
+def _hop_attributes(route: Route, hop: NextHop) -> Iterator[tuple[str, Any]]:
     if hop.via:
-        yield "RTA_GATEWAY", hop.via
+        yield _gateway(route.family, hop.via)
     if hop.dev is not None:
-        yield "RTA_OIF", LinkRef(scope, hop.dev)
+        yield "RTA_OIF", LinkRef(route.scope, hop.dev)
 
 
-def _multipath(scope: str, hop: NextHop) -> dict[str, Any]:
+def _gateway(family: int, via: str) -> tuple[str, Any]:
+    """Somebody's IPv4 route may go by an IPv6 gateway, which has an attribute of its own (RFC 5549)."""
+    own = AF_INET6 if ":" in via else AF_INET
+    return ("RTA_GATEWAY", via) if own == family else ("RTA_VIA", {"family": own, "addr": via})
+
+
+def _multipath(route: Route, hop: NextHop) -> dict[str, Any]:
     return {
         "hops": hop.weight - 1,
-        "oif": LinkRef(scope, hop.dev) if hop.dev is not None else 0,
+        "oif": LinkRef(route.scope, hop.dev) if hop.dev is not None else 0,
         "flags": RTNH_F_ONLINK if hop.onlink else 0,
-        "attrs": (("RTA_GATEWAY", hop.via),) if hop.via else (),
+        "attrs": (_gateway(route.family, hop.via),) if hop.via else (),
     }
 
 
@@ -448,7 +454,7 @@ def delete(route: Route) -> Iterator[Request]:
         ("RTA_PRIORITY", route.metric),
     ]
     if len(route.hops) == 1:
-        attributes += _hop_attributes(route.scope, route.hops[0])
+        attributes += _hop_attributes(route, route.hops[0])
     yield Netlink(route.scope, "delroute", fields, tuple(attributes))
 
 
