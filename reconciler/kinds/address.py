@@ -95,19 +95,21 @@ def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> st
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     state = reading.state
+    telling = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)  # since Linux 5.18
     for row in state.addresses:
         link = state.links.get(row.index)
         if link is None:
             continue
         key = key_of(state.scope, link.name, row.address)
         duplicate = bool(row.flags & IFA_F_DADFAILED)
-        yield key, Held(Address(state.scope, link.name, row.address, duplicate), _owner(reading, row, link, key))
+        own = KERNEL if not telling and _automatic(row, link) else _owner(reading, row, link, key)
+        yield key, Held(Address(state.scope, link.name, row.address, duplicate), own)
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
     if key in reading.shared and row.protocol == PROTOCOL:
         return reading.shared[key]
-    if not row.permanent or row.protocol in KERNEL_PROTOCOLS or _automatic(row, link):
+    if not row.permanent or row.protocol in KERNEL_PROTOCOLS:
         return KERNEL
     if link.alias.startswith(STAMP) and not link.loopback:
         return stamped(link.alias)
