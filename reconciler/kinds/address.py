@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model import (
     KERNEL,
@@ -29,6 +29,7 @@ AF_INET, AF_INET6 = 2, 10
 IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08
 RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
+IPV6_MIN_MTU = 1280
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 
 Places = frozenset[tuple[str, str]]  # links as (scope, name)
@@ -91,6 +92,13 @@ def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> st
         which = "network's own" if ip == network.network_address else "broadcast"
         return f"is the {which} address of {network}; write one in between, such as {network[1]}/{network.prefixlen}"
     return ""
+
+
+def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
+    """Below its least mtu the kernel has no IPv6 on a link at all."""
+    end = declared_end(address.scope, address.link, names) if ":" in address.address else None
+    if end is not None and end.mtu is not None and end.mtu < IPV6_MIN_MTU:
+        yield (), f"{address.link} has an mtu of {end.mtu}; IPv6 needs {IPV6_MIN_MTU} or more"
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
@@ -207,6 +215,7 @@ KIND = Kind(
     name="address",
     schema="address",
     parse=parse,
+    check=check,
     read=read,
     needs=needs,
     create=create,

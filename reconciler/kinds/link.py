@@ -178,6 +178,16 @@ def check_end(end: End, names: Names, at: Path = ()) -> Iterator[tuple[Path, str
             yield (*at, word), f'"{word}" is an attribute of a bridge port; name the bridge with "master"'
 
 
+def declared_end(scope: str, name: str, names: Names) -> Any:
+    """The End or the Bridge that a declared link is; None for a link that is not declared."""
+    key = names.links.get((scope, name))
+    held: Any = names.objects.get(key) if key else None
+    for end in (getattr(held, "end", held), getattr(held, "peer", None)):
+        if end is not None and (end.scope, end.name) == (scope, name):
+            return end
+    return None
+
+
 def nearest(name: str, scope: str, names: Names) -> str:
     """A hint that follows "no link X in SCOPE": the known name that looks like it, or all of them."""
     import difflib

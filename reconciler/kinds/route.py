@@ -232,6 +232,8 @@ def check(route: Route, names: Names) -> Iterator[tuple[Path, str]]:
         if hop.dev is not None and (route.scope, hop.dev) not in names.links:
             hint = link.nearest(hop.dev, route.scope, names)
             yield at or ("dev",), f'no link "{hop.dev}" in {route.scope}{hint}'
+        elif hop.dev is not None and getattr(link.declared_end(route.scope, hop.dev, names), "up", None) is False:
+            yield at or ("dev",), f"{hop.dev} is declared down; the kernel takes routes only over links that are up"
         elif hop.via and not hop.onlink:
             yield from ((at or ("via",), text) for text in _unreachable(route, hop, names))
     if route.source and _closed(route.scope, None, names) and not list(_carrying(route, names)):
