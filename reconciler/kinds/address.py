@@ -110,7 +110,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
             continue
         key = key_of(state.scope, link.name, row.address)
         duplicate = bool(row.flags & IFA_F_DADFAILED)
-        own = KERNEL if not telling and _automatic(row, link) else _owner(reading, row, link, key)
+        own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
         yield key, Held(Address(state.scope, link.name, row.address, duplicate), own)
 
 
@@ -131,13 +131,14 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
     return (reading.owner or UNKNOWN) if row.protocol == PROTOCOL else NOBODY
 
 
-def _automatic(row: AddressRow, link: LinkRow) -> bool:
-    """What kernels before 5.18 add by themselves without saying so: loopback and link-local addresses."""
+def _automatic(row: AddressRow, link: LinkRow, telling: bool) -> bool:
+    """What the kernel adds by itself without saying so: 127.0.0.1, and before Linux 5.18 ::1 and link-local ones."""
     if row.protocol:
         return False
     if link.loopback:
         return row.address in ("127.0.0.1/8", "::1/128")
-    return row.scope == RT_SCOPE_LINK and row.address.endswith("/64") and row.address.startswith("fe80:")
+    linked = row.scope == RT_SCOPE_LINK and row.address.endswith("/64") and row.address.startswith("fe80:")
+    return linked and not telling
 
 
 def create(address: Address, _owner: str) -> Iterator[Request]:
