@@ -100,6 +100,7 @@ class RouteRow:
     source: str  # RTA_PREFSRC, "" for none
     mtu: int  # RTAX_MTU, 0 for none
     hops: tuple[Hop, ...]  # one, or several for a multipath route; empty for a blackhole
+    nexthop: int = 0  # RTA_NH_ID: the nexthop object (ip-nexthop(8)) that the hops come from, 0 for none
 
 
 @dataclass(frozen=True, slots=True)

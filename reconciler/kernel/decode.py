@@ -30,6 +30,7 @@ IFA_F_PERMANENT = 0x80
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS = 1, 4, 5, 6, 7, 8
 RTA_MULTIPATH, RTA_TABLE, RTA_VIA = 9, 15, 18
+ROUTE_NEXTHOP_ID = 30  # RTA_NH_ID, which pyroute2 does not know
 RTAX_MTU = 2
 RTM_F_CLONED = 0x200
 RTNH_F_ONLINK = 4
@@ -266,6 +267,7 @@ def route(body: bytes) -> RouteRow | None:
         source=ip_text(family, source) if source else "",
         mtu=u32(attributes(found.get(RTA_METRICS, b""), 0), RTAX_MTU),
         hops=_hops(family, found, flags) if kind == RTN_UNICAST else (),
+        nexthop=u32(found, ROUTE_NEXTHOP_ID),
     )
 
 

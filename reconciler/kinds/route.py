@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.kinds import link
@@ -65,6 +65,7 @@ class Route:
     reach: int  # RT_SCOPE_*
     mtu: int
     tos: int = 0
+    by_object: bool = field(default=False, compare=False)  # a live one's hops are those of a nexthop object
 
     @property
     def family(self) -> int:
@@ -340,7 +341,19 @@ def _from_row(reading: Reading, row: RouteRow) -> Route:
     hops = tuple(sorted((_hop(hop, names) for hop in row.hops), key=_order))
     kind = next(name for name, number in TYPES.items() if number == row.type)
     reach = row.scope if row.family == AF_INET and kind == "unicast" else 0
-    return Route(reading.state.scope, row.to, row.table, row.metric, kind, hops, row.source, reach, row.mtu, row.tos)
+    return Route(
+        reading.state.scope,
+        row.to,
+        row.table,
+        row.metric,
+        kind,
+        hops,
+        row.source,
+        reach,
+        row.mtu,
+        row.tos,
+        row.nexthop > 0,
+    )
 
 
 def _hop(hop: Hop, names: Mapping[int, str]) -> NextHop:
@@ -455,7 +468,7 @@ def delete(route: Route) -> Iterator[Request]:
         ("RTA_TABLE", route.table),
         ("RTA_PRIORITY", route.metric),
     ]
-    if len(route.hops) == 1:
+    if len(route.hops) == 1 and not route.by_object:  # which the kernel finds only where no hop is named
         attributes += _hop_attributes(route, route.hops[0])
     yield Netlink(route.scope, "delroute", fields, tuple(attributes))
 
