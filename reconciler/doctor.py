@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from reconciler import loops
 from reconciler.model import Barrier, Key, Listener, Surroundings
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
@@ -20,7 +21,7 @@ class Finding:
     """One obstacle: what it is, and what to do.  ``key`` names the object it concerns, None for all of the scope."""
 
     scope: str
-    topic: Literal["forwarding", "barrier", "listener"]
+    topic: Literal["forwarding", "barrier", "listener", "loop"]
     key: Key | None
     message: str
     hint: str
@@ -52,7 +53,14 @@ def diagnose(objects: Objects, around: Mapping[str, Surroundings], applied: bool
         findings += _forwarding(objects, around[scope], families, applied)
         findings += (_barrier(scope, one, sending) for one in around[scope].barriers if _stops(one, families))
         findings += _listeners(around[scope], sending)
+    findings += (_loop(key, ring) for key, ring in loops.closing(objects))
     return findings
+
+
+def _loop(key: Key, ring: list[str]) -> Finding:
+    names = ", ".join(ring[:_LISTED]) + (", ..." if len(ring) > _LISTED else "")
+    message = f"it closes a ring of bridges ({names}) and none of them runs STP: a broadcast circles there for ever"
+    return Finding(key.scope, "loop", key, message, "declare stp: true for one of them, or take an end off its bridge")
 
 
 def _family(key: Key, held: Any) -> int:

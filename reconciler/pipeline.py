@@ -105,7 +105,7 @@ def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
 def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[Finding]:
     scopes = doctor.published(objects)
     if not scopes:
-        return []
+        return doctor.diagnose(objects, {}, applied)
     from reconciler.kernel import surroundings
 
     return doctor.diagnose(objects, surroundings.read(kernel, scopes), applied)
