@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from reconciler import timings
 from reconciler.errors import InputError, LockHeld, NetreconError, Problem
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     common = _common()
     parser = _Parser(prog="netrecon", description="Declarative network topologies for Linux: plan, apply, check.")
     parser.add_argument("--version", action="version", version=f"netrecon {release}")
+    parser.add_argument("--debug", choices=("traceback", "timings"), default="", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, run: Callable[[Options], int], text: str, files: str | None = "+") -> argparse.ArgumentParser:
@@ -241,7 +243,12 @@ def _common() -> _Parser:
     common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     common.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     common.add_argument("--lock-timeout", type=_seconds, default=0.0, metavar="S", help="wait for another run")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an unforeseen error")
+    common.add_argument(
+        "--debug",
+        choices=("traceback", "timings"),
+        default=argparse.SUPPRESS,  # so that one that stands before the command holds too
+        help="show the traceback of an unforeseen error; timings: where the time went, on stderr",
+    )
     return common
 
 
@@ -257,13 +264,35 @@ def _seconds(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; no traceback reaches the user without --debug."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _with_debug(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # started with descriptor 1 closed
         _give_up_output()
     try:
         options = _parser().parse_args(words)
     except _Misused as error:
         return _misused(error, words)
+    if options.debug == "timings":
+        timings.started()
+    code = _run(options)
+    if options.debug == "timings":
+        sys.stderr.writelines(f"{line}\n" for line in timings.lines())
+    return code
+
+
+def _with_debug(arguments: Sequence[str]) -> list[str]:
+    """``--debug`` alone means the traceback: it must not take the word behind it for its value."""
+    words: list[str] = []
+    for place, word in enumerate(arguments):
+        if word == "--" or ("exec" in words and word[:1] != "-"):  # what follows is another program's
+            return [*words, *arguments[place:]]
+        if word == "timings" and arguments[place - 1 : place] == ["--debug"]:
+            words[-1] = "--debug=timings"
+        else:
+            words.append("--debug=traceback" if word == "--debug" else word)
+    return words
+
+
+def _run(options: Options) -> int:
     try:
         code = int(options.run(options))
         sys.stdout.flush()  # what cannot be written is to be found out here, not by the interpreter as it ends

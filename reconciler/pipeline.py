@@ -19,6 +19,7 @@ from reconciler.plan import order
 from reconciler.records import Record
 from reconciler.run import Intent, Planned, Result
 from reconciler.state import Memory
+from reconciler.timings import stage
 from reconciler.topology import Topology
 
 if TYPE_CHECKING:
@@ -41,18 +42,22 @@ def load(arguments: Sequence[str]) -> list[Topology]:
             problems.extend(error.problems)
     if problems:
         raise InputError(problems)
-    topology.together(topologies)
+    with stage("build"):
+        topology.together(topologies)
     return topologies
 
 
 def load_one(file: str) -> Topology:
-    loaded = document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
-    problems = schema.check(loaded)
+    with stage("load"):
+        loaded = document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
+    with stage("validate"):
+        problems = schema.check(loaded)
     if problems:
         from reconciler import salvage
 
         raise InputError(sorted({*problems, *salvage.problems(loaded, topology.problems)}))
-    return topology.build(loaded)
+    with stage("build"):
+        return topology.build(loaded)
 
 
 def to_have(topologies: Iterable[Topology], adopt: bool = False, force: bool = False) -> Intent:
@@ -74,8 +79,10 @@ def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
     desired = intent.desired
     memory = records.memory(records.load(), intent.names)
     spaces = [key.name for key in desired if key.kind == "namespace"]
-    found = live.read(kernel, lambda owner: owner in intent.names, spaces, _settings(memory, desired))
-    return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
+    with stage("read"):
+        found = live.read(kernel, lambda owner: owner in intent.names, spaces, _settings(memory, desired))
+    with stage("objects"):
+        return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
 
 
 def _settings(memory: Memory, desired: Iterable[Key] = ()) -> dict[str, set[str]]:
@@ -113,8 +120,10 @@ def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[F
 
 def _look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     live = read(kernel, intent)
-    changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
-    return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live), problems
+    with stage("diff"):
+        changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
+    with stage("plan"):
+        return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live), problems
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
@@ -163,10 +172,12 @@ def apply(kernel: Kernel, planned: Planned, progress: Callable[[int], None] = la
 
 def _rounds(kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None]) -> None:
     for number in range(ROUNDS):
-        outcome = carry_out(planned.plan, southbound(kernel), progress)
+        with stage("send"):
+            outcome = carry_out(planned.plan, southbound(kernel), progress)
         result.applied += len(outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
-        again, _problems = _look(kernel, planned.intent)
+        with stage("verify"):
+            again, _problems = _look(kernel, planned.intent)
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
             result.failed, result.blocked = [], []
