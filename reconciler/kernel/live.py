@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from reconciler.kernel import files, nftables, reader, sysctl
 from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.netlink import NETFILTER
 from reconciler.model import HOST, LiveState
 
 
@@ -20,17 +21,13 @@ def read(
     ``sysctls`` names by scope the keys to read.
     """
     chosen = set(wanted)
-    scopes = [HOST]
-    for name in kernel.namespaces():
-        if name in chosen or ours(reader.read_owner(kernel, name)):
-            scopes.append(name)
+    names = kernel.namespaces()
+    owners = reader.read_owners(kernel, (name for name in names if name not in chosen))
+    scopes = [HOST, *(name for name in names if name in chosen or ours(owners[name]))]
     live = LiveState(scopes=reader.read(kernel, scopes))
-    for scope, state in live.scopes.items():
-        state.tables = nftables.read_tables(kernel, scope)
-        keys = list(sysctls.get(scope, ()))
-        if keys:
-            found = sysctl.read_sysctls(kernel, scope, keys)
-            live.sysctls.update({(scope, key): value for key, value in found.items() if value is not None})
+    for scope in kernel.with_sockets(scopes, NETFILTER):
+        live.scopes[scope].tables = nftables.read_tables(kernel, scope)
+    live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))
     for scope in (HOST, *files.scopes()):
         for name in files.NAMES:
             text = files.read_file(scope, name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import queue
-import resource
 import socket as sockets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -28,7 +28,10 @@ from reconciler.model import HOST
 
 _T = TypeVar("_T")
 _HERE = "/proc/thread-self/ns/net"
-_DESCRIPTORS = 16384  # the usual limit is 1,024, and a host may have more namespaces
+# Sockets kept open at a time.  libnftables waits with select(), which aborts the process where a descriptor is 1,024 or
+# more; to open a socket anew takes ten microseconds.
+_ROOM = 400
+_BATCH = 64  # namespaces whose sockets are opened in one visit of the worker
 
 _Job = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
 
@@ -46,7 +49,6 @@ class Kernel:
         self._home = os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC)
         self._broken = ""
         self._shared = False
-        self._room = _raise_limit() // 2  # sockets kept open
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="namespaces", daemon=True)
         self._worker.start()
@@ -158,8 +160,8 @@ class Kernel:
     def socket(self, scope: str, protocol: int = netlink.ROUTE) -> sockets.socket:
         """A netlink socket in the scope, opened once and kept; do not close it.
 
-        It is opened anew when the name has come to stand for another namespace.  Only as many as there
-        are descriptors for stay open, so fetch it again rather than hold it.
+        It is opened anew when the name has come to stand for another namespace.  Only so many stay open:
+        fetch it again rather than hold it.
         """
         identity = _identity(scope)
         kept = self._sockets.pop((scope, protocol), None)
@@ -171,19 +173,41 @@ class Kernel:
         self._keep(scope, protocol, *kept)
         return kept[0]
 
-    def open_sockets(self, scopes: Iterable[str], protocol: int = netlink.ROUTE) -> None:
-        """Open in one go what ``socket`` would open one by one; scopes that are missing are passed over."""
-        wanted = [scope for scope in scopes if (scope, protocol) not in self._sockets]
-        wanted = [scope for scope in wanted if scope == HOST or self.exists(scope)][: self._room]
-        try:
-            opened = self.run_each([(scope, _open_with_identity, (scope, protocol)) for scope in wanted])
-        except KernelError:  # one has just vanished: ``socket`` will say so for that one
-            return
-        for scope, (sock, identity) in zip(wanted, opened, strict=True):
-            self._keep(scope, protocol, sock, identity)
+    def with_sockets(self, scopes: Iterable[str], *protocols: int) -> Iterator[str]:
+        """The scopes, one after the other, with sockets open that ``socket`` then gives at once.
+
+        They are opened a batch at a time, as to wake the worker costs more than to change namespaces; a scope that
+        is missing comes without.
+        """
+        listed = list(scopes)
+        for at in range(0, len(listed), _BATCH):
+            batch = listed[at : at + _BATCH]
+            self._open_batch(
+                [(s, p) for s in batch for p in protocols or (netlink.ROUTE,) if (s, p) not in self._sockets]
+            )
+            yield from batch
+
+    def _open_batch(self, wanted: list[tuple[str, int]]) -> None:
+        if wanted:
+            for place, opened in self._in_worker(self._open_each, (wanted,)).items():
+                self._keep(*place, *opened)
+
+    def _open_each(
+        self, wanted: list[tuple[str, int]]
+    ) -> dict[tuple[str, int], tuple[sockets.socket, tuple[int, int]]]:
+        protocols: dict[str, list[int]] = {}
+        for scope, protocol in wanted:
+            protocols.setdefault(scope, []).append(protocol)
+        found = {}
+        for scope, asked in protocols.items():
+            with contextlib.suppress(KernelError, OSError):  # ``socket`` will say what is wrong with this one
+                arguments = (scope, asked)
+                opened = _open_here(*arguments) if scope == HOST else self._visit(scope, _open_here, arguments)
+                found.update({(scope, protocol): kept for protocol, kept in opened.items()})
+        return found
 
     def _keep(self, scope: str, protocol: int, sock: sockets.socket, identity: tuple[int, int]) -> None:
-        while len(self._sockets) >= self._room:
+        while len(self._sockets) >= _ROOM:
             self._sockets.pop(next(iter(self._sockets)))[0].close()
         self._sockets[scope, protocol] = (sock, identity)
 
@@ -269,14 +293,6 @@ def _identity(scope: str) -> tuple[int, int]:
     return (found.st_dev, found.st_ino)
 
 
-def _open_with_identity(scope: str, protocol: int) -> tuple[sockets.socket, tuple[int, int]]:
-    return netlink.open_socket(protocol), _identity(scope)
-
-
-def _raise_limit() -> int:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+def _open_here(scope: str, protocols: list[int]) -> dict[int, tuple[sockets.socket, tuple[int, int]]]:
+    identity = _identity(scope)
+    return {protocol: (netlink.open_socket(protocol), identity) for protocol in protocols}

@@ -31,10 +31,8 @@ def read(kernel: Kernel, scopes: Iterable[str]) -> dict[str, ScopeState]:
 
     Raises KernelError when a namespace is missing.
     """
-    listed = list(scopes)
     with uncollected():
-        kernel.open_sockets(listed)
-        states = {scope: read_scope(kernel, scope) for scope in listed}
+        states = {scope: read_scope(kernel, scope) for scope in kernel.with_sockets(scopes)}
         resolve_peers(kernel, states)
         return states
 
@@ -69,9 +67,7 @@ def _rows(sock: Socket, request: int, body: bytes, answer: int, decoder: Callabl
 
 def read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
     """As read_owner for many namespaces, several times faster."""
-    listed = list(scopes)
-    kernel.open_sockets(listed)
-    return {scope: read_owner(kernel, scope) for scope in listed}
+    return {scope: read_owner(kernel, scope) for scope in kernel.with_sockets(scopes)}
 
 
 def read_owner(kernel: Kernel, scope: str) -> str:

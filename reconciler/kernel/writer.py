@@ -31,6 +31,7 @@ from reconciler.model import (
 
 Nft = Callable[[str, list[NftFrame | NftElement]], Failure | None]
 Destination = tuple[str, str]  # what takes it, and the scope: ("netlink", "host")
+_Numbered = list[tuple[int, Request]]  # requests with the numbers of their entries
 _NLM_F_CREATE = netlink.NLM_F_CREATE
 _RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA_TARGET_NETNSID"})
 
@@ -70,16 +71,19 @@ class Writer:
             self._send_stage(places, results)
         return results
 
-    def _send_stage(
-        self, places: Mapping[Destination, list[tuple[int, Request]]], results: list[Failure | None]
-    ) -> None:
+    def _send_stage(self, places: Mapping[Destination, _Numbered], results: list[Failure | None]) -> None:
         self._links.begin_stage()
-        self._kernel.open_sockets(scope for kind, scope in places if kind == "netlink")
-        for destination, listed in places.items():
+        for destination, listed in self._in_turn(places):
             requests = [request for _, request in listed]
             failures = self._deliver(destination, requests)
             for (number, _), failure in zip(listed, failures, strict=True):
                 results[number] = results[number] or failure
+
+    def _in_turn(self, places: Mapping[Destination, _Numbered]) -> Iterator[tuple[Destination, _Numbered]]:
+        """Each place with what goes there; the sockets for many namespaces are opened in batches."""
+        routes = {scope: listed for (kind, scope), listed in places.items() if kind == "netlink"}
+        yield from ((place, listed) for place, listed in places.items() if place[0] != "netlink")
+        yield from ((("netlink", scope), routes[scope]) for scope in self._kernel.with_sockets(routes))
 
     def _deliver(self, destination: Destination, requests: list[Request]) -> list[Failure | None]:
         """The one way out: every request that changes state passes here, and is counted."""

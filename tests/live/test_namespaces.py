@@ -13,7 +13,7 @@ import pytest
 from throwaway import ip_json, sh
 
 from reconciler.errors import KernelError
-from reconciler.kernel import libc, netlink, netns_files
+from reconciler.kernel import libc, namespaces, netlink, netns_files
 from reconciler.kernel.namespaces import Kernel
 
 
@@ -122,11 +122,11 @@ def test_a_socket_is_kept_and_follows_the_name(kernel: Kernel) -> None:
 
 
 def test_more_namespaces_than_descriptors(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "_room", 100)
+    monkeypatch.setattr(namespaces, "_ROOM", 100)
     for number in range(300):
         kernel.create_namespace(f"n{number}", "")
     assert all(len(netlink.dump(kernel.socket(name), 18, bytes(16))) == 1 for name in kernel.namespaces())
-    kernel.open_sockets(kernel.namespaces())
+    assert list(kernel.with_sockets(kernel.namespaces())) == kernel.namespaces()
     assert len(os.listdir("/proc/self/fd")) < 200
 
 
