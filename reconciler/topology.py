@@ -164,12 +164,14 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
 
 def _overlapping(objects: dict[Key, Wanted]) -> Iterator[Problem]:
     """Ports of different topologies that listen at one place: within one topology they are found by its parse."""
-    for scope in sorted({key.scope for key in objects if key.kind == "port_map"}):
-        parsed = [
-            (key, one.object, one.origin)
-            for key, one in objects.items()
-            if key.kind == "port_map" and key.scope == scope
-        ]
+    by_scope: dict[str, list[Parsed]] = {}
+    owners: dict[str, set[str]] = {}
+    for key, one in objects.items():
+        if key.kind == "port_map":
+            by_scope.setdefault(key.scope, []).append((key, one.object, one.origin))
+            owners.setdefault(key.scope, set()).add(one.owner)
+    for scope in sorted(scope for scope, names in owners.items() if len(names) > 1):
+        parsed = by_scope[scope]
         for (_, mapped, origin), (_, other, first) in port_map.overlaps(parsed):
             yield problem_at(origin, port_map.clash_text(mapped, other, first))
 

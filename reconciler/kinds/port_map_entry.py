@@ -137,19 +137,24 @@ def _ports(text: str, *path: str) -> Ports:
     return Ports(first, last)
 
 
-def _refuse_odd_target(target: str, *path: str) -> None:
+@functools.lru_cache(1 << 16)  # thousands of ports lead to few targets; to look at one takes 10 microseconds
+def _oddity(address: str) -> str:
+    """What keeps an address from being a host's, "" for nothing."""
     from ipaddress import ip_address
 
-    address = ip_address(target)
-    odd = {
-        "a loopback": address.is_loopback,
-        "a multicast": address.is_multicast,
-        "the unspecified": address.is_unspecified,
-        "a broadcast": target == "255.255.255.255",
-    }
-    for name, found in odd.items():
-        if found:
-            raise Wrong(f"{target} is {name} address: no target that packets can be forwarded to", *path)
+    ip = ip_address(address)
+    if ip.is_loopback:
+        return "a loopback"
+    if ip.is_multicast:
+        return "a multicast"
+    if ip.is_unspecified:
+        return "the unspecified"
+    return "a broadcast" if address == "255.255.255.255" else ""
+
+
+def _refuse_odd_target(target: str, *path: str) -> None:
+    if odd := _oddity(target):
+        raise Wrong(f"{target} is {odd} address: no target that packets can be forwarded to", *path)
 
 
 def _refuse_odd_listen(listen: str, target: str, *path: str) -> None:
@@ -157,9 +162,7 @@ def _refuse_odd_listen(listen: str, target: str, *path: str) -> None:
         raise Wrong(f"listen {listen} and target {target} are of two families; both must be of one", *path)
     if listen == "::1":
         raise Wrong("::1 cannot be published: the kernel routes it to no other link; try [::]", *path)
-    from ipaddress import ip_address
-
-    if ip_address(listen).is_multicast or listen == "255.255.255.255":
+    if _oddity(listen) in ("a multicast", "a broadcast"):
         raise Wrong(f"{listen} is no address that a host can have; listen on one of its own", *path)
 
 
