@@ -225,6 +225,7 @@ class Netlink:
     ``attributes`` the (name, value) pairs, both as pyroute2's message class calls them;
     nested attributes are tuples of pairs under ``{"attrs": ...}``.  LinkRef and NamespaceRef
     may stand for any integer.  ``flags`` are extra NLM_F_* bits (REQUEST and ACK go without saying).
+    ``optional``: a refusal by the kernel is no failure.
     """
 
     scope: str
@@ -233,6 +234,7 @@ class Netlink:
     attributes: tuple[tuple[str, Any], ...] = ()
     flags: int = 0
     body: bytes = b""  # sent as it is in place of fields and attributes (a rule read from a dump)
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

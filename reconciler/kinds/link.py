@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.kinds.kind import Names, Path
@@ -22,6 +22,7 @@ from reconciler.model import (
 )
 
 IFF_UP = 1
+IN6_ADDR_GEN_MODE_NONE = 1
 NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE = 0x200, 0x400, 0x100
 
 # Our word -> pyroute2's name of the IFLA_BRPORT_* attribute.
@@ -33,6 +34,7 @@ PORT_ATTRIBUTES = {
     "cost": "IFLA_BRPORT_COST",
 }
 PORT_DEFAULTS = {"isolated": False, "learning": True, "flood": True}  # and hairpin: see veth.imply
+PORT_AT_BIRTH = {"hairpin": False, **PORT_DEFAULTS}  # how the kernel makes a port (new_nbp)
 _PLAIN = {"mtu": "IFLA_MTU", "mac": "IFLA_ADDRESS", "txqueuelen": "IFLA_TXQLEN"}
 
 
@@ -40,7 +42,7 @@ _PLAIN = {"mtu": "IFLA_MTU", "mac": "IFLA_ADDRESS", "txqueuelen": "IFLA_TXQLEN"}
 class End:
     """One link: a veth's end, or a link that exists already.
 
-    None means "not managed"; ``master`` "" means that it has none.
+    None means "not managed"; ``master`` "" means that it has none.  ``quiet`` matters at its birth only.
     """
 
     scope: str
@@ -55,6 +57,7 @@ class End:
     learning: bool | None = None
     flood: bool | None = None
     cost: int | None = None
+    quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see quiet.py)
 
 
 NOWHERE = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
@@ -62,7 +65,7 @@ NOWHERE = End("", "")  # the peer of a veth whose other end is in a namespace we
 
 def parse_end(scope: str, name: str, entry: Mapping[str, Any], ours: bool) -> End:
     """An End from its YAML mapping; ``ours``: we create it, so that what is not written has a default."""
-    words = {word: entry.get(word) for word in (*_PLAIN, "master", *PORT_ATTRIBUTES)}
+    words: dict[str, Any] = {word: entry.get(word) for word in (*_PLAIN, "master", *PORT_ATTRIBUTES)}
     words["mac"] = words["mac"] and str(words["mac"]).lower()
     if ours and words["master"] is None:
         words["master"] = ""
@@ -123,6 +126,16 @@ def set_port(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Reque
     if port:
         info = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": port}))
         yield Netlink(scope, "newlink", {"index": LinkRef(scope, name)}, (("IFLA_LINKINFO", {"attrs": info}),))
+
+
+def hush(scope: str, name: str) -> Request:
+    """The request for no IPv6 address of the link's own; it must come before the link is up.
+
+    Optional: a kernel without IPv6 refuses it, and there it is of no use.
+    """
+    mode = (("AF_INET6", {"attrs": (("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE),)}),)
+    fields = {"index": LinkRef(scope, name)}
+    return Netlink(scope, "setlink", fields, (("IFLA_AF_SPEC", {"attrs": mode}),), optional=True)
 
 
 def born(end: Any, kind: str, data: tuple[tuple[str, Any], ...], first: tuple[tuple[str, Any], ...] = ()) -> Request:

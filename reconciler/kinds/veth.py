@@ -12,6 +12,7 @@ from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source, at
 from reconciler.kinds.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.published import published_links
+from reconciler.kinds.quiet import quiet_links
 from reconciler.model import (
     BIRTH_GROUP,
     HOST,
@@ -44,11 +45,12 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """Ports get hairpin mode where a published port's target is behind their bridge, else not.
+    """Which ends are quiet, and which ports get hairpin mode: where a published port's target is behind their bridge.
 
     Under bridge-nf-call-iptables a frame that a target sends to its own published port is
     rewritten inside the bridge and leaves by the port that it came from.
     """
+    quiet = quiet_links(names)
     published: dict[str, set[str]] = {}
     for key in [key for key in names.objects if key.kind == "veth"]:
         veth = names.objects[key]
@@ -57,7 +59,8 @@ def imply(names: Names) -> Iterator[Parsed]:
             if end.scope not in published:
                 published[end.scope] = set(published_links(names, end.scope))
             fill = end.hairpin is None and bool(end.master)
-            ends.append(dataclasses.replace(end, hairpin=end.master in published[end.scope]) if fill else end)
+            hairpin = end.master in published[end.scope] if fill else end.hairpin
+            ends.append(dataclasses.replace(end, hairpin=hairpin, quiet=(end.scope, end.name) in quiet))
         yield key, Veth(*ends), names.origins[key]
 
 
@@ -124,12 +127,20 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
     yield link.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
     # The kernel refuses a peer that is born up (ENOTCONN), and takes master and alias only now.
     for one in (end, peer):
+        if one.quiet:
+            yield link.hush(one.scope, one.name)
         yield from link.set_link(one.scope, one.name, _after_birth(one), STAMP + owner)
 
 
 def _after_birth(end: End) -> dict[str, Any]:
+    """What a new end is still to be given; what the kernel makes a port with needs no message."""
     values = {word: getattr(end, word) for word in ("master", "up", *link.PORT_ATTRIBUTES)}
-    return {word: value for word, value in values.items() if value not in (None, "")}
+    unmanaged = (None, "")
+    return {word: value for word, value in values.items() if value not in unmanaged and value is not _given(word)}
+
+
+def _given(word: str) -> bool | None:
+    return link.PORT_AT_BIRTH.get(word)
 
 
 def update(before: Veth, after: Veth, _owner: str) -> Iterator[Request]:

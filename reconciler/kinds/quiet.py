@@ -1,0 +1,57 @@
+"""Which links need no IPv6: the veths of a bridge on which the topology has IPv4 addresses only.
+
+A link without an address of its own says nothing; one with a link-local address reports its groups and looks for
+duplicates and routers, and a bridge floods that to all ports: at 1,000 ports that keeps the kernel busy for half a
+minute.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from reconciler.kinds.kind import Names
+
+Link = tuple[str, str]  # scope, name
+
+
+def quiet_links(names: Names) -> frozenset[Link]:
+    """The ends of veths that get no link-local address when they are made.
+
+    A bridge with a link of others as its port leads to hosts that we do not know: it is left as it is.
+    """
+    segments: dict[Link, set[Link]] = defaultdict(set)
+    lasting: set[Link] = set()
+    for key, held in names.objects.items():
+        if key.kind == "veth":
+            for end, other in ((held.end, held.peer), (held.peer, held.end)):
+                if end.master:
+                    segments[end.scope, end.master] |= {(end.scope, end.name), (other.scope, other.name)}
+        elif key.kind == "interface" and held.master:
+            lasting.add((held.scope, held.master))
+    families = _families(names)
+    quiet: set[Link] = set()
+    noisy: set[Link] = set()
+    for bridge, links in segments.items():
+        spoken = {family for link in (bridge, *links) for family in families.get(link, ())}
+        made = bridge in names.links and names.links[bridge].kind == "bridge"
+        (quiet if spoken == {4} and made and bridge not in lasting else noisy).update(links)
+    return frozenset(quiet - noisy)
+
+
+def _families(names: Names) -> dict[Link, set[int]]:
+    """By link, the IP versions that the topology speaks on it."""
+    found: dict[Link, set[int]] = defaultdict(set)
+    for link, family in _mentions(names):
+        found[link].add(family)
+    return found
+
+
+def _mentions(names: Names) -> Iterator[tuple[Link, int]]:
+    for key, held in names.objects.items():
+        if key.kind == "address":
+            yield (held.scope, held.link), 6 if ":" in held.address else 4
+        elif key.kind == "route" and ":" in held.to:
+            yield from (((held.scope, hop.dev), 6) for hop in held.hops if hop.dev)
+        elif key.kind == "sysctl" and held.key.startswith("net.ipv6.conf."):
+            yield (held.scope, held.key.split(".")[3].replace("/", ".")), 6
