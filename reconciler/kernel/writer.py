@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from reconciler.errors import Failure, KernelError
 from reconciler.kernel import files, flows, netlink, sysctl
 from reconciler.kernel.collector import uncollected
+from reconciler.kernel.groups import delete_group, groups, spare, to_group
 from reconciler.kernel.links import LinkIndexes, Missing
 from reconciler.kernel.messages import Reference, encode, references
 from reconciler.kernel.namespaces import Kernel
@@ -118,11 +120,40 @@ class Writer:
 
     def _send_netlink(self, scope: str, requests: list[Netlink]) -> list[Failure | None]:
         results: list[Failure | None] = []
-        for at in range(0, len(requests), netlink.WINDOW):
-            results += self._send_window(scope, requests[at : at + netlink.WINDOW])
+        for deleting, stretch in groupby(requests, lambda request: request.command == "dellink"):
+            listed = list(stretch)
+            results += (
+                self._delete_links(scope, listed) if deleting and len(listed) > 1 else self._send_all(scope, listed)
+            )
         for request in requests:
             self._forget_renamed(request)
         return results
+
+    def _send_all(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        results: list[Failure | None] = []
+        for at in range(0, len(requests), netlink.WINDOW):
+            results += self._send_window(scope, requests[at : at + netlink.WINDOW])
+        return results
+
+    def _delete_links(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        """Many links in one go: the kernel waits for a grace period per message, 16 ms, whatever it deletes.
+
+        They are put into a group that nothing is in, and the group is deleted; where that is refused (one of
+        them cannot be deleted), they go one by one.
+        """
+        try:
+            before = groups(self._kernel, scope)
+        except KernelError as error:
+            return [error.failure] * len(requests)
+        group = spare({*before.values()})
+        moved = self._send_all(scope, [to_group(request, group) for request in requests])
+        (refused,) = netlink.send_window(self._kernel.socket(scope), [delete_group(group)])
+        if refused is None:
+            self.sent += 1
+            return moved
+        back = [to_group(request, before.get(request.fields["index"].name, 0)) for request in requests]
+        self._send_all(scope, back)
+        return self._send_all(scope, requests)
 
     def _send_window(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
         """One window; the descriptors of the namespaces it names are open only meanwhile."""
@@ -144,7 +175,7 @@ class Writer:
             for fd in fds.values():
                 os.close(fd)
         for place, failure in zip(places, failures, strict=True):
-            results[place] = failure
+            results[place] = None if requests[place].optional else failure
         return results
 
     def _resolve(self, reference: Reference, fds: dict[str, int]) -> int:

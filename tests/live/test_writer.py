@@ -208,3 +208,37 @@ def test_nft_requests_of_a_stage_are_one_transaction(kernel: Kernel) -> None:
 def test_a_name_that_pyroute2_does_not_know_is_loud(writer: Writer, request_: Netlink) -> None:
     with pytest.raises(TypeError, match="has no"):
         writer.send([[request_]])
+
+
+def gone(scope: str, name: str) -> Netlink:
+    return Netlink(scope, "dellink", {"index": LinkRef(scope, name)})
+
+
+def names() -> list[str]:
+    return [row["ifname"] for row in ip_json("link")]
+
+
+def test_many_links_go_as_one_group(writer: Writer) -> None:
+    sh("for n in 1 2 3 4; do ip link add a$n type veth peer name b$n; done; ip link set a4 group 1853095936")
+    results = writer.send([[gone("host", f"a{number}")] for number in (1, 2, 3)])
+    assert results == [None] * 3
+    assert names() == ["lo", "b4", "a4"], "a link in the very group that comes first stays"
+
+
+def test_a_link_that_is_gone_already_does_not_hold_up_the_others(writer: Writer) -> None:
+    sh("for n in 1 2; do ip link add a$n type veth peer name b$n; done")
+    first, missing, last = writer.send([[gone("host", "a1")], [gone("host", "a9")], [gone("host", "a2")]])
+    assert (first, last) == (None, None)
+    assert missing is not None
+    assert missing.errno == errno.ENODEV
+    assert names() == ["lo"]
+
+
+def test_a_link_that_cannot_be_deleted_does_not_hold_up_the_others(writer: Writer) -> None:
+    sh("for n in 1 2; do ip link add a$n type veth peer name b$n; done")
+    first, refused, last = writer.send([[gone("host", "a1")], [gone("host", "lo")], [gone("host", "a2")]])
+    assert (first, last) == (None, None)
+    assert refused is not None
+    assert refused.errno == errno.EOPNOTSUPP
+    assert names() == ["lo"]
+    assert ip_json("link")[0]["group"] == "default"
