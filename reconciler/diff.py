@@ -112,6 +112,8 @@ def _way(kind: Kind, differs: tuple[str, ...]) -> Action:
 
 def _differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
     """The names of the attributes that differ; equality of the masked objects alone decides that any do."""
+    if wanted == held:  # of 10,000 ports most are just right, and to mask one costs more than to compare it
+        return ()
     masked = kind.mask(wanted, held)
     if masked == wanted:
         return ()
@@ -206,7 +208,8 @@ def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator
     """Links to be created whose name somebody else's link has, under whatever kind."""
     taken = {where: key for key, held in live.items() for where in BY_NAME[key.kind].links(held.object)}
     leaving = {change.key for change in changes if change.action in ("delete", "replace")}
-    leaving |= {key for key in taken.values() if _leaves_with_its_namespace(key, changes)}
+    gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
+    leaving |= {key for key in taken.values() if key.scope != HOST and key.scope in gone}
     for change in changes:
         if change.action not in ("create", "replace"):
             continue
@@ -243,8 +246,3 @@ def _no_such_sysctl(changes: list[Change], desired: Desired) -> Iterator[Problem
     for key in sorted(key for key in made if key.kind == "sysctl" and key.name.startswith(sysctl.BUILT_IN)):
         if namespace.key_of(key.scope) not in made and (key.scope, sysctl.link_of(key.name)) not in links:
             yield _problem(key, desired[key], f"the kernel has no setting {key.name} in {key.scope}")
-
-
-def _leaves_with_its_namespace(key: Key, changes: list[Change]) -> bool:
-    gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
-    return key.scope != HOST and key.scope in gone

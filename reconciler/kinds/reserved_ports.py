@@ -66,7 +66,7 @@ def settle(wanted: ReservedPorts, live: ReservedPorts) -> ReservedPorts:
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     scope = reading.state.scope
     recorded = {key: held for key, held in reading.reserved.items() if key.scope == scope}
-    wanted = {key for key in reading.wanted if key.kind == "reserved_ports" and key.scope == scope}
+    wanted = {key for name in reading.topologies if (key := key_of(scope, name)) in reading.wanted}
     if not recorded and not wanted:
         return
     listed = ports.ports_of(ports.parse(reading.live.sysctls.get((scope, RESERVED), "")))

@@ -320,8 +320,9 @@ def needs(route: Route, names: Names) -> Iterator[Key]:
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     found: dict[Key, list[Held]] = {}
+    names = {index: one.name for index, one in reading.state.links.items()}
     for row in reading.state.routes:
-        route = _from_row(reading, row)
+        route = _from_row(reading.state.scope, row, names)
         found.setdefault(key_of(route), []).append(Held(route, _owner(reading, row, route)))
     for key, held in found.items():
         yield from _apart(key, held, reading)
@@ -336,24 +337,12 @@ def _apart(key: Key, held: list[Held], reading: Reading) -> Iterator[tuple[Key, 
         yield (key if number == 1 else key._replace(name=f"{key.name} ({number})")), one
 
 
-def _from_row(reading: Reading, row: RouteRow) -> Route:
-    names = {index: one.name for index, one in reading.state.links.items()}
+def _from_row(scope: str, row: RouteRow, names: Mapping[int, str]) -> Route:
     hops = tuple(sorted((_hop(hop, names) for hop in row.hops), key=_order))
     kind = next(name for name, number in TYPES.items() if number == row.type)
     reach = row.scope if row.family == AF_INET and kind == "unicast" else 0
-    return Route(
-        reading.state.scope,
-        row.to,
-        row.table,
-        row.metric,
-        kind,
-        hops,
-        row.source,
-        reach,
-        row.mtu,
-        row.tos,
-        row.nexthop > 0,
-    )
+    shape = (row.source, reach, row.mtu, row.tos, row.nexthop > 0)
+    return Route(scope, row.to, row.table, row.metric, kind, hops, *shape)
 
 
 def _hop(hop: Hop, names: Mapping[int, str]) -> NextHop:
