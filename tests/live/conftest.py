@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import oracle
 import pytest
 import throwaway
 
+from reconciler.kernel import decode, reader
 from reconciler.kernel.namespaces import Kernel
 
 
@@ -20,6 +22,27 @@ def host() -> Iterator[None]:
         pytest.skip("needs root: it makes network and mount namespaces")
     with throwaway.host():
         yield
+
+
+@pytest.fixture(autouse=True)
+def compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message that a live test reads is read by pyroute2 as well, and must come out the same."""
+    for module, name in ((decode, "link"), (decode, "address"), (decode, "route"), (reader, "rule")):
+        monkeypatch.setattr(module, name, _compared(name, getattr(module, name)))
+
+
+_seen: set[tuple[str, bytes]] = set()  # pyroute2 takes 40 times as long: once for each message is enough
+
+
+def _compared(name: str, decoder: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def checked(body: bytes) -> Any:
+        row = decoder(body)
+        if (name, body) not in _seen:
+            oracle.compare(name, body, row)
+            _seen.add((name, body))
+        return row
+
+    return checked
 
 
 @pytest.fixture
