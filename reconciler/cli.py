@@ -214,9 +214,11 @@ def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     common = _common()
-    parser = _Parser(prog="netrecon", description="Declarative network topologies for Linux: plan, apply, check.")
+    description = "Declarative network topologies for Linux: plan, apply, check."
+    parser = _Parser(prog="netrecon", description=description, parents=[_common()])
+    # The command's own parser says nothing of what it was not given, so that an option holds on either side of it.
+    parser.set_defaults(json=False, verbose=False, quiet=False, color="auto", lock_timeout=0.0, debug="")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    parser.add_argument("--debug", choices=("traceback", "timings"), default="", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, run: Callable[[Options], int], text: str, files: str | None = "+") -> argparse.ArgumentParser:
@@ -246,16 +248,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _common() -> _Parser:
-    common = _Parser(add_help=False)
-    common.add_argument("--json", action="store_true", help="one JSON document on stdout, nothing else")
-    common.add_argument("-v", "--verbose", action="store_true", help="say more")
-    common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    common.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    common.add_argument("--lock-timeout", type=_seconds, default=0.0, metavar="S", help="wait for another run")
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    unsaid = argparse.SUPPRESS
+    common.add_argument("--json", action="store_true", default=unsaid, help="one JSON document on stdout, nothing else")
+    common.add_argument("-v", "--verbose", action="store_true", default=unsaid, help="say more")
+    common.add_argument("-q", "--quiet", action="store_true", default=unsaid, help="say nothing but errors")
+    common.add_argument("--color", choices=("auto", "always", "never"), help="colour; NO_COLOR counts too")
+    common.add_argument("--lock-timeout", type=_seconds, metavar="S", help="wait for another run")
     common.add_argument(
         "--debug",
         choices=("traceback", "timings"),
-        default=argparse.SUPPRESS,  # so that one that stands before the command holds too
         help="show the traceback of an unforeseen error; timings: where the time went, on stderr",
     )
     return common

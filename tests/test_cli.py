@@ -71,3 +71,15 @@ def test_a_full_disk_is_one_line(command: str) -> None:
 def test_a_reader_that_goes_away_is_no_error() -> None:
     done = shell("netrecon schema | head -c 1; netrecon schema >&-")
     assert (done.stdout, done.stderr, done.returncode) == ("{", "", 0)
+
+
+@pytest.mark.parametrize("words", [["--json", "validate"], ["validate", "--json"], ["-v", "--json", "validate", "-v"]])
+def test_an_option_holds_on_either_side_of_the_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*words, EXAMPLE]) == 0
+    assert json.loads(capsys.readouterr().out)["topologies"] == ["docker-by-hand"]
+
+
+@pytest.mark.parametrize("words", [["-q", "validate"], ["validate", "-q"]])
+def test_quiet_on_either_side(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*words, EXAMPLE]) == 0
+    assert capsys.readouterr().out == ""
