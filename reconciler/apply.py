@@ -39,14 +39,27 @@ class Outcome:
     applied: list[Change] = field(default_factory=list)
     failed: dict[Key, Failed] = field(default_factory=dict)
     blocked: dict[Key, Blocked] = field(default_factory=dict)
+    stopped: bool = False
 
 
-def apply(plan: Plan, southbound: Southbound, progress: Callable[[int], None] = lambda _count: None) -> Outcome:
-    """Send every stage of the plan; ``progress`` is told how many steps are done."""
+def apply(
+    plan: Plan,
+    southbound: Southbound,
+    progress: Callable[[int], None] = lambda _count: None,
+    keep_going: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Send every stage of the plan; ``progress`` is told how many steps are done.
+
+    Ends early behind a stage with a failure unless it is to ``keep_going``, and where ``stop`` says so.
+    """
     outcome = Outcome()
     last = {step.change.key: step for stage in plan.stages for step in stage}
     done = 0
     for stage in plan.stages:
+        if stop() or (outcome.failed and not keep_going):
+            outcome.stopped = True
+            break
         ready = [step for step in stage if not _blocked(step, outcome)]
         failures = southbound.send([list(step.requests) for step in ready])
         for step, failure in zip(ready, failures, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -14,10 +16,13 @@ from reconciler import timings
 from reconciler.errors import InputError, LockHeld, NetreconError, Problem
 
 if TYPE_CHECKING:
+    from reconciler.confirmation import Confirmation
+    from reconciler.interrupts import Interrupt
     from reconciler.kernel.namespaces import Kernel
-    from reconciler.run import Intent, Planned
+    from reconciler.rehearsal import Rehearsed
+    from reconciler.run import Intent, Planned, Result
 
-OK, ERROR, CHANGES, NOT_WHOLE, LOCKED = 0, 1, 2, 4, 5
+OK, ERROR, CHANGES, ROLLED_BACK, NOT_WHOLE, LOCKED = 0, 1, 2, 3, 4, 5
 
 TOPOLOGY = r"[a-z][a-z0-9-]{0,30}"  # a topology's name
 
@@ -77,8 +82,38 @@ def plan(options: Options) -> int:
     intent = pipeline.to_have(pipeline.load(options.files), options.adopt)
     with _kernel() as kernel:
         planned = pipeline.plan(kernel, intent)
+    if options.rehearse:
+        _rehearse_first(intent)
     _show_plan(options, planned, quiet=options.quiet)
     return CHANGES if planned.changes else OK
+
+
+def rehearse(options: Options) -> int:
+    from reconciler import pipeline, rehearsal, report
+
+    intent = pipeline.to_have(pipeline.load(options.files))
+    done = rehearsal.rehearse(intent, rehearsal.stand_ins(intent))
+    if options.json:
+        listed = {"topologies": sorted(intent.names), "applied": done.applied, "problems": []}
+        report.print_json({"format": 1, "command": "rehearse", **listed})
+    elif not options.quiet:
+        sys.stdout.write(f"{', '.join(sorted(intent.names))}: {_rehearsed(done)}\n")
+    return OK
+
+
+def _rehearsed(done: Rehearsed) -> str:
+    text = f"rehearsed in a throwaway copy: {done.applied} changes applied and verified"
+    return text + (f" (without {', '.join(done.lacking[:5])})" if done.lacking else "")
+
+
+def _rehearse_first(intent: Intent) -> None:
+    """For --rehearse: InputError where the kernel would refuse.  No thread may run, so this reads by itself."""
+    from reconciler import pipeline, rehearsal
+
+    with _kernel() as kernel:
+        planned = pipeline.plan(kernel, intent, warn=False)
+    if planned.changes:
+        _note(_rehearsed(rehearsal.rehearse(intent, planned.live)))
 
 
 def check(options: Options) -> int:
@@ -95,7 +130,8 @@ def check(options: Options) -> int:
 def apply(options: Options) -> int:
     from reconciler import pipeline
 
-    return _carry_out(options, pipeline.to_have(pipeline.load(options.files), options.adopt, options.force))
+    topologies = pipeline.load(options.files)
+    return _carry_out(options, pipeline.to_have(topologies, options.adopt, options.force, options.keep_going))
 
 
 def delete(options: Options) -> int:
@@ -108,27 +144,116 @@ def delete(options: Options) -> int:
             text = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
             raise NetreconError(f"delete: --name {name!r} is not a topology name; {text}")
     names = options.name or [one.name for one in pipeline.load(options.files)]
-    return _carry_out(options, pipeline.to_be_gone(names, options.force))
+    return _carry_out(options, pipeline.to_be_gone(names, options.force, options.keep_going))
 
 
 def _carry_out(options: Options, intent: Intent) -> int:
-    from reconciler import lock, pipeline, report
+    from reconciler import committing, interrupts, lock, pipeline
 
     _need_root()
-    with lock.held(options.lock_timeout), _kernel() as kernel:
+    armed: list[Confirmation] = []
+    with lock.held(options.lock_timeout), contextlib.ExitStack() as stack:
+        if options.rehearse:
+            _rehearse_first(intent)
+        kernel = stack.enter_context(_kernel())
+        _note(committing.refuse_or_settle(kernel))
         planned = pipeline.plan(kernel, intent)
-        loud = not (options.json or options.quiet)
-        if loud and planned.changes:
-            report.print_plan(planned, options.color, options.verbose)
+        if planned.changes and not (options.force or options.confirm_within):
+            pipeline.refuse_lockout(kernel, planned, options.protect)
+        with interrupts.put_off() as interrupt:
+            result = _apply(options, kernel, planned, interrupt, armed)
+            if not armed:
+                return _told(options, planned, result)
+    return _confirmed(options, planned, result, armed[0])
+
+
+def _apply(
+    options: Options, kernel: Kernel, planned: Planned, interrupt: Interrupt, armed: list[Confirmation]
+) -> Result:
+    """Apply; with --confirm-within what is then to be confirmed is left in ``armed``."""
+    from reconciler import committing, confirmation, pipeline, report
+
+    loud = not (options.json or options.quiet)
+    if loud and planned.changes:
+        report.print_plan(planned, options.color, options.verbose)
+
+    def arm() -> None:
+        armed.append(committing.arm(planned.intent.names, options.confirm_within))
+
+    try:
         with report.progress(planned, options.color, loud) as progress:
-            result = pipeline.apply(kernel, planned, progress)
+            result = pipeline.apply(kernel, planned, progress, interrupt, arm if options.confirm_within else None)
+    except NetreconError:
+        if armed:  # nothing was changed
+            confirmation.close(armed[0], "rolled back")
+        raise
+    if armed and result.verified:
+        armed[0] = confirmation.restart(armed[0])
+    elif armed:
+        confirmation.close(armed.pop(), "rolled back" if result.rolled_back else "not whole")
+    return result
+
+
+def _told(options: Options, planned: Planned, result: Result) -> int:
+    from reconciler import report
+
     if options.json:
         report.print_json(report.plan_json(options.command, planned, result))
     elif planned.changes:
         report.print_result(result, planned, options.color, options.quiet)
-    elif loud:
+    elif not options.quiet:
         report.print_plan(planned, options.color)
-    return OK if result.verified else NOT_WHOLE
+    if result.verified:
+        return OK
+    return ROLLED_BACK if result.rolled_back else NOT_WHOLE
+
+
+def _confirmed(options: Options, planned: Planned, result: Result, one: Confirmation) -> int:
+    """Wait for the confirmation, and tell how it ended."""
+    from reconciler import committing, interrupts
+
+    _note(f"{one} (in any shell, or typed here)")
+    # The end of a session (SIGHUP) must not take back what its user may confirm from a new one.
+    with interrupts.put_off((signal.SIGINT,)) as interrupt:
+        settled = committing.wait(one, _kernel, interrupt)
+        result.confirmed = settled.state == "confirmed"
+        if not result.confirmed:
+            result.rolled_back = settled.state == "rolled back"
+            result.trouble = settled.told or "not confirmed"
+        return _told(options, planned, result)
+
+
+def confirm(options: Options) -> int:
+    from reconciler import committing, lock
+
+    with lock.held(options.lock_timeout), _kernel() as kernel:
+        found = committing.confirm(kernel)
+    if options.json:
+        _settled_json(options, "confirmed", list(found.topologies))
+    elif not options.quiet:
+        sys.stdout.write(f"{', '.join(found.topologies)}: confirmed, and stays as it is.\n")
+    return OK
+
+
+def rollback(options: Options) -> int:
+    from reconciler import committing, lock, report
+
+    if options.when_due:
+        committing.watch(options.when_due, _kernel)
+        return OK
+    with lock.held(options.lock_timeout), _kernel() as kernel:
+        undone, left = committing.go_back(kernel)
+    if options.json:
+        _settled_json(options, "not whole" if left else "rolled back", report.undone_json(undone, left))
+    else:
+        report.print_undone(undone, left, options.color, options.quiet)
+    return NOT_WHOLE if left else OK
+
+
+def _settled_json(options: Options, state: str, more: object) -> None:
+    from reconciler import report
+
+    report.print_json({"format": 1, "command": options.command, "state": state, "result": more})
 
 
 def doctor(options: Options) -> int:
@@ -145,14 +270,19 @@ def doctor(options: Options) -> int:
 
 
 def list_(options: Options) -> int:
-    from reconciler import pipeline, report
+    from reconciler import confirmation, pipeline, report
 
     with _kernel() as kernel:
         counts = pipeline.holdings(kernel)
+    waiting = confirmation.pending()
     if options.json:
         listed = [{"name": name, "objects": kinds} for name, kinds in counts.items()]
-        report.print_json({"format": 1, "command": "list", "topologies": listed})
-    elif counts:
+        open_ = waiting and {"topologies": list(waiting.topologies), "seconds": round(waiting.seconds, 1)}
+        report.print_json({"format": 1, "command": "list", "topologies": listed, "confirmation": open_})
+        return OK
+    if waiting:
+        _note(str(waiting))
+    if counts:
         report.print_holdings(counts, options.color)
     elif not options.quiet:
         sys.stdout.write("The kernel holds no topology of netrecon's.\n")
@@ -193,6 +323,14 @@ def _kernel() -> Kernel:
     return Kernel()
 
 
+def _note(text: str) -> None:
+    """A line for people about the run itself; stderr may be a terminal that is gone."""
+    if text:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"netrecon: {text}\n")
+            sys.stderr.flush()
+
+
 def _need_root() -> None:
     if os.geteuid() != 0:
         raise NetreconError("this reads and changes other network namespaces, which needs root; run it with sudo")
@@ -231,20 +369,45 @@ def _parser() -> argparse.ArgumentParser:
     add("validate", validate, "check files without looking at the kernel")
     one = add("plan", plan, "show what apply would do (exit 2: there is something to do)")
     one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
+    _rehearsing(one)
+    add("rehearse", rehearse, "carry the files out in an empty throwaway host; needs no root")
     one = add("apply", apply, "make the kernel match the files")
     one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
-    one.add_argument("--force", action="store_true", help="delete namespaces even with processes in them")
+    _changing(one)
     add("check", check, "silent when in sync, exit 2 on drift")
     one = add("delete", delete, "remove what the topology owns", files="*")
     one.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
-    one.add_argument("--force", action="store_true", help="delete namespaces even with processes in them")
+    _changing(one)
     add("doctor", doctor, "what keeps packets from where the files would send them (exit 2: something does)", files="*")
+    add("confirm", confirm, "keep what apply --confirm-within has applied", files=None)
+    one = add("rollback", rollback, "take back an apply that waits for confirmation, or that was killed", files=None)
+    one.add_argument("--when-due", metavar="ID", help=argparse.SUPPRESS)
     add("list", list_, "the topologies that the kernel holds", files=None)
     one = add("exec", exec_, "run a command in a namespace, with its resolv.conf and hosts", files=None)
     one.add_argument("namespace", metavar="NAMESPACE")
     one.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
     add("schema", schema, "print the JSON Schema of the language", files=None)
     return parser
+
+
+def _rehearsing(parser: argparse.ArgumentParser) -> None:
+    text = "first carry it out in a throwaway copy of this host's network"
+    parser.add_argument("--rehearse", action="store_true", help=text)
+
+
+def _changing(parser: argparse.ArgumentParser) -> None:
+    """The options of all commands that change the kernel."""
+    _rehearsing(parser)
+    text = "do it even where processes live in a namespace to be deleted, or it may cut you off"
+    parser.add_argument("--force", action="store_true", help=text)
+    text = "refuse what would cut the way to this address, as to the SSH session that runs netrecon"
+    parser.add_argument("--protect", type=_address, action="append", default=[], metavar="ADDRESS", help=text)
+    group = parser.add_mutually_exclusive_group()
+    text = "go back by itself unless netrecon confirm says within this time (60s, 5m) that it may stay"
+    group.add_argument("--confirm-within", type=_duration, metavar="TIME", help=text)
+    group.add_argument(
+        "--keep-going", action="store_true", help="apply all that can be applied instead of going back on a failure"
+    )
 
 
 def _common() -> _Parser:
@@ -271,6 +434,24 @@ def _seconds(text: str) -> float:
     if not 0 <= value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return value
+
+
+def _duration(text: str) -> float:
+    from reconciler.confirmation import duration
+
+    try:
+        return duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 60s, 5m or 1h") from None
+
+
+def _address(text: str) -> str:
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an IP address") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

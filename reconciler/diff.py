@@ -73,7 +73,7 @@ def _compare(key: Key, wanted: Wanted, held: Held | None, before: Held | None, a
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
             return _problem(key, wanted, text)
         return _change("create", key, None, wanted, ())
-    differs = _differences(kind, wanted.object, held.object)
+    differs = differences(kind, wanted.object, held.object)
     if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
         stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
         return _own(key, wanted, held, differs, stamped)
@@ -84,7 +84,7 @@ def _compare(key: Key, wanted: Wanted, held: Held | None, before: Held | None, a
 
 def _own(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], stamped: bool) -> Change | None:
     if differs:
-        return _change(_way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
+        return _change(way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
     # A route or an address of ours whose owner was forgotten is claimed again by the records alone.
     return None if stamped or key.kind in ("address", "route") else _change("adopt", key, held.object, wanted, ())
 
@@ -99,18 +99,19 @@ def _foreign(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], ado
         return _problem(
             key, wanted, f"{key} exists already, bears no stamp of netrecon and {same}; --adopt would take it over"
         )
-    way = _way(BY_NAME[key.kind], differs) if differs else "adopt"
-    if way == "replace":
+    action = way(BY_NAME[key.kind], differs) if differs else "adopt"
+    if action == "replace":
         text = f"{key} cannot be adopted: {', '.join(differs)} cannot change in place; remove it or declare it as it is"
         return _problem(key, wanted, text)
-    return _change(way, key, held.object, wanted, differs + (("owner",) if differs else ()))
+    return _change(action, key, held.object, wanted, differs + (("owner",) if differs else ()))
 
 
-def _way(kind: Kind, differs: tuple[str, ...]) -> Action:
+def way(kind: Kind, differs: tuple[str, ...]) -> Action:
+    """Whether the attributes that differ can change in place."""
     return "replace" if kind.replace_on & set(differs) else "update"
 
 
-def _differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
+def differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
     """The names of the attributes that differ; equality of the masked objects alone decides that any do."""
     if wanted == held:  # of 10,000 ports most are just right, and to mask one costs more than to compare it
         return ()
@@ -144,17 +145,22 @@ def _problem(key: Key, wanted: Wanted, text: str) -> Problem:
 
 
 def _deletions(desired: Desired, live: Live, topologies: frozenset[str], lost: Places) -> Iterator[Change]:
-    gone = [key for key, held in live.items() if held.owner in topologies and key not in desired]
+    gone = [key for key, held in live.items() if _may_go(key, held, topologies) and key not in desired]
     spaces = {key.name for key in gone if key.kind == "namespace"}
     for key in sorted(gone):
         held = live[key]
         kind = BY_NAME[key.kind]
-        if not kind.existing and not _absorbed(key, held, kind, spaces, lost):
+        if not kind.existing and not absorbed(key, held, kind, spaces, lost):
             impact: Impact = "in-place" if kind.harmless else "disruptive"
             yield Change("delete", key, held.object, None, (), impact, held.owner, None)
 
 
-def _absorbed(key: Key, held: Held, kind: Kind, spaces: set[str], links: Places) -> bool:
+def _may_go(key: Key, held: Held, topologies: frozenset[str]) -> bool:
+    """Whether it is this run's, or a link that a run was killed over before it could stamp it: nobody else's."""
+    return held.owner in topologies or (held.owner == UNKNOWN and any(BY_NAME[key.kind].links(held.object)))
+
+
+def absorbed(key: Key, held: Held, kind: Kind, spaces: set[str], links: Places) -> bool:
     """Whether it vanishes with a namespace or a link that goes; files and veths that reach out do not."""
     if key.scope in spaces and key.kind not in ("namespace", "dns_file"):
         return all(scope in spaces for scope, _ in kind.links(held.object))
@@ -166,7 +172,7 @@ def _lost(desired: Desired, live: Live, topologies: frozenset[str]) -> Places:
     lost: set[tuple[str, str]] = set()
     for key, held in live.items():
         kind = BY_NAME[key.kind]
-        if held.owner in topologies and not kind.existing and _goes(kind, desired.get(key), held):
+        if _may_go(key, held, topologies) and not kind.existing and _goes(kind, desired.get(key), held):
             lost.update(kind.links(held.object))
     return frozenset(lost)
 
@@ -201,7 +207,7 @@ def _bare(desired: Desired, live: Live, topologies: frozenset[str], lost: Places
 def _goes(kind: Kind, wanted: Wanted | None, held: Held) -> bool:
     if wanted is None:
         return True
-    return _way(kind, _differences(kind, wanted.object, held.object)) == "replace"
+    return way(kind, differences(kind, wanted.object, held.object)) == "replace"
 
 
 def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator[Problem]:

@@ -101,6 +101,7 @@ class RouteRow:
     mtu: int  # RTAX_MTU, 0 for none
     hops: tuple[Hop, ...]  # one, or several for a multipath route; empty for a blackhole
     nexthop: int = 0  # RTA_NH_ID: the nexthop object (ip-nexthop(8)) that the hops come from, 0 for none
+    raw: bytes = field(default=b"", compare=False)  # the message's body: what RTM_NEWROUTE takes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,9 @@ class Netlink:
     """
 
     scope: str
-    command: Literal["newlink", "setlink", "dellink", "newaddr", "deladdr", "newroute", "delroute", "delrule"]
+    command: Literal[
+        "newlink", "setlink", "dellink", "newaddr", "deladdr", "newroute", "delroute", "newrule", "delrule"
+    ]
     fields: Mapping[str, Any]
     attributes: tuple[tuple[str, Any], ...] = ()
     flags: int = 0
@@ -239,10 +242,14 @@ class Netlink:
 
 @dataclass(frozen=True, slots=True)
 class CreateNamespace:
-    """Make /run/netns/<name> with ``lo`` stamped and up before anyone can see it."""
+    """Make /run/netns/<name> with ``lo`` stamped and up before anyone can see it.
+
+    ``parked``: bring back the one that a DeleteNamespace put aside.
+    """
 
     name: str
     alias: str
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

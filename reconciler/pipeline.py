@@ -7,18 +7,29 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler import doctor, document, ports, records, schema, sources, state, topology
+from reconciler import (
+    doctor,
+    document,
+    guard,
+    records,
+    remembering,
+    rollback,
+    schema,
+    sources,
+    state,
+    topology,
+)
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
 from reconciler.doctor import Finding
-from reconciler.errors import InputError, Problem, Refused
-from reconciler.kinds import BY_NAME, NFT, reserved_ports
-from reconciler.model import HOST, Change, Held, Key
+from reconciler.errors import InputError, KernelError, NetreconError, Problem, Refused
+from reconciler.interrupts import NO_INTERRUPT, Interrupt
+from reconciler.journal import Entry as Before
+from reconciler.kinds import NFT
+from reconciler.model import HOST, Held, Key
 from reconciler.plan import order
-from reconciler.records import Record
 from reconciler.run import Intent, Planned, Result
-from reconciler.state import Memory
 from reconciler.timings import stage
 from reconciler.topology import Topology
 
@@ -60,13 +71,15 @@ def load_one(file: str) -> Topology:
         return topology.build(loaded)
 
 
-def to_have(topologies: Iterable[Topology], adopt: bool = False, force: bool = False) -> Intent:
+def to_have(
+    topologies: Iterable[Topology], adopt: bool = False, force: bool = False, keep_going: bool = False
+) -> Intent:
     listed = tuple(topologies)
-    return Intent(frozenset(one.name for one in listed), listed, adopt, force)
+    return Intent(frozenset(one.name for one in listed), listed, adopt, force, keep_going)
 
 
-def to_be_gone(names: Iterable[str], force: bool = False) -> Intent:
-    return Intent(frozenset(names), (), False, force)
+def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = False) -> Intent:
+    return Intent(frozenset(names), (), False, force, keep_going)
 
 
 # ------------------------------------------------------------------------------------------------ live
@@ -79,21 +92,11 @@ def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
     desired = intent.desired
     memory = records.memory(records.load(), intent.names)
     spaces = [key.name for key in desired if key.kind == "namespace"]
+    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
     with stage("read"):
-        found = live.read(kernel, lambda owner: owner in intent.names, spaces, _settings(memory, desired))
+        found = live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
     with stage("objects"):
         return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
-
-
-def _settings(memory: Memory, desired: Iterable[Key] = ()) -> dict[str, set[str]]:
-    """By scope, the sysctls that are worth a look."""
-    settings: dict[str, set[str]] = {}
-    for key in (*memory.sysctls, *memory.reserved, *desired):
-        if key.kind == "sysctl":
-            settings.setdefault(key.scope, set()).add(key.name)
-        elif key.kind == "reserved_ports":
-            settings.setdefault(key.scope, set()).update((reserved_ports.RESERVED, reserved_ports.EPHEMERAL))
-    return settings
 
 
 # ------------------------------------------------------------------------------------------------ plan
@@ -154,26 +157,94 @@ def _listed(pids: list[int]) -> str:
     return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
 
 
+def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
+    """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    from reconciler.kernel import session
+
+    protected = [guard.Protected(address) for address in protect]
+    ssh = session.ssh_session()
+    if ssh is not None and (one := guard.of_session(*ssh)) is not None:
+        protected.append(one)
+    listed = [(one, session.port_towards(kernel, *guard.way_to(planned, one))) for one in protected]
+    problems = guard.dangers(planned, listed)
+    if problems:
+        raise Refused(problems)
+
+
 # ------------------------------------------------------------------------------------------------ apply
 
 
-def apply(kernel: Kernel, planned: Planned, progress: Callable[[int], None] = lambda _count: None) -> Result:
-    """Carry the plan out, read again, and go on until live equals desired or nothing moves any more."""
+def apply(
+    kernel: Kernel,
+    planned: Planned,
+    progress: Callable[[int], None] = lambda _count: None,
+    interrupt: Interrupt = NO_INTERRUPT,
+    arm: Callable[[], object] | None = None,
+) -> Result:
+    """Carry the plan out and look again; what does not come out as declared is taken back as a whole.
+
+    ``arm`` is called when there is a snapshot and nothing is changed yet; then the snapshot stays until somebody
+    confirms.
+    """
     started = time.monotonic()
     result = Result()
     if planned.changes:
         _need_libnftables(planned)
-        _remember_before(planned)
-        _rounds(kernel, planned, result, progress)
-    _remember_after(planned, result)
+        _carry_out(kernel, planned, result, progress, interrupt, arm)
+    else:
+        _remember(planned, result)
     result.seconds = time.monotonic() - started
     return result
 
 
-def _rounds(kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None]) -> None:
+def _carry_out(
+    kernel: Kernel,
+    planned: Planned,
+    result: Result,
+    progress: Callable[[int], None],
+    interrupt: Interrupt,
+    arm: Callable[[], object] | None,
+) -> None:
+    before = rollback.prepare(kernel, planned)
+    try:
+        if arm is not None:
+            arm()
+        remembering.before(planned)
+    except KernelError:  # a full disk, say: nothing has been changed yet
+        rollback.abandon(kernel, before)
+        raise
+    try:
+        _rounds(kernel, planned, result, progress, interrupt)
+    except Exception as error:  # whatever it is, the host must not be left half way
+        result.trouble = _words(error)
+    if result.verified or (planned.intent.keep_going and not interrupt.name):
+        _remember(planned, result)
+        if arm is None:
+            rollback.forget(kernel)
+    else:
+        result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
+        _go_back(kernel, before, result)
+
+
+def _go_back(kernel: Kernel, before: Before, result: Result) -> None:
+    try:
+        result.undone, result.left = rollback.back(kernel, before)
+        result.rolled_back = not result.left
+    except Exception as error:
+        result.trouble = "; ".join(filter(None, [result.trouble, f"cannot go back: {_words(error)}"]))
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, NetreconError) else f"unforeseen {type(error).__name__}: {error}"
+
+
+def _rounds(
+    kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
+) -> None:
+    """Go on until live equals desired or nothing moves any more; to the first failure, unless told to go on."""
     for number in range(ROUNDS):
         with stage("send"):
-            outcome = carry_out(planned.plan, southbound(kernel), progress)
+            outcome = carry_out(planned.plan, southbound(kernel), progress, planned.intent.keep_going, stop)
         result.applied += len(outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
@@ -182,9 +253,16 @@ def _rounds(kernel: Kernel, planned: Planned, result: Result, progress: Callable
         if not again.changes:
             result.failed, result.blocked = [], []
             return
-        if number and not outcome.applied:
+        if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
             return
         planned = again
+
+
+def _remember(planned: Planned, result: Result) -> None:
+    try:
+        remembering.after(planned, result)
+    except KernelError as error:  # a full disk: the record says too much then, which harms nothing
+        result.notes.append(str(error))
 
 
 def _need_libnftables(planned: Planned) -> None:
@@ -196,86 +274,7 @@ def _need_libnftables(planned: Planned) -> None:
 
 
 def southbound(kernel: Kernel) -> Southbound:
-    from reconciler.kernel import nftables
-    from reconciler.kernel.writer import Writer
-
-    return Writer(kernel, {}, lambda scope, requests: nftables.transact(kernel, scope, requests))
-
-
-# ------------------------------------------------------------------------------------------------ records
-
-
-def _remember_before(planned: Planned) -> None:
-    """On record before the kernel has it: a run that is killed leaves at worst a record too many."""
-    for name, record in _records(planned).items():
-        old = records.load().get(name, Record())
-        reserved = {key: ports.ranges_of(_either(key, old, record)) for key in (*old.reserved, *record.reserved)}
-        merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)}, reserved)
-        if merged != old:
-            records.save(name, merged)
-
-
-def _either(key: Key, old: Record, new: Record) -> set[int]:
-    return ports.ports_of(old.reserved.get(key, ())) | ports.ports_of(new.reserved.get(key, ()))
-
-
-def _kept(old: Record, new: Record) -> dict[Key, tuple[str, str]]:
-    """The value before our first write stays, whatever we write later."""
-    return {key: (pair[0], new.sysctls.get(key, pair)[1]) for key, pair in old.sysctls.items()}
-
-
-def _remember_after(planned: Planned, result: Result) -> None:
-    if result.failed or result.blocked or result.remaining:
-        return
-    current = records.load()
-    for name, record in _records(planned).items():
-        old = current.get(name, Record())
-        sysctls = {key: pair for key, pair in _kept(old, record).items() if key in record.sysctls}
-        wanted = Record(record.shared, {**record.sysctls, **sysctls}, record.reserved)
-        if wanted != old:
-            records.save(name, wanted)
-
-
-def _records(planned: Planned) -> dict[str, Record]:
-    """By topology: what lies on links of others, and the host's sysctls that it sets or helps to hold."""
-    found = {name: Record() for name in planned.intent.names}
-    known = records.load()
-    updated = {change.key: change for change in planned.changes}
-    for one in planned.intent.topologies:
-        for key, wanted in one.objects.items():
-            if key.kind == "reserved_ports":
-                change, held = updated.get(key), planned.live.get(key)
-                after = change.after if change else held.object if held else wanted.object
-                found[one.name].reserved.update({key: after.ports} if after.ports else {})
-            if key.scope != HOST:
-                continue
-            if key.kind in ("address", "route") and _is_shared(one, key):
-                found[one.name].shared.add(key)
-            elif key.kind == "sysctl" and BY_NAME["sysctl"].without(wanted.object, _own_links(one)) is not None:
-                before = _before(key, updated.get(key), known)
-                if before is not None:
-                    found[one.name].sysctls[key] = (before, wanted.object.value)
-    return found
-
-
-def _is_shared(one: Topology, key: Key) -> bool:
-    """Whether nothing in the kernel says that it is ours: its link is not one that we made."""
-    held = one.objects[key].object
-    devices = [held.link] if key.kind == "address" else [hop.dev for hop in held.hops] or [None]
-    made = [one.names.links.get((HOST, device or "")) for device in devices]
-    return any(link is None or link.kind == "interface" for link in made)
-
-
-def _own_links(one: Topology) -> frozenset[tuple[str, str]]:
-    """Links that take their sysctls along when they go."""
-    return frozenset(where for where, key in one.names.links.items() if key.kind != "interface")
-
-
-def _before(key: Key, change: Change | None, known: dict[str, Record]) -> str | None:
-    for record in known.values():
-        if key in record.sysctls:
-            return record.sysctls[key][0]
-    return None if change is None or change.before is None else str(change.before.value)
+    return rollback.southbound(kernel, parking=True)
 
 
 # ------------------------------------------------------------------------------------------------ doctor
@@ -311,7 +310,7 @@ def _everything(kernel: Kernel) -> dict[Key, Held]:
 
     remembered = records.load()
     memory = records.memory(remembered, ())
-    found = live.read(kernel, bool, (), _settings(memory))
+    found = live.read(kernel, bool, (), state.settings((*memory.sysctls, *memory.reserved)))
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
     return state.objects(found, state.View(names, {}, frozenset(), memory))
 

@@ -30,8 +30,11 @@ class Plan:
     stages: tuple[tuple[Step, ...], ...]
 
 
-def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Held]) -> Plan:
-    """The plan of the changes: what goes, what comes, and last the addresses that gave way to others."""
+def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Held], restoring: bool = False) -> Plan:
+    """The plan of the changes: what goes, what comes, and last the addresses that gave way to others.
+
+    ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
+    """
     listed = list(changes)
     index = _joined(names)
     late = _giving_way(listed)
@@ -39,11 +42,11 @@ def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, 
     going = [c for c in listed if c.action in ("delete", "replace") and c.key not in late and not _in_nft(c, tables)]
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in NFT and c.key.scope not in tables)]
     last = [c for c in listed if c.key in late or (c.key.kind in NFT and c.key.scope in tables)]
-    live_index = _live_names(live)
+    live_index = live_names(live)
     stages = [
-        *_stages(going, live_index, deleting=True),
-        *_stages(coming, index, deleting=False),
-        *_stages(last, live_index, deleting=True),
+        *_stages(going, live_index, True, restoring),
+        *_stages(coming, index, False, restoring),
+        *_stages(last, live_index, True, restoring),
     ]
     return Plan(tuple(_as_they_run(stages)), tuple(stages))
 
@@ -73,7 +76,8 @@ def _joined(names: Iterable[Names]) -> Names:
     return joined
 
 
-def _live_names(live: Mapping[Key, Held]) -> Names:
+def live_names(live: Mapping[Key, Held]) -> Names:
+    """Who is who among live objects."""
     names = Names({key: held.object for key, held in live.items()})
     for key, held in live.items():
         names.by_scope.setdefault((key.scope, key.kind), []).append(key)
@@ -82,13 +86,13 @@ def _live_names(live: Mapping[Key, Held]) -> Names:
     return names
 
 
-def _stages(changes: list[Change], names: Names, deleting: bool) -> Iterator[tuple[Step, ...]]:
+def _stages(changes: list[Change], names: Names, deleting: bool, restoring: bool) -> Iterator[tuple[Step, ...]]:
     """Levels of steps; deletions run against the direction of need."""
     place = {change.key: number for number, change in enumerate(changes)}
     by_key = {change.key: change for change in changes}
     needs = {key: _needs(change, names, deleting) for key, change in by_key.items()}
     for level in _directed(levels(needs, lambda key: (RANK[key.kind], place[key])), deleting):
-        yield tuple(_step(by_key[key], tuple(needs[key]), deleting) for key in level)
+        yield tuple(_step(by_key[key], tuple(needs[key]), deleting, restoring) for key in level)
 
 
 def _directed(found: list[list[Key]], deleting: bool) -> Iterable[list[Key]]:
@@ -103,7 +107,7 @@ def _needs(change: Change, names: Names, deleting: bool) -> list[Key]:
     return list(dict.fromkeys(kind.needs(held, names)))
 
 
-def _step(change: Change, needs: tuple[Key, ...], deleting: bool) -> Step:
+def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: bool) -> Step:
     kind = BY_NAME[change.key.kind]
     if deleting or change.action == "delete":
         return Step(change, tuple(kind.delete(change.before)), () if deleting else needs, True)
@@ -111,7 +115,7 @@ def _step(change: Change, needs: tuple[Key, ...], deleting: bool) -> Step:
         return Step(change, tuple(kind.create(change.after, change.owner)), needs)
     requests: list[Request] = []
     if change.action == "adopt" or "owner" in change.differs:
-        requests += kind.adopt(change.before, change.owner)
+        requests += kind.restamp(change.after) if restoring else kind.adopt(change.before, change.owner)
     if change.action == "update":
         requests += kind.update(kind.mask(change.after, change.before), change.after, change.owner)
     return Step(change, tuple(requests), needs)

@@ -8,8 +8,10 @@ They help, but no apply is wrong without them: what is not on record is left alo
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,17 +41,19 @@ def load() -> dict[str, Record]:
         for name in sorted(os.listdir(FOLDER)):
             if name.endswith(".json"):
                 with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                    records[name.removesuffix(".json")] = _parse(_read(name))
+                    records[name.removesuffix(".json")] = from_plain(read_file(name))
     return records
 
 
-def _read(name: str) -> dict[str, Any]:
+def read_file(name: str) -> dict[str, Any]:
+    """A JSON file of the folder; OSError or ValueError where it cannot be read."""
     handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(handle, encoding="utf-8") as file:
         return dict(json.load(file))
 
 
-def _parse(data: dict[str, Any]) -> Record:
+def from_plain(data: dict[str, Any]) -> Record:
+    """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
     sysctls = {_key(text): (str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
     reserved = {_key(text): ports.parse(held) for text, held in data.get("reserved", {}).items()}
     return Record({_key(text) for text in data["shared"]}, sysctls, reserved)
@@ -85,28 +89,41 @@ def save(topology: str, record: Record) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        make_folder()
-        _write(path, record)
+        write_file(f"{topology}.json", json.dumps(to_plain(record), indent=1))
     except OSError as error:
         raise KernelError(f"write {path}", Failure(error.errno or 0)) from error
 
 
-def make_folder() -> None:
-    os.makedirs(FOLDER, mode=0o755, exist_ok=True)
-
-
-def _write(path: str, record: Record) -> None:
-    data = {
+def to_plain(record: Record) -> dict[str, Any]:
+    """A record as what json.dumps takes."""
+    return {
         "format": 1,
         "shared": sorted(map(str, record.shared)),
         "sysctls": {str(key): list(pair) for key, pair in sorted(record.sysctls.items())},
         "reserved": {str(key): ",".join(ports.written(held)) for key, held in sorted(record.reserved.items())},
     }
+
+
+def make_folder() -> None:
+    """Make the folder, and refuse one in which somebody else could plant files (OSError EPERM)."""
+    os.makedirs(FOLDER, mode=0o755, exist_ok=True)
+    found = os.lstat(FOLDER)
+    others = stat.S_IWGRP | stat.S_IWOTH
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & others:
+        raise PermissionError(errno.EPERM, f"{FOLDER} is not a folder that only root may write to")
+
+
+def write_file(name: str, text: str, mode: int = 0o644) -> None:
+    """Write a file of the folder atomically and onto the disk; no link is followed.  Raises OSError."""
+    make_folder()
+    path = os.path.join(FOLDER, name)
     temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError):  # of a run with our pid that was killed
+        os.unlink(temporary)
     try:
-        with os.fdopen(os.open(temporary, flags, 0o644), "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1)
+        with os.fdopen(os.open(temporary, flags, mode), "w", encoding="utf-8") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)

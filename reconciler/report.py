@@ -108,8 +108,19 @@ def _result_json(result: Result) -> dict[str, Any]:
         "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
         "remaining": [str(change.key) for change in result.remaining],
         "verified": result.verified,
-        "rolled_back": False,
+        "rolled_back": result.rolled_back,
+        "confirmed": result.confirmed,
+        "trouble": result.trouble,
+        **undone_json(result.undone, result.left),
         "seconds": round(result.seconds, 6),
+    }
+
+
+def undone_json(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
+    """What a rollback came to."""
+    return {
+        "undone": [{"key": str(change.key), "action": change.action} for change in undone],
+        "not_undone": [_failed_json(one.change, one.failure) for one in left],
     }
 
 
@@ -254,14 +265,44 @@ def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> 
         errors.print(Text(_failed_line(failed), style="red"))
     for blocked in result.blocked:
         errors.print(Text(_blocked_line(blocked), style="yellow"))
-    for change in result.remaining:
+    for change in [] if result.failed or result.trouble else result.remaining:
         errors.print(Text(f"not as declared after all: {change.action} {clean(change.key)}", style="red"))
+    for trouble in filter(None, [result.trouble, *result.notes]):
+        errors.print(Text(clean(trouble), style="red"))
     names = ", ".join(sorted(planned.intent.names))
     if result.verified and not quiet:
         console(colour).print(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.")
     elif not result.verified:
-        counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
-        errors.print(f"{names}: not whole: {counts}; what was applied stays. Mend the cause and apply again.")
+        for line in _rollback_lines(result.undone, result.left):
+            errors.print(Text(clean(line), style="yellow"))
+        errors.print(f"{names}: {_ending(result)}")
+
+
+def print_undone(undone: Sequence[Change], left: Sequence[Failed], colour: str, quiet: bool) -> None:
+    """What netrecon rollback did."""
+    from rich.text import Text
+
+    for line in _rollback_lines(undone, left):
+        if left or not quiet:
+            console(colour, sys.stderr).print(Text(clean(line), style="yellow"))
+    if not (left or quiet):
+        console(colour).print("rolled back: the host is as it was.")
+
+
+def _rollback_lines(undone: Sequence[Change], left: Sequence[Failed]) -> Iterator[str]:
+    if undone:
+        keys = [str(change.key) for change in undone]
+        yield f"taken back: {', '.join(keys[:10])}" + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+    yield from (f"not taken back: {one.change.action} {one.change.key}: {one.failure}" for one in left)
+
+
+def _ending(result: Result) -> str:
+    if result.rolled_back:
+        return "failed and rolled back: the host is as it was. Mend the cause and apply again."
+    if result.undone or result.left:
+        return "failed, and not all of it could be taken back; netrecon rollback tries again."
+    counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
+    return f"not whole: {counts}; what was applied stays. Mend the cause and apply again."
 
 
 def _failed_line(failed: Failed) -> str:

@@ -24,6 +24,7 @@ class Intent:
     topologies: tuple[Topology, ...] = ()
     adopt: bool = False
     force: bool = False
+    keep_going: bool = False
 
     @cached_property
     def desired(self) -> dict[Key, Wanted]:
@@ -51,14 +52,24 @@ class Planned:
 
 @dataclass(slots=True)
 class Result:
-    """What an apply came to; ``remaining`` are the changes that live still wants afterwards."""
+    """What an apply came to.
+
+    ``remaining`` are the changes that live still wanted afterwards; ``trouble`` is what went wrong beside what failed.
+    Then ``undone`` was taken back, and ``left`` could not be: what would have done it, and why not.
+    """
 
     applied: int = 0
     failed: list[Failed] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     remaining: list[Change] = field(default_factory=list)
+    trouble: str = ""
+    rolled_back: bool = False
+    confirmed: bool | None = None
+    undone: list[Change] = field(default_factory=list)
+    left: list[Failed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def verified(self) -> bool:
-        return not (self.failed or self.blocked or self.remaining)
+        return not (self.failed or self.blocked or self.remaining or self.trouble)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -47,6 +47,17 @@ class View:
             return "" if state.scope == HOST else state.owner
         wanted = self.wanted.get(namespace.key_of(state.scope))
         return wanted.owner if wanted else ""
+
+
+def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
+    """By scope, the sysctls that must be read to know the objects of these keys."""
+    found: dict[str, set[str]] = {}
+    for key in keys:
+        if key.kind == "sysctl":
+            found.setdefault(key.scope, set()).add(key.name)
+        elif key.kind == "reserved_ports":
+            found.setdefault(key.scope, set()).update((reserved_ports.RESERVED, reserved_ports.EPHEMERAL))
+    return found
 
 
 def objects(live: LiveState, view: View) -> dict[Key, Held]:

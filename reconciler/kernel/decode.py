@@ -268,6 +268,7 @@ def route(body: bytes) -> RouteRow | None:
         mtu=u32(attributes(found.get(RTA_METRICS, b""), 0), RTAX_MTU),
         hops=_hops(family, found, flags) if kind == RTN_UNICAST else (),
         nexthop=u32(found, ROUTE_NEXTHOP_ID),
+        raw=body,
     )
 
 

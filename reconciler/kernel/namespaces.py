@@ -15,13 +15,17 @@ from typing import Any, TypeVar
 from reconciler.errors import Failure, KernelError
 from reconciler.kernel import libc, netlink
 from reconciler.kernel.netns_files import (
+    PARKED,
     RUN_NETNS,
     bind,
     namespace_names,
     open_namespace,
+    park,
+    parked_names,
     refuse_odd_name,
     release,
     share_folder,
+    unpark,
 )
 from reconciler.kernel.stamping import stamp_loopback
 from reconciler.model import HOST
@@ -251,14 +255,31 @@ class Kernel:
         finally:
             self._return()
 
-    def delete_namespace(self, name: str) -> None:
+    def delete_namespace(self, name: str, keep: bool = False) -> None:
         """Unmount and remove /run/netns/<name>; the kernel takes the rest down in its own time.
 
+        ``keep``: not yet; the namespace is put aside, for ``unpark_namespace`` or ``release_parked``.
         Our sockets into it are closed first: each would keep the namespace alive.
         """
         refuse_odd_name(name)
         self._forget(name)
-        release(name)
+        if keep:
+            park(name)
+        else:
+            release(name)
+
+    def unpark_namespace(self, name: str) -> None:
+        """Bring back a namespace that was put aside, with all that is in it."""
+        refuse_odd_name(name)
+        self._forget(name)
+        share_folder()
+        unpark(name)
+
+    def release_parked(self) -> None:
+        """Let the namespaces go that were put aside; one that cannot be unmounted stays for the next run."""
+        for name in parked_names():
+            with contextlib.suppress(KernelError):
+                release(name, PARKED)
 
     def pids_in(self, name: str) -> list[int]:
         """The processes, ourselves excepted, whose main thread is in the namespace."""

@@ -11,6 +11,7 @@ from reconciler.kernel import libc
 from reconciler.model import HOST
 
 RUN_NETNS = "/run/netns"
+PARKED = "/run/netrecon/parked"  # namespaces that are taken down, and may yet come back
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
 
 
@@ -68,12 +69,12 @@ def _exists(name: str) -> bool:
     return True
 
 
-def bind(source: str, name: str) -> None:
+def bind(source: str, name: str, folder: str = RUN_NETNS) -> None:
     """Give the namespace ``source`` the name: a bind mount on /run/netns/<name>.
 
     A plain file that lies there is used; a name that is in use raises KernelError EEXIST.
     """
-    path = f"{RUN_NETNS}/{name}"
+    path = f"{folder}/{name}"
     try:
         created = _create_file(path)
     except OSError as error:
@@ -121,9 +122,33 @@ def _mount_shared() -> None:
         libc.mount("", RUN_NETNS, "none", libc.MS_SHARED | libc.MS_REC)
 
 
-def release(name: str) -> None:
+def parked_names() -> list[str]:
+    """The namespaces that are put aside, sorted."""
+    try:
+        return sorted(os.listdir(PARKED))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def park(name: str) -> None:
+    """Take /run/netns/<name> away and keep the namespace alive under a name that only netrecon knows."""
+    try:
+        os.makedirs(PARKED, 0o700, exist_ok=True)
+    except OSError as error:
+        raise libc.refused(f"create {PARKED}", error.errno or errno.EIO) from None
+    bind(f"{RUN_NETNS}/{name}", name, PARKED)
+    release(name)
+
+
+def unpark(name: str) -> None:
+    """Give the namespace back its name under /run/netns."""
+    bind(f"{PARKED}/{name}", name)
+    release(name, PARKED)
+
+
+def release(name: str, folder: str = RUN_NETNS) -> None:
     """Unmount and unlink /run/netns/<name>; KernelError ENOENT where there is none."""
-    path = f"{RUN_NETNS}/{name}"
+    path = f"{folder}/{name}"
     try:
         libc.umount(path)
     except KernelError as error:

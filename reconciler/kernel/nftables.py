@@ -200,6 +200,12 @@ def commands(requests: Iterable[NftFrame | NftElement]) -> str:
     return "\n".join([*lines["delete"], *(frame.text for frame in frames), *lines["add"]])
 
 
+def listing(kernel: Entry, scope: str, table: str) -> str:
+    """A table as nft lists it, which nft takes back; "" where it cannot be had."""
+    code, output = kernel.run(scope, _run_libnftables, f"list table inet {table}", True)
+    return output if code == 0 else ""
+
+
 def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
     ruleset = Ruleset(kernel.socket(scope, netlink.NETFILTER))
     chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
@@ -224,10 +230,13 @@ def _execute(kernel: Entry, scope: str, text: str) -> Failure | None:
     return None if code == 0 else failure_of(output)
 
 
-def _run_libnftables(text: str) -> tuple[int, str]:
-    """Made, used and freed here: a context belongs to the namespace and thread it was made in."""
-    code, _, error = library().Nftables().cmd(text)
-    return code, error
+def _run_libnftables(text: str, answer: bool = False) -> tuple[int, str]:
+    """The exit code and the error, or (``answer``) what nft printed.
+
+    Made, used and freed here: a context belongs to the namespace and thread it was made in.
+    """
+    code, output, error = library().Nftables().cmd(text)
+    return code, output if answer else error
 
 
 def library() -> Any:

@@ -42,13 +42,14 @@ class Writer:
     """The only sender of requests that change anything; ``sent`` counts them.
 
     ``live`` gives the first ifindexes; what it does not know is read from the kernel.  ``nft`` executes
-    all nft requests of one scope as one transaction.
+    all nft requests of one scope as one transaction.  ``parking``: namespaces are put aside rather than deleted.
     """
 
-    def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState], nft: Nft) -> None:
+    def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState], nft: Nft, parking: bool = False) -> None:
         self._kernel = kernel
         self._links = LinkIndexes(kernel, live)
         self._nft = nft
+        self._parking = parking
         self.sent = 0
 
     def send(self, batch: list[list[Request]]) -> list[Failure | None]:
@@ -104,10 +105,13 @@ class Writer:
     def _call(self, request: Request) -> Failure | None:
         if isinstance(request, CreateNamespace):
             self._links.forget(request.name)
-            self._kernel.create_namespace(request.name, request.alias)
+            if request.parked:
+                self._kernel.unpark_namespace(request.name)
+            else:
+                self._kernel.create_namespace(request.name, request.alias)
         elif isinstance(request, DeleteNamespace):
             self._links.forget_all()  # the peers of its veths go with it
-            self._kernel.delete_namespace(request.name)
+            self._kernel.delete_namespace(request.name, self._parking)
         elif isinstance(request, WriteSysctl):
             return sysctl.write_sysctl(self._kernel, request.scope, request.key, request.value)
         elif isinstance(request, ReservePorts):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
@@ -27,6 +28,8 @@ from reconciler.model import (
 
 AF_INET, AF_INET6 = 2, 10
 IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08
+# IFA_F_NODAD, _OPTIMISTIC, _HOMEADDRESS, _MANAGETEMPADDR, _NOPREFIXROUTE and _MCAUTOJOIN: the others the kernel sets
+SETTABLE = 0x716
 RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
 IPV6_MIN_MTU = 1280
@@ -37,12 +40,19 @@ Places = frozenset[tuple[str, str]]  # links as (scope, name)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``address`` is canonical, with its prefix length; ``duplicate``: another host has it (DAD failed)."""
+    """``address`` is canonical, with its prefix length; ``duplicate``: another host has it (DAD failed).
+
+    ``protocol``, ``reach`` (IFA_SCOPE) and ``flags`` of a live one are never compared, but an address that is made
+    again has them again.
+    """
 
     scope: str
     link: str
     address: str
     duplicate: bool = False
+    protocol: int = field(default=PROTOCOL, compare=False)
+    reach: int | None = field(default=None, compare=False)
+    flags: int | None = field(default=None, compare=False)
 
 
 def key_of(scope: str, link: str, address: str) -> Key:
@@ -111,7 +121,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         key = key_of(state.scope, link.name, row.address)
         duplicate = bool(row.flags & IFA_F_DADFAILED)
         own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
-        yield key, Held(Address(state.scope, link.name, row.address, duplicate), own)
+        found = Address(state.scope, link.name, row.address, duplicate, row.protocol, row.scope, row.flags & SETTABLE)
+        yield key, Held(found, own)
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
@@ -146,18 +157,27 @@ def create(address: Address, _owner: str) -> Iterator[Request]:
 
 
 def adopt(address: Address, _owner: str) -> Iterator[Request]:
+    yield _request(dataclasses.replace(address, protocol=PROTOCOL), NLM_F_REPLACE)
+
+
+def stamp(address: Address) -> int:
+    return address.protocol
+
+
+def restamp(address: Address) -> Iterator[Request]:
     yield _request(address, NLM_F_REPLACE)
 
 
 def _request(address: Address, flags: int) -> Request:
     ip, _, length = address.address.partition("/")
     family = AF_INET6 if ":" in ip else AF_INET
-    attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip), ("IFA_PROTO", PROTOCOL)]
-    if family == AF_INET6:
-        # Without this an address is of no use for the second or two that duplicate detection takes, and on a
-        # bridge without a running port for ever.
-        attributes.append(("IFA_FLAGS", IFA_F_NODAD))
+    attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip), ("IFA_PROTO", address.protocol)]
+    # Without this an IPv6 address is of no use for the second or two that duplicate detection takes, and on a
+    # bridge without a running port for ever.
+    born_with = IFA_F_NODAD if family == AF_INET6 else 0
+    attributes.append(("IFA_FLAGS", born_with if address.flags is None else address.flags))
     scope = RT_SCOPE_HOST if ip.startswith("127.") else 0
+    scope = scope if address.reach is None else address.reach
     fields = {
         "family": family,
         "prefixlen": int(length),
@@ -214,6 +234,7 @@ def shown(address: Address) -> dict[str, object]:
 
 KIND = Kind(
     name="address",
+    form=Address,
     schema="address",
     parse=parse,
     check=check,
@@ -222,6 +243,8 @@ KIND = Kind(
     create=create,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
     without=without,
     shown=shown,
     replace_on=frozenset({"duplicate"}),

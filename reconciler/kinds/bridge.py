@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.kinds import link
@@ -54,6 +54,8 @@ class Bridge:
     priority: int | None = None
     group_fwd_mask: int | None = None
     vlan_default_pvid: int | None = None
+    alias: str | None = field(default=None, compare=False)
+    group: int | None = field(default=None, compare=False)
 
 
 def parse(source: Source) -> Iterator[Parsed]:
@@ -66,8 +68,9 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 def from_row(state: ScopeState, row: LinkRow) -> Bridge:
     """The bridge that a dumped link is, with all attributes that the kernel shows."""
-    own = {word: bool(value) if word in _BOOLEANS else value for word, value in row.bridge.items()}
-    return Bridge(state.scope, row.name, row.up, row.mtu, row.mac, row.txqueuelen, **own)  # type: ignore[arg-type]
+    own: dict[str, Any] = {word: bool(value) if word in _BOOLEANS else value for word, value in row.bridge.items()}
+    stamp: dict[str, Any] = {"alias": row.alias, "group": row.group}
+    return Bridge(state.scope, row.name, row.up, row.mtu, row.mac, row.txqueuelen, **own, **stamp)
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
@@ -81,9 +84,11 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
 def create(bridge: Bridge, owner: str) -> Iterator[Request]:
     # A bridge follows the smallest mtu of its ports until it has been given one of its own after birth.
     unborn = dataclasses.replace(bridge, mtu=None)
-    yield link.born(unborn, "bridge", tuple(_data(link.changed(None, bridge, tuple(ATTRIBUTES)))))
-    later = {"up": bridge.up} if bridge.mtu is None else {"up": bridge.up, "mtu": bridge.mtu}
-    yield from link.set_link(bridge.scope, bridge.name, later, STAMP + owner)
+    # Of one read from the kernel what is not as usual follows in an update: no kernel takes back all that it shows.
+    own = link.changed(None, bridge, tuple(ATTRIBUTES)) if bridge.alias is None else {}
+    yield link.born(unborn, "bridge", tuple(_data(own)))
+    later: dict[str, Any] = {"up": bridge.up} if bridge.mtu is None else {"up": bridge.up, "mtu": bridge.mtu}
+    yield from link.set_link(bridge.scope, bridge.name, later | link.birth_stamp(bridge, owner))
 
 
 def update(before: Bridge, after: Bridge, _owner: str) -> Iterator[Request]:
@@ -104,7 +109,15 @@ def delete(bridge: Bridge) -> Iterator[Request]:
 
 
 def adopt(bridge: Bridge, owner: str) -> Iterator[Request]:
-    yield from link.set_link(bridge.scope, bridge.name, {}, STAMP + owner)
+    yield from link.stamp(bridge, owner)
+
+
+def stamp(bridge: Bridge) -> tuple[Any, ...]:
+    return bridge.alias, bridge.group
+
+
+def restamp(bridge: Bridge) -> Iterator[Request]:
+    yield from link.restamp(bridge)
 
 
 def needs(bridge: Bridge, _names: Names) -> tuple[Key, ...]:
@@ -117,6 +130,7 @@ def links(bridge: Bridge) -> tuple[tuple[str, str]]:
 
 KIND = Kind(
     name="bridge",
+    form=Bridge,
     schema="bridge",
     parse=parse,
     read=read,
@@ -125,6 +139,8 @@ KIND = Kind(
     update=update,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
     links=links,
     disruptive_on=frozenset({"up", "mac", "vlan_filtering", "vlan_default_pvid", "stp"}),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +20,16 @@ _LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
 
 @dataclass(frozen=True, slots=True)
 class DnsFile:
-    """``lines`` are the file's (or the block's) without the stamp; ``owner`` is whose stamp a live one bears."""
+    """``lines`` are the file's (or the block's) without the stamp; ``owner`` is whose stamp a live one bears.
+
+    ``text`` is a live file of a namespace to the letter, so that it can come back as it was.
+    """
 
     scope: str
     name: str
     lines: tuple[str, ...]
     owner: str = field(default="", compare=False)
+    text: str | None = field(default=None, compare=False)
 
 
 def parse(source: Source) -> Iterator[Parsed]:
@@ -79,7 +84,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
             stamp = first[len(_FIRST) :].strip() if first.startswith(_FIRST) else NOBODY
             lines = tuple((rest if stamp else text).splitlines())
             owner = stamp or _overwritten(reading, key)
-            yield key, Held(DnsFile(scope, name, lines, owner), owner, bool(stamp))
+            yield key, Held(DnsFile(scope, name, lines, owner, text), owner, bool(stamp))
 
 
 def _overwritten(reading: Reading, key: Key) -> str:
@@ -101,6 +106,9 @@ def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, He
 
 
 def create(file: DnsFile, owner: str) -> Iterator[Request]:
+    if file.text is not None:
+        yield WriteFile(file.scope, file.name, file.text, owner)
+        return
     first, last = (_BEGIN + owner, [_END + owner]) if file.scope == HOST else (_FIRST + owner, [])
     yield WriteFile(file.scope, file.name, "\n".join([first, *file.lines, *last]) + "\n", owner)
 
@@ -110,7 +118,15 @@ def update(_before: DnsFile, after: DnsFile, owner: str) -> Iterator[Request]:
 
 
 def adopt(file: DnsFile, owner: str) -> Iterator[Request]:
-    yield from create(file, owner)
+    yield from create(dataclasses.replace(file, text=None), owner)
+
+
+def stamp(file: DnsFile) -> str | None:
+    return file.text
+
+
+def restamp(file: DnsFile) -> Iterator[Request]:
+    yield from create(file, file.owner)
 
 
 def delete(file: DnsFile) -> Iterator[Request]:
@@ -123,6 +139,7 @@ def needs(file: DnsFile, _names: Names) -> tuple[Key, ...]:
 
 KIND = Kind(
     name="dns_file",
+    form=DnsFile,
     schema="dns_file",
     parse=parse,
     read=read,
@@ -131,5 +148,7 @@ KIND = Kind(
     update=update,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
     harmless=True,
 )

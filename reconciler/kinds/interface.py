@@ -64,6 +64,7 @@ def newborn(scope: str) -> tuple[Key, Held]:
 
 KIND = Kind(
     name="interface",
+    form=End,
     schema="interface",
     parse=parse,
     imply=imply,

@@ -123,6 +123,7 @@ def shown(isolation: Isolation) -> dict[str, Any]:
 
 KIND = Kind(
     name="isolation",
+    form=Isolation,
     schema="isolation",
     parse=parse,
     check=check,

@@ -84,7 +84,7 @@ def declared(wanted: Any, live: Any) -> Any:
     blank = {
         name.name: None
         for name in dataclasses.fields(wanted)
-        if getattr(wanted, name.name) is None and getattr(live, name.name) is not None
+        if name.compare and getattr(wanted, name.name) is None and getattr(live, name.name) is not None
     }
     return dataclasses.replace(live, **blank) if blank else live
 
@@ -107,6 +107,7 @@ def _unchanged(live: Any, _links: frozenset[tuple[str, str]]) -> Any:
 class Kind:
     """All that the core knows of one kind of object.
 
+    form     the class of its objects
     parse    a scope's document -> (key, object, origin) of each object of this kind in it
     imply    all desired objects -> more of this kind that follow from them
     check    a desired object and the names -> what is wrong with its references, as (subpath, message)
@@ -116,6 +117,8 @@ class Kind:
     needs    the keys of the objects that must be there first
     create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
     adopt    (live object, owner) -> requests that only stamp
+    stamp    a live object -> what on it tells whose it is, for comparing
+    restamp  (live object of a snapshot) -> requests that give it back that stamp
     links    the links that the object makes or configures, as (scope, name)
     without  (live object, links that vanish as (scope, name)) -> what remains of it, None for nothing
     shown    object -> its attributes for people and JSON, without what the key says already
@@ -126,6 +129,7 @@ class Kind:
     """
 
     name: str
+    form: type[Any] = object
     schema: str = ""
     parse: Callable[[Source], Iterable[Parsed]] = _nothing
     imply: Callable[[Names], Iterable[Parsed]] = _nothing
@@ -138,6 +142,8 @@ class Kind:
     update: Callable[[Any, Any, str], Iterable[Request]] = _nothing
     delete: Callable[[Any], Iterable[Request]] = _nothing
     adopt: Callable[[Any, str], Iterable[Request]] = _nothing
+    stamp: Callable[[Any], Any] = _nothing
+    restamp: Callable[[Any], Iterable[Request]] = _nothing
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
     shown: Callable[[Any], Mapping[str, Any]] = attributes

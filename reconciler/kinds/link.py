@@ -35,6 +35,7 @@ PORT_ATTRIBUTES = {
 }
 PORT_DEFAULTS = {"isolated": False, "learning": True, "flood": True}  # and hairpin: see veth.imply
 PORT_AT_BIRTH = {"hairpin": False, **PORT_DEFAULTS}  # how the kernel makes a port (new_nbp)
+_STAMP = {"alias": "IFLA_IFALIAS", "group": "IFLA_GROUP"}
 _PLAIN = {"mtu": "IFLA_MTU", "mac": "IFLA_ADDRESS", "txqueuelen": "IFLA_TXQLEN"}
 
 
@@ -42,7 +43,8 @@ _PLAIN = {"mtu": "IFLA_MTU", "mac": "IFLA_ADDRESS", "txqueuelen": "IFLA_TXQLEN"}
 class End:
     """One link: a veth's end, or a link that exists already.
 
-    None means "not managed"; ``master`` "" means that it has none.  ``quiet`` matters at its birth only.
+    None means "not managed"; ``master`` "" means that it has none.  ``quiet`` matters at its birth only.  ``alias`` and
+    ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
     """
 
     scope: str
@@ -58,6 +60,8 @@ class End:
     flood: bool | None = None
     cost: int | None = None
     quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see quiet.py)
+    alias: str | None = field(default=None, compare=False)
+    group: int | None = field(default=None, compare=False)
 
 
 NOWHERE = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
@@ -78,7 +82,7 @@ def read_end(state: ScopeState, row: LinkRow) -> End:
     """An End with every attribute that the kernel shows."""
     master = state.links.get(row.master)
     port = {word: value if word == "cost" else bool(value) for word, value in row.port.items()}
-    plain = {"mtu": row.mtu, "mac": row.mac, "txqueuelen": row.txqueuelen}
+    plain = {"mtu": row.mtu, "mac": row.mac, "txqueuelen": row.txqueuelen, "alias": row.alias, "group": row.group}
     return End(state.scope, row.name, row.up, **plain, master=master.name if master else "", **port)  # type: ignore[arg-type]
 
 
@@ -105,13 +109,28 @@ def plain_attributes(end: Any) -> Iterator[tuple[str, Any]]:
             yield attribute, value
 
 
-def set_link(scope: str, name: str, values: Mapping[str, Any], alias: str | None = None) -> Iterator[Request]:
-    """The requests that give an existing link the values named; ``alias`` stamps it."""
+def birth_stamp(end: Any, owner: str) -> dict[str, Any]:
+    """What takes a new link out of the birth group: the owner's stamp, or the one that it bore in an earlier life."""
+    return {"alias": STAMP + owner if end.alias is None else end.alias, "group": end.group or 0}
+
+
+def stamp(end: Any, owner: str) -> Iterator[Request]:
+    """The request that makes an existing link the owner's and changes nothing else of it."""
+    values: dict[str, Any] = {"alias": STAMP + owner}
+    yield from set_link(end.scope, end.name, values | ({"group": 0} if end.group == BIRTH_GROUP else {}))
+
+
+def restamp(end: Any) -> Iterator[Request]:
+    """The request that gives an existing link the alias and group that ``end`` bears."""
+    yield from set_link(end.scope, end.name, {"alias": end.alias or "", "group": end.group or 0})
+
+
+def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
+    """The requests that give an existing link the values named."""
     attributes: list[tuple[str, Any]] = [(_PLAIN[word], value) for word, value in values.items() if word in _PLAIN]
     if "master" in values:
         attributes.append(("IFLA_MASTER", LinkRef(scope, values["master"]) if values["master"] else 0))
-    if alias is not None:
-        attributes += [("IFLA_IFALIAS", alias), ("IFLA_GROUP", 0)]
+    attributes += [(_STAMP[word], value) for word, value in values.items() if word in _STAMP]
     fields: dict[str, Any] = {"index": LinkRef(scope, name)}
     if "up" in values:
         fields |= {"flags": IFF_UP if values["up"] else 0, "change": IFF_UP}

@@ -179,6 +179,7 @@ def shown(masquerade: Masquerade) -> dict[str, Any]:
 
 KIND = Kind(
     name="masquerade",
+    form=Masquerade,
     schema="masquerade",
     parse=parse,
     imply=imply,

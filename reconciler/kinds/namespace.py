@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
 from reconciler.model import (
@@ -22,9 +22,14 @@ from reconciler.model import (
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """Its name is all that the kernel holds of it; what lies in it are objects of their own."""
+    """Its name is all that the kernel holds of it; what lies in it are objects of their own.
+
+    ``parked``: it was taken down but is kept aside, so that making it again brings it back with all that is in it.
+    """
 
     name: str
+    alias: str = field(default="", compare=False)
+    parked: bool = field(default=False, compare=False)
 
 
 def key_of(scope: str) -> Key:
@@ -45,11 +50,12 @@ def parse(source: Source) -> Iterator[Parsed]:
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     scope = reading.state.scope
     if scope != HOST:
-        yield key_of(scope), Held(Namespace(scope), reading.state.owner or NOBODY)
+        alias = next((row.alias for row in reading.state.links.values() if row.loopback), "")
+        yield key_of(scope), Held(Namespace(scope, alias), reading.state.owner or NOBODY)
 
 
 def create(namespace: Namespace, owner: str) -> Iterator[Request]:
-    yield CreateNamespace(namespace.name, STAMP + owner)
+    yield CreateNamespace(namespace.name, STAMP + owner if owner else "", namespace.parked)
 
 
 def delete(namespace: Namespace) -> Iterator[Request]:
@@ -57,8 +63,20 @@ def delete(namespace: Namespace) -> Iterator[Request]:
 
 
 def adopt(namespace: Namespace, owner: str) -> Iterator[Request]:
+    yield _mark(namespace, STAMP + owner)
+
+
+def _mark(namespace: Namespace, alias: str) -> Request:
     lo = {"index": LinkRef(namespace.name, "lo")}
-    yield Netlink(namespace.name, "setlink", lo, (("IFLA_IFALIAS", STAMP + owner),))
+    return Netlink(namespace.name, "setlink", lo, (("IFLA_IFALIAS", alias),))
+
+
+def stamp(namespace: Namespace) -> str:
+    return namespace.alias
+
+
+def restamp(namespace: Namespace) -> Iterator[Request]:
+    yield _mark(namespace, namespace.alias)
 
 
 def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
@@ -67,6 +85,7 @@ def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
 
 KIND = Kind(
     name="namespace",
+    form=Namespace,
     schema="namespace",
     parse=parse,
     read=read,
@@ -74,4 +93,6 @@ KIND = Kind(
     create=create,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
 )

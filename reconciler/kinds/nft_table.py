@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.kinds import nat_frame
@@ -18,7 +18,8 @@ from reconciler.model import ForgetUntranslated, Held, Key, NftFrame, Request, T
 class NftTable:
     """``frame`` holds each fixed part of the table and its form, sorted; ``hairpin`` (link, prefix).
 
-    ``catch_all`` names the sets into which somebody put an element for everything.
+    ``catch_all`` names the sets into which somebody put an element for everything.  ``text`` is the table as nft lists
+    it, elements and all: what a rollback brings back, with the rules of others that may be in it.
     """
 
     scope: str
@@ -26,6 +27,7 @@ class NftTable:
     frame: tuple[tuple[str, str], ...]
     hairpin: tuple[tuple[str, str], ...]
     catch_all: tuple[str, ...] = ()
+    text: str = field(default="", compare=False)
 
 
 _WHOLE = tuple(sorted(FRAME.items()))
@@ -83,10 +85,19 @@ def needs(table: NftTable, _names: Names) -> tuple[Key, ...]:
 
 
 def create(table: NftTable, _owner: str) -> list[Request]:
+    if table.text:
+        return [NftFrame(table.scope, table.name, _anew(table), stamp=False)]
     return [NftFrame(table.scope, table.name, nat_frame.frame_text(table.name, {})), *_move((), table)]
 
 
-def update(before: NftTable, after: NftTable, _owner: str) -> list[Request]:
+def _anew(table: NftTable) -> str:
+    name = f"table inet {table.name}"
+    return f"add {name}\ndelete {name}\n{table.text}"
+
+
+def update(before: NftTable, after: NftTable, owner: str) -> list[Request]:
+    if after.text:
+        return create(after, owner)
     requests = _move(_elements(before), after)
     if before.frame != after.frame:
         text = nat_frame.frame_text(after.name, dict(before.frame))
@@ -106,6 +117,7 @@ def shown(table: NftTable) -> dict[str, Any]:
 
 KIND = Kind(
     name="nft_table",
+    form=NftTable,
     imply=imply,
     read=read,
     needs=needs,

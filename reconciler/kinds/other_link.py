@@ -36,4 +36,4 @@ def links(other: OtherLink) -> tuple[tuple[str, str]]:
     return ((other.scope, other.name),)
 
 
-KIND = Kind(name="link", read=read, delete=delete, links=links)
+KIND = Kind(name="link", form=OtherLink, read=read, delete=delete, links=links)

@@ -184,6 +184,7 @@ def shown(mapped: PortMap) -> dict[str, Any]:
 
 KIND = Kind(
     name="port_map",
+    form=PortMap,
     schema="port_map",
     parse=parse,
     read=read,

@@ -110,6 +110,7 @@ def shown(reserved: ReservedPorts) -> dict[str, Any]:
 
 KIND = Kind(
     name="reserved_ports",
+    form=ReservedPorts,
     imply=imply,
     settle=settle,
     read=read,

@@ -53,7 +53,10 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``to`` is a canonical prefix; "" and 0 stand for "none", so that all fields are compared."""
+    """``to`` is a canonical prefix; "" and 0 stand for "none", so that all fields are compared.
+
+    Only ``protocol`` is not: it says whose a live route is; nor ``raw``, its message with all that we do not manage.
+    """
 
     scope: str
     to: str
@@ -66,6 +69,8 @@ class Route:
     mtu: int
     tos: int = 0
     by_object: bool = field(default=False, compare=False)  # a live one's hops are those of a nexthop object
+    protocol: int = field(default=PROTOCOL, compare=False)
+    raw: bytes = field(default=b"", compare=False)
 
     @property
     def family(self) -> int:
@@ -341,7 +346,8 @@ def _from_row(scope: str, row: RouteRow, names: Mapping[int, str]) -> Route:
     hops = tuple(sorted((_hop(hop, names) for hop in row.hops), key=_order))
     kind = next(name for name, number in TYPES.items() if number == row.type)
     reach = row.scope if row.family == AF_INET and kind == "unicast" else 0
-    shape = (row.source, reach, row.mtu, row.tos, row.nexthop > 0)
+    raw = b"" if row.protocol == PROTOCOL else row.raw
+    shape = (row.source, reach, row.mtu, row.tos, row.nexthop > 0, row.protocol, raw)
     return Route(scope, row.to, row.table, row.metric, kind, hops, *shape)
 
 
@@ -389,7 +395,21 @@ def update(_before: Route, after: Route, _owner: str) -> Iterator[Request]:
 
 
 def adopt(route: Route, _owner: str) -> Iterator[Request]:
-    yield _request(route, NLM_F_CREATE | NLM_F_REPLACE)
+    yield from restamp(dataclasses.replace(route, protocol=PROTOCOL))
+
+
+def stamp(route: Route) -> int:
+    return route.protocol
+
+
+def restamp(route: Route) -> Iterator[Request]:
+    """Only rtm_protocol changes: metrics that we do not know of stay, since the route goes back as it came."""
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    if route.raw:
+        body = route.raw[:5] + bytes([route.protocol]) + route.raw[6:]
+        yield Netlink(route.scope, "newroute", {}, flags=flags, body=body)
+    else:
+        yield _request(route, flags)
 
 
 def _request(route: Route, flags: int) -> Request:
@@ -398,7 +418,7 @@ def _request(route: Route, flags: int) -> Request:
         "dst_len": int(route.to.partition("/")[2]),
         "tos": route.tos,
         "table": route.table if route.table < 256 else 0,
-        "proto": PROTOCOL,
+        "proto": route.protocol,
         "scope": route.reach,
         "type": TYPES[route.type],
         "flags": RTNH_F_ONLINK if len(route.hops) == 1 and route.hops[0].onlink else 0,
@@ -488,6 +508,7 @@ def _shown_hop(hop: NextHop) -> dict[str, Any]:
 
 KIND = Kind(
     name="route",
+    form=Route,
     schema="route",
     parse=parse,
     imply=imply,
@@ -499,6 +520,8 @@ KIND = Kind(
     update=update,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
     without=without,
     shown=shown,
     replace_on=frozenset({"type"}),

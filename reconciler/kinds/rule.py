@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from reconciler.kinds.kind import Kind, Reading
+from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL
 from reconciler.model import KERNEL, PROTOCOL, Held, Key, Netlink, Request
 
 RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC = 0, 3, 4
@@ -34,8 +35,13 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         yield Key("rule", scope, f"{row.priority}/{family}{row.text}"), Held(Rule(scope, row.text, row.raw), owner)
 
 
+def create(rule: Rule, _owner: str) -> Iterator[Request]:
+    """Only a rollback makes one: the body of a dump is what RTM_NEWRULE takes as well."""
+    yield Netlink(rule.scope, "newrule", {}, flags=NLM_F_CREATE | NLM_F_EXCL, body=rule.body)
+
+
 def delete(rule: Rule) -> Iterator[Request]:
     yield Netlink(rule.scope, "delrule", {}, body=rule.body)
 
 
-KIND = Kind(name="rule", read=read, delete=delete)
+KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete)

@@ -111,6 +111,7 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
 
 KIND = Kind(
     name="sysctl",
+    form=Sysctl,
     schema="sysctl",
     parse=parse,
     imply=imply,

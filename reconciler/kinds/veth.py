@@ -129,7 +129,7 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
     for one in (end, peer):
         if one.quiet:
             yield link.hush(one.scope, one.name)
-        yield from link.set_link(one.scope, one.name, _after_birth(one), STAMP + owner)
+        yield from link.set_link(one.scope, one.name, _after_birth(one) | link.birth_stamp(one, owner))
 
 
 def _after_birth(end: End) -> dict[str, Any]:
@@ -155,7 +155,17 @@ def delete(veth: Veth) -> Iterator[Request]:
 def adopt(veth: Veth, owner: str) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
         if one != link.NOWHERE:
-            yield from link.set_link(one.scope, one.name, {}, STAMP + owner)
+            yield from link.stamp(one, owner)
+
+
+def stamp(veth: Veth) -> tuple[Any, ...]:
+    return veth.end.alias, veth.end.group, veth.peer.alias, veth.peer.group
+
+
+def restamp(veth: Veth) -> Iterator[Request]:
+    for one in (veth.end, veth.peer):
+        if one != link.NOWHERE:
+            yield from link.restamp(one)
 
 
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
@@ -182,6 +192,7 @@ def shown(veth: Veth) -> Mapping[str, Any]:
 
 KIND = Kind(
     name="veth",
+    form=Veth,
     schema="veth",
     parse=parse,
     imply=imply,
@@ -193,6 +204,8 @@ KIND = Kind(
     update=update,
     delete=delete,
     adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
     links=links,
     without=without,
     shown=shown,

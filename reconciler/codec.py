@@ -1,0 +1,55 @@
+"""Frozen dataclasses as JSON and back, by their type hints: how a snapshot is kept in a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+Plain = Any  # what json.dumps takes
+
+
+def encode(value: Any) -> Plain:
+    """A dataclass or a tuple as the list of its parts, bytes in hexadecimal; all else stays as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [encode(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, tuple | list):
+        return [encode(part) for part in value]
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def decode(form: Any, plain: Plain) -> Any:
+    """The dataclass or NamedTuple ``form`` from what ``encode`` made of it.
+
+    Raises ValueError, TypeError or IndexError where the data is of another form (of another release, say).
+    """
+    return _decoder(form)(plain)
+
+
+@cache
+def _decoder(hint: Any) -> Callable[[Plain], Any]:
+    """How a value of one type hint is decoded."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType or origin is typing.Union:
+        decoders = [_decoder(one) for one in inner if one is not type(None)]
+        return lambda plain: None if plain is None else decoders[0](plain)
+    if origin is tuple and inner[1:] == (...,):
+        part = _decoder(inner[0])
+        return lambda plain: tuple(map(part, plain))
+    if origin is tuple:
+        return _by_position(inner, lambda *parts: tuple(parts))
+    if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
+        return _by_position(tuple(typing.get_type_hints(hint).values()), hint)
+    return bytes.fromhex if hint is bytes else lambda plain: plain
+
+
+def _by_position(hints: tuple[Any, ...], make: Callable[..., Any]) -> Callable[[Plain], Any]:
+    decoders = [_decoder(one) for one in hints]
+
+    def decode_parts(plain: Plain) -> Any:
+        return make(*(decoder(part) for decoder, part in zip(decoders, plain, strict=True)))
+
+    return decode_parts

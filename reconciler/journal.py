@@ -1,0 +1,60 @@
+"""The snapshot and the records of a run on disk, from before its first change until it is settled."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler import records, snapshot
+from reconciler.errors import Failure, KernelError
+from reconciler.records import Record
+from reconciler.snapshot import Snapshot
+
+NAME = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What there is to go back to: the objects, and the topologies' records as they were."""
+
+    snapshot: Snapshot
+    records: dict[str, Record]
+
+
+def write(entry: Entry) -> None:
+    """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
+    data: dict[str, Any] = {"format": 1, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
+    data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
+    try:
+        records.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
+    except OSError as error:
+        path = os.path.join(records.FOLDER, NAME)
+        raise KernelError(f"write {path}, without which nothing could be undone", Failure(error.errno or 0)) from error
+
+
+def read() -> Entry | None:
+    """What an unsettled run left; None where there is none, or none of this boot, or none that can be understood."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        data = records.read_file(NAME)
+        if data["boot"] == boot():
+            kept = {name: records.from_plain(one) for name, one in data["records"].items()}
+            return Entry(snapshot.from_plain(data), kept)
+    return None
+
+
+def settle() -> None:
+    """Forget it: what was done stays, or is undone."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(records.FOLDER):
+            if name == NAME or name.endswith(".tmp"):  # and what killed runs were writing
+                os.unlink(os.path.join(records.FOLDER, name))
+
+
+def boot() -> str:
+    """The kernel's identity of this boot."""
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return ""

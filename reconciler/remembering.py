@@ -1,0 +1,84 @@
+"""What a run puts on record: before the kernel has it, and as it is to stay."""
+
+from __future__ import annotations
+
+from reconciler import ports, records
+from reconciler.kinds import BY_NAME
+from reconciler.model import HOST, Change, Key
+from reconciler.records import Record
+from reconciler.run import Planned, Result
+from reconciler.topology import Topology
+
+
+def before(planned: Planned) -> None:
+    """On record before the kernel has it: a run that is killed leaves at worst a record too many."""
+    for name, record in _records(planned).items():
+        old = records.load().get(name, Record())
+        reserved = {key: ports.ranges_of(_either(key, old, record)) for key in (*old.reserved, *record.reserved)}
+        merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)}, reserved)
+        if merged != old:
+            records.save(name, merged)
+
+
+def _either(key: Key, old: Record, new: Record) -> set[int]:
+    return ports.ports_of(old.reserved.get(key, ())) | ports.ports_of(new.reserved.get(key, ()))
+
+
+def _kept(old: Record, new: Record) -> dict[Key, tuple[str, str]]:
+    """The value before our first write stays, whatever we write later."""
+    return {key: (pair[0], new.sysctls.get(key, pair)[1]) for key, pair in old.sysctls.items()}
+
+
+def after(planned: Planned, result: Result) -> None:
+    """The records as they are to stay, once all is as declared.  Raises KernelError."""
+    if not result.verified:
+        return
+    current = records.load()
+    for name, record in _records(planned).items():
+        old = current.get(name, Record())
+        sysctls = {key: pair for key, pair in _kept(old, record).items() if key in record.sysctls}
+        wanted = Record(record.shared, {**record.sysctls, **sysctls}, record.reserved)
+        if wanted != old:
+            records.save(name, wanted)
+
+
+def _records(planned: Planned) -> dict[str, Record]:
+    """By topology: what lies on links of others, and the host's sysctls that it sets or helps to hold."""
+    found = {name: Record() for name in planned.intent.names}
+    known = records.load()
+    updated = {change.key: change for change in planned.changes}
+    for one in planned.intent.topologies:
+        for key, wanted in one.objects.items():
+            if key.kind == "reserved_ports":
+                change, held = updated.get(key), planned.live.get(key)
+                after = change.after if change else held.object if held else wanted.object
+                found[one.name].reserved.update({key: after.ports} if after.ports else {})
+            if key.scope != HOST:
+                continue
+            if key.kind in ("address", "route") and _is_shared(one, key):
+                found[one.name].shared.add(key)
+            elif key.kind == "sysctl" and BY_NAME["sysctl"].without(wanted.object, _own_links(one)) is not None:
+                old = _value_before(key, updated.get(key), known)
+                if old is not None:
+                    found[one.name].sysctls[key] = (old, wanted.object.value)
+    return found
+
+
+def _is_shared(one: Topology, key: Key) -> bool:
+    """Whether nothing in the kernel says that it is ours: its link is not one that we made."""
+    held = one.objects[key].object
+    devices = [held.link] if key.kind == "address" else [hop.dev for hop in held.hops] or [None]
+    made = [one.names.links.get((HOST, device or "")) for device in devices]
+    return any(link is None or link.kind == "interface" for link in made)
+
+
+def _own_links(one: Topology) -> frozenset[tuple[str, str]]:
+    """Links that take their sysctls along when they go."""
+    return frozenset(where for where, key in one.names.links.items() if key.kind != "interface")
+
+
+def _value_before(key: Key, change: Change | None, known: dict[str, Record]) -> str | None:
+    for record in known.values():
+        if key in record.sysctls:
+            return record.sysctls[key][0]
+    return None if change is None or change.before is None else str(change.before.value)

@@ -1,0 +1,112 @@
+"""A run that can be undone: the snapshot before the first change, and the reconcile back to it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from reconciler import journal, records, snapshot, state
+from reconciler.apply import Failed, Southbound
+from reconciler.apply import apply as carry_out
+from reconciler.errors import Failure, KernelError
+from reconciler.kinds.kind import Names
+from reconciler.model import HOST, Change, Held, Key
+from reconciler.plan import live_names, order
+from reconciler.run import Planned
+from reconciler.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces import Kernel
+
+# Namespaces first, then what is in them, and again for what went with a link that had to be made anew.
+ROUNDS = 5
+_UNMAKABLE = Failure(errno.ENOTSUP, "netrecon cannot make it again, or waits for what it could not")
+
+
+def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
+    """The way to the kernel; ``parking``: namespaces are put aside rather than deleted."""
+    from reconciler.kernel import nftables
+    from reconciler.kernel.writer import Writer
+
+    return Writer(kernel, {}, lambda scope, requests: nftables.transact(kernel, scope, requests), parking)
+
+
+def prepare(kernel: Kernel, planned: Planned) -> journal.Entry:
+    """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
+    from reconciler.kernel import nftables, sysctl
+
+    links: dict[str, list[str]] = {}
+    for scope, link in snapshot.lost_links(planned):
+        links.setdefault(scope, []).append(link)
+    settings = sysctl.read_link_settings(kernel, links)
+    tables = {key: nftables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
+    taken = snapshot.completed(snapshot.take(planned), settings, tables)
+    known = records.load()
+    entry = journal.Entry(taken, {name: known.get(name, records.Record()) for name in planned.intent.names})
+    forget(kernel)
+    journal.write(entry)
+    return entry
+
+
+def forget(kernel: Kernel) -> None:
+    """What was done stays: namespaces that were put aside go for good."""
+    kernel.release_parked()
+    journal.settle()
+
+
+def abandon(kernel: Kernel, entry: journal.Entry) -> None:
+    """Forget a run that changed nothing yet."""
+    _records_back(entry)
+    forget(kernel)
+
+
+def back(kernel: Kernel, entry: journal.Entry) -> tuple[list[Change], list[Failed]]:
+    """Go back to the snapshot; what was undone, and what could not be, with the kernel's reason.
+
+    Only when all is as it was the snapshot is forgotten: else a later attempt may do better.
+    """
+    undone: list[Change] = []
+    left: list[Change] = []
+    failed: dict[Key, Failed] = {}
+    for _ in range(ROUNDS):
+        live = _read(kernel, entry)
+        left = snapshot.undo(entry.snapshot, live)
+        if not left:
+            break
+        outcome = carry_out(order(left, [_names(entry.snapshot)], live, restoring=True), southbound(kernel))
+        undone += outcome.applied
+        failed = outcome.failed
+        if not outcome.applied:
+            break
+    _records_back(entry)
+    if not left:
+        forget(kernel)
+    lost = {change.key: failed.get(change.key) or Failed(change, _UNMAKABLE) for change in left}
+    return _once(change for change in undone if change.key not in lost), list(lost.values())
+
+
+def _names(taken: Snapshot) -> Names:
+    return live_names({key: entry.held for key, entry in taken.entries.items() if entry.held})
+
+
+def _read(kernel: Kernel, entry: journal.Entry) -> dict[Key, Held]:
+    from reconciler.kernel import live
+
+    taken = entry.snapshot
+    found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries))
+    memory = records.memory(records.load(), taken.topologies)  # those of the run: they tell what it reserved
+    view = state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
+    held = state.objects(found, view)
+    return {key: one for key, one in held.items() if key.scope in found.scopes or key.scope == HOST}
+
+
+def _records_back(entry: journal.Entry) -> None:
+    for name, record in entry.records.items():
+        with contextlib.suppress(KernelError):  # a full disk: the record says too much then, which harms nothing
+            records.save(name, record)
+
+
+def _once(changes: Iterable[Change]) -> list[Change]:
+    return list({(change.action, change.key): change for change in changes}.values())

@@ -1,0 +1,85 @@
+"""What others planted is not followed, and names that they chose reach no terminal as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+from typing import Any
+
+import pytest
+from throwaway import sh
+
+from reconciler import cli
+
+pytestmark = pytest.mark.live
+TOPOLOGY: dict[str, Any] = {
+    "version": 1,
+    "name": "safe",
+    "bridges": {"br0": {}},
+    "sysctls": {"net.ipv4.ip_forward": 1},
+    "namespaces": {"blue": {"dns": {"nameservers": ["10.0.0.53"]}, "hosts": {"db": "10.0.0.7"}}},
+}
+
+
+@pytest.fixture
+def file(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "safe.yaml"
+    path.write_text(json.dumps(TOPOLOGY))
+    return str(path)
+
+
+def test_files_have_safe_modes_whatever_the_umask(file: str) -> None:
+    before = os.umask(0)
+    try:
+        assert cli.main(["apply", "-q", file]) == 0
+    finally:
+        os.umask(before)
+    for folder in ("/run/netrecon", "/etc/netns"):
+        for path in pathlib.Path(folder).rglob("*"):
+            assert path.stat().st_mode & 0o022 == 0, f"{path} can be written by others: {path.stat().st_mode:o}"
+
+
+@pytest.mark.parametrize("planted", ["/run/netrecon/lock", "/run/netrecon/safe.json", "/run/netrecon/snapshot"])
+def test_a_planted_link_is_not_followed(planted: str, file: str, tmp_path: pathlib.Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    os.symlink(victim, planted)
+    cli.main(["apply", "-q", file])
+    assert victim.read_text() == "mine"
+
+
+def test_a_planted_link_in_a_namespaces_folder_is_replaced(file: str, tmp_path: pathlib.Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    sh(f"mkdir -p /etc/netns/blue; ln -s {victim} /etc/netns/blue/.hosts.netrecon")
+    assert cli.main(["apply", "-q", file]) == 0
+    assert victim.read_text() == "mine"
+    sh(f"rm -r /etc/netns/blue; mkdir {tmp_path}/elsewhere; ln -s {tmp_path}/elsewhere /etc/netns/blue")
+    cli.main(["apply", "-q", file])
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["chmod 777 /run/netrecon", "chown 12345 /run/netrecon"])
+def test_a_folder_that_others_may_write_to_is_refused(
+    command: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sh(command)
+    assert cli.main(["apply", file]) == 1
+    assert "/run/netrecon" in capsys.readouterr().err
+
+
+def test_names_from_the_kernel_bring_no_control_characters(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["apply", "-q", file]) == 0
+    for name in (b"evil\x1b[31m", b"bad\xff\xfe", b"line\x07bell"):
+        subprocess.run([b"ip", b"-n", b"blue", b"link", b"add", name, b"type", b"bridge"], check=True)
+        subprocess.run([b"ip", b"-n", b"blue", b"link", b"set", name, b"alias", b"a\x1b]0;title\x07"], check=True)
+    capsys.readouterr()
+    for arguments in (["check", "-v"], ["plan", "--json"], ["apply", "--json"]):
+        cli.main([*arguments, file])
+        out, err = capsys.readouterr()
+        assert not [c for c in out + err if not c.isprintable() and c != "\n"]
+        if "--json" in arguments:
+            assert len(json.loads(out)["changes"]) == 3
+    assert cli.main(["check", file]) == 0
