@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from reconciler.errors import Failure
+from reconciler.errors import Failure, KernelError
 from reconciler.kernel import nft_decode as nft
 from reconciler.kernel import nft_elements
 from reconciler.kernel.netlink import attribute
@@ -124,9 +124,10 @@ def test_a_digest_knows_order_and_boundaries() -> None:
     assert nft.rules_digest([{**rules[0], handle: b"x"}, rules[1]]) == nft.rules_digest(rules)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x01", b"\xff\xff\x01\x00abcd", b"\x02\x00\x01\x00"])
-def test_malformed_attributes_end_the_list(data: bytes) -> None:
-    assert list(nft.attributes(data)) == []
+@pytest.mark.parametrize("data", [b"\x01", b"\xff\xff\x01\x00abcd", b"\x02\x00\x01\x00"])
+def test_malformed_attributes_are_an_error(data: bytes) -> None:
+    with pytest.raises(KernelError, match="malformed nf_tables message"):
+        list(nft.attributes(data))
 
 
 # ------------------------------------------------------------------ what is written

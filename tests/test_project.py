@@ -94,3 +94,31 @@ def test_relative_links_in_the_documents_lead_somewhere() -> None:
         if not (file.parent / target).exists()
     ]
     assert lost == []
+
+
+# What takes longer to import than a small topology takes to check, or is of use only where there is something to tell.
+UNWANTED = {
+    *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "sqlite3", "logging"),
+    *("importlib.metadata", "shutil", "inspect.signature", "reconciler.report", "reconciler.kernel.messages"),
+}
+
+
+def imported_by(*words: str) -> set[str]:
+    """The modules that a run of the command has imported when it ends well."""
+    code = (
+        f"import sys; before = set(sys.modules); from reconciler import cli; code = cli.main({list(words)!r});"
+        "print(*(set(sys.modules) - before)); sys.exit(code)"
+    )
+    found = subprocess.run([sys.executable, "-S", "-c", PATHS + code], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    return set(found.stdout.split())
+
+
+PATHS = f"import sys; sys.path += {sys.path!r};"
+
+
+def test_validate_imports_neither_the_kernel_nor_what_explains() -> None:
+    modules = imported_by("validate", "-q", "topologies/docker-by-hand.yaml")
+    assert {"reconciler.topology", "yaml"} <= modules
+    assert modules & UNWANTED == set()
+    assert not [name for name in modules if name.startswith("reconciler.kernel")]

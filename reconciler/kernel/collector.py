@@ -17,3 +17,20 @@ def uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextlib.contextmanager
+def young_collected() -> Iterator[None]:
+    """What is made inside is collected, and what was there before is not looked at.
+
+    Each of pyroute2's messages is a ring of references: uncollected, 8,000 of them hold 40 MiB.
+    """
+    collecting = gc.isenabled()
+    gc.freeze()
+    gc.enable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if not collecting:
+            gc.disable()

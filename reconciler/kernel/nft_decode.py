@@ -6,6 +6,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from reconciler.kernel.decode import malformed
+
 Attributes = dict[int, bytes]
 
 _TLV = struct.Struct("=HH")
@@ -47,12 +49,14 @@ TYPES = {
 
 
 def attributes(data: bytes, at: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The attributes from byte ``at`` on; a malformed rest is left out."""
+    """The attributes from byte ``at`` on; KernelError where they do not follow the format."""
     end = len(data)
-    while end - at >= 4:
+    while at < end:
+        if end - at < 4:
+            raise malformed("nf_tables message: bytes behind the last attribute")
         length, kind = _TLV.unpack_from(data, at)
         if length < 4 or length > end - at:
-            return
+            raise malformed("nf_tables message: attribute length")
         yield kind & _TYPE_MASK, data[at + 4 : at + length]
         at += (length + 3) & ~3
 
@@ -65,7 +69,11 @@ def text(value: bytes) -> str:
 def number(found: Attributes, kind: int) -> int:
     """A 32-bit attribute, 0 where it is absent."""
     value = found.get(kind)
-    result: int = _U32.unpack(value)[0] if value is not None and len(value) == 4 else 0
+    if value is None:
+        return 0
+    if len(value) != 4:
+        raise malformed("nf_tables message: a number's width")
+    result: int = _U32.unpack(value)[0]
     return result
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from reconciler.kernel.decode import malformed
 from reconciler.kernel.nft_decode import (
     INTERVAL,
     MAP,
@@ -84,8 +85,15 @@ def decode(bodies: Sequence[bytes], form: Layout) -> Elements:
     """The elements in the bodies of NFT_MSG_NEWSETELEM messages, as TableRow.elements tells them.
 
     What an element has beside key and value (a comment, a timeout, a state) is added to its value as words;
-    a catch-all element ("*") has an empty key.
+    a catch-all element ("*") has an empty key.  Raises KernelError for what does not follow the format.
     """
+    try:
+        return _decode(bodies, form)
+    except (ValueError, IndexError, OverflowError, OSError, struct.error):
+        raise malformed("nf_tables elements") from None
+
+
+def _decode(bodies: Sequence[bytes], form: Layout) -> Elements:
     found: Elements = {}
     lists = [value for body in bodies for kind, value in attributes(body, 4) if kind == ELEM_LIST_ELEMENTS]
     if form.interval and len(form.key) == 1:  # start and end are two elements, in any message

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from reconciler.errors import Failure, KernelError, MissingDependency
 from reconciler.kernel import netlink, nft_elements
 from reconciler.kernel import nft_decode as nft
+from reconciler.kernel.decode import malformed
 from reconciler.kernel.nft_decode import Attributes
 from reconciler.model import NftElement, NftFrame, TableRow
 
@@ -85,6 +86,8 @@ def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
         except KernelError as error:
             if error.failure.errno != errno.ENOENT:  # a table went away between two dumps
                 raise
+        except (KeyError, ValueError, struct.error):  # a message without its name, or cut short
+            raise malformed("nf_tables message") from None
     raise KernelError("read", Failure(errno.EAGAIN, "the nftables ruleset keeps changing while it is read"))
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from reconciler.errors import Failure, KernelError
 from reconciler.kernel import files, flows, netlink, sysctl
-from reconciler.kernel.collector import uncollected
+from reconciler.kernel.collector import young_collected
 from reconciler.kernel.groups import delete_group, groups, spare, to_group
 from reconciler.kernel.links import LinkIndexes, Missing
 from reconciler.kernel.messages import Reference, encode, references
@@ -59,7 +59,7 @@ class Writer:
         runs, and so on.  An entry with a failure goes no further.  The result has per entry its
         first Failure, or None.
         """
-        with uncollected():
+        with young_collected():
             return self._send(batch)
 
     def _send(self, batch: list[list[Request]]) -> list[Failure | None]:
