@@ -1,6 +1,6 @@
 """netrecon beside the floor, ip and nft: N namespaces and P published ports, whole processes, medians.
 
-    scale.py [--full] [--runs N] [--json FILE]
+    scale.py [--full] [--runs N] [--json FILE] [--docs FOLDER]
 
 Needs root, and works in a throwaway network.  Every round runs all of them one after the other, so that what else the
 machine does meets them alike; the processor's time is what to compare where it does much.
@@ -33,7 +33,6 @@ Size = tuple[int, int]
 QUICK: tuple[Size, ...] = ((10, 10), (100, 1_000))
 FULL: tuple[Size, ...] = tuple((spaces, ports) for spaces in (10, 100, 1_000) for ports in (10, 1_000, 10_000))
 MORE = 1_000  # ports added to a live host
-LIBRARIES = "import yaml, jsonschema, deepdiff, pyroute2"
 FOLDER = pathlib.Path("/run/bench")
 NETRECON = [sys.executable, str(pathlib.Path(sys.executable).with_name("netrecon"))]
 PEER_ROUNDS = 2  # ip needs a fork per namespace
@@ -118,7 +117,7 @@ def small(rounds: Rounds) -> None:
     """What does not grow: starting Python, importing the libraries, one small topology."""
     file = str(ROOT / "topologies/docker-by-hand.yaml")
     rounds.run("python3 -c pass", sys.executable, "-c", "pass")
-    rounds.run(LIBRARIES, sys.executable, "-c", LIBRARIES)
+    rounds.run(tables.LIBRARIES, sys.executable, "-c", tables.LIBRARIES)
     measure.run([*NETRECON, "apply", "-q", file])
     rounds.netrecon("check of docker-by-hand", "check", file)
     measure.run([*NETRECON, "delete", "-q", file])
@@ -201,6 +200,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--size", action="append", metavar="N,P", help="measure this size instead")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--docs", type=pathlib.Path, metavar="FOLDER", help="put the figures into its performance.md")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root; it makes a throwaway network")
@@ -211,6 +211,8 @@ def main() -> None:
         print(tables.of_size(results["sizes"][-1]), flush=True)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.docs:
+        tables.write(results, options.docs)
 
 
 def machine() -> dict[str, Any]:
