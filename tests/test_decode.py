@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Failure, KernelError
-from reconciler.kernel import decode, decode_rule, netlink, peers, stamping
+from reconciler.kernel import decode, decode_rule, messages, netlink, peers, quick, stamping
 from reconciler.kernel.messages import encode, message_class
 from reconciler.model import LinkRef, Netlink
 
@@ -281,3 +281,34 @@ def test_the_message_classes_come_without_pyroute2_itself() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "IPRoute"]
+
+
+# ------------------------------------------------------------------ requests encoded by struct
+
+
+@given(st.data())
+def test_what_is_encoded_by_struct_is_what_pyroute2_encodes(data: Any) -> None:
+    command = data.draw(st.sampled_from(["setlink", "newaddr", "newroute", "delroute", "deladdr"]))
+    prefix = {"link": "IFLA_", "addr": "IFA_", "oute": "RTA_"}[command[-4:]]
+    values = {
+        quick._u32: st.integers(0, 2**32 - 1),
+        quick._u8: st.integers(0, 255),
+        quick._text: st.text("abc:-0", max_size=20),
+    }
+    values[quick._ip] = st.ip_addresses(v=4).map(str)
+    names = [name for name in quick._PLAIN if name.startswith(prefix) and "_INFO_" not in name and "BRPORT" not in name]
+    chosen = data.draw(st.lists(st.sampled_from([name for name in names if "INET6" not in name]), unique=True))
+    attributes = tuple((name, data.draw(values[quick._PLAIN[name][1]])) for name in chosen)
+    fields = (
+        {"index": LinkRef("host", "x")} if prefix != "RTA_" else {"table": data.draw(st.integers(0, 255)), "type": 1}
+    )
+    request = Netlink("host", command, {**fields, "family": 2}, attributes, flags=data.draw(st.integers(0, 0xF00)))
+    by_struct = quick.encode(request, lambda _: 7)
+    assert by_struct is not None
+    assert by_struct == messages.encode_by_class(request, lambda _: 7)
+
+
+def test_what_struct_does_not_know_is_left_to_pyroute2() -> None:
+    assert quick.encode(Netlink("host", "setlink", {"index": 3}, (("IFLA_ADDRESS", "02:00:00:00:00:01"),)), int) is None
+    assert quick.encode(Netlink("host", "setlink", {"colour": 3}), int) is None
+    assert quick.encode(Netlink("host", "delrule", {}, body=b"raw!"), int) is None

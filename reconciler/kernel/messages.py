@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from reconciler.kernel import netlink
+from reconciler.kernel import netlink, quick
 from reconciler.model import LinkRef, NamespaceRef, Netlink
 
 Reference = LinkRef | NamespaceRef
@@ -31,7 +31,12 @@ _HAVE_FLAGS = ("VETH_INFO_PEER", "RTA_MULTIPATH")  # headers of their own, whose
 
 
 def encode(request: Netlink, resolve: Resolve) -> bytes:
-    """The request as one message for netlink.send_window.
+    """The request as one message for netlink.send_window: by struct where quick.py knows all that is in it."""
+    return quick.encode(request, resolve) or encode_by_class(request, resolve)
+
+
+def encode_by_class(request: Netlink, resolve: Resolve) -> bytes:
+    """The request as one message, whatever is in it.
 
     ``resolve`` gives the number for each LinkRef and NamespaceRef, and may raise.  An attribute or a field that the
     message class does not know is a TypeError: pyroute2 itself would drop it and say nothing.

@@ -11,7 +11,7 @@ import oracle
 import pytest
 import throwaway
 
-from reconciler.kernel import decode, reader
+from reconciler.kernel import decode, messages, quick, reader
 from reconciler.kernel.namespaces import Kernel
 
 
@@ -29,6 +29,20 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every message that a live test reads is read by pyroute2 as well, and must come out the same."""
     for module, name in ((decode, "link"), (decode, "address"), (decode, "route"), (reader, "rule")):
         monkeypatch.setattr(module, name, _compared(name, getattr(module, name)))
+
+
+@pytest.fixture(autouse=True)
+def encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every message that a live test encodes by struct is encoded by pyroute2 as well, and must be the same bytes."""
+    by_struct = quick.encode
+
+    def checked(request: Any, resolve: Any) -> bytes | None:
+        message = by_struct(request, resolve)
+        if message is not None:
+            assert message == messages.encode_by_class(request, resolve), request
+        return message
+
+    monkeypatch.setattr(quick, "encode", checked)
 
 
 _seen: set[tuple[str, bytes]] = set()  # pyroute2 takes 40 times as long: once for each message is enough
