@@ -35,6 +35,7 @@ venv: $(VENV)/.dev
 # Measured is what users install: an editable install starts 30 ms later.
 bench: $(VENV)/.bench
 	$(VENV)/bench/bin/python bench/scale.py --json bench/results.json
+	$(VENV)/bench/bin/python bench/ports.py
 
 bench-full: $(VENV)/.bench
 	$(VENV)/bench/bin/python bench/scale.py --full --json bench/results.json --docs docs
