@@ -7,6 +7,7 @@ import pathlib
 import scenario
 
 COMMAND = "ifstatecli"
+MOST = 100  # namespaces: with 500 it takes 20 minutes
 WORK = {"create": "apply", "check": "check", "no-op": "apply"}
 
 

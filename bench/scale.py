@@ -104,10 +104,10 @@ def floor(rounds: Rounds, size: Size) -> None:
         rounds.run(f"floor: {work}", *program, work, *map(str, size))
 
 
-def peers(rounds: Rounds, _size: Size) -> None:
+def peers(rounds: Rounds, size: Size) -> None:
     for work in ("create", "dump", "delete"):
         rounds.run(f"ip and nft: {work}", "/bin/sh", str(FOLDER / f"{work}.sh"))
-    if shutil.which(ifstate.COMMAND):
+    if shutil.which(ifstate.COMMAND) and size[0] <= ifstate.MOST:
         for work, words in ifstate.WORK.items():
             rounds.run(f"IfState: {work}", *ifstate.command(words, FOLDER))
         throwaway.sh(str(FOLDER / "delete.sh"))
