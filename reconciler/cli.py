@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import gc
 import os
 import re
@@ -146,7 +147,8 @@ def apply(options: Options) -> int:
     from reconciler import pipeline
 
     topologies = pipeline.load(options.files)
-    return _carry_out(options, pipeline.to_have(topologies, options.adopt, options.force, options.keep_going))
+    intent = pipeline.to_have(topologies, options.adopt, options.force, options.keep_going)
+    return _carry_out(options, dataclasses.replace(intent, verify=options.verify))
 
 
 def delete(options: Options) -> int:
@@ -236,6 +238,20 @@ def _confirmed(options: Options, planned: Planned, result: Result, one: Confirma
             result.rolled_back = settled.state == "rolled back"
             result.trouble = settled.told or "not confirmed"
         return _told(options, planned, result)
+
+
+def verify(options: Options) -> int:
+    from reconciler import pipeline, report
+
+    topologies = pipeline.load(options.files)
+    with _kernel() as kernel:
+        proofs = pipeline.prove(kernel, topologies)
+    if options.json:
+        names = [one.name for one in topologies]
+        report.print_json({"format": 1, "command": "verify", "topologies": names, **report.proofs_json(proofs)})
+    elif not (options.quiet and all(one.holds for one in proofs)):
+        report.print_proofs(proofs, options.color)
+    return OK if all(one.holds for one in proofs) else CHANGES
 
 
 def confirm(options: Options) -> int:
@@ -390,12 +406,14 @@ def _parser() -> argparse.ArgumentParser:
     add("rehearse", rehearse, "carry the files out in an empty throwaway host; needs no root")
     one = add("apply", apply, "make the kernel match the files")
     one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
+    one.add_argument("--verify", action="store_true", help="go back when an expectation does not hold")
     _changing(one)
     add("check", check, "silent when in sync, exit 2 on drift")
     one = add("delete", delete, "remove what the topology owns", files="*")
     one.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
     _changing(one)
     add("doctor", doctor, "what keeps packets from where the files would send them (exit 2: something does)", files="*")
+    add("verify", verify, "prove what the files expect of the traffic (exit 2: something is not so)")
     add("confirm", confirm, "keep what apply --confirm-within has applied", files=None)
     one = add("rollback", rollback, "take back an apply that waits for confirmation, or that was killed", files=None)
     one.add_argument("--when-due", metavar="ID", help=argparse.SUPPRESS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import (
     doctor,
     document,
+    expectations,
     guard,
     records,
     remembering,
@@ -29,7 +30,7 @@ from reconciler.journal import Entry as Before
 from reconciler.kinds import NFT
 from reconciler.model import HOST, Held, Key
 from reconciler.plan import order
-from reconciler.run import Intent, Planned, Result
+from reconciler.run import Intent, Planned, Proof, Result
 from reconciler.timings import stage
 from reconciler.topology import Topology
 
@@ -215,6 +216,7 @@ def _carry_out(
         raise
     try:
         _rounds(kernel, planned, result, progress, interrupt)
+        result.trouble = _disproved(kernel, planned, result)
     except Exception as error:  # whatever it is, the host must not be left half way
         result.trouble = _words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
@@ -224,6 +226,29 @@ def _carry_out(
     else:
         result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
         _go_back(kernel, before, result)
+
+
+def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
+    """Send real packets for every expectation; a listener is there for the time of it where nothing listens."""
+    from reconciler.kernel import probes
+
+    objects = {key: one.object for key, one in topology.together(topologies).items()}
+    expected = [one for topology_ in topologies for one in topology_.expectations]
+    asked = [
+        probes.Probe(one.scope, one.address, one.port, one.protocol, expectations.end_of(one, objects))
+        for one in expected
+    ]
+    return [Proof(one, *found) for one, found in zip(expected, probes.run(kernel, asked), strict=True)]
+
+
+def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
+    """What of --verify does not hold, "" when all does."""
+    if not (planned.intent.verify and result.verified):
+        return ""
+    result.proofs = prove(kernel, planned.intent.topologies)
+    failed = [one.expectation for one in result.proofs if not one.holds]
+    told = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
+    return f"not as expected: {', '.join(told)}" if failed else ""
 
 
 def _go_back(kernel: Kernel, before: Before, result: Result) -> None:

@@ -15,7 +15,7 @@ from reconciler.doctor import Finding
 from reconciler.errors import Failure, Problem
 from reconciler.kinds import BY_NAME
 from reconciler.model import NOBODY, Action, Change
-from reconciler.run import Planned, Result
+from reconciler.run import Planned, Proof, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,6 +111,7 @@ def _result_json(result: Result) -> dict[str, Any]:
         "rolled_back": result.rolled_back,
         "confirmed": result.confirmed,
         "trouble": result.trouble,
+        **({"expectations": proofs_json(result.proofs)["expectations"]} if result.proofs else {}),
         **undone_json(result.undone, result.left),
         "seconds": round(result.seconds, 6),
     }
@@ -122,6 +123,33 @@ def undone_json(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, A
         "undone": [{"key": str(change.key), "action": change.action} for change in undone],
         "not_undone": [_failed_json(one.change, one.failure) for one in left],
     }
+
+
+def proofs_json(proofs: Iterable[Proof]) -> dict[str, Any]:
+    """What the expectations came to."""
+    listed = [
+        {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
+        | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}
+        for one in proofs
+    ]
+    return {"holds": all(one["holds"] for one in listed), "expectations": listed}
+
+
+def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
+    """A table of the expectations and what came of each."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("from", "to", "expected", "found", ""):
+        table.add_column(name)
+    for one in proofs:
+        wanted = one.expectation
+        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", one.shows]
+        ending = Text("ok", style="green") if one.holds else Text(f"NOT SO  {wanted.origin}", style="red")
+        table.add_row(*map(clean, words), ending)
+    console(colour).print(table)
 
 
 def _failed_json(change: Change, failure: Failure) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from reconciler import topology
 from reconciler.apply import Blocked, Failed
 from reconciler.doctor import Finding
+from reconciler.expectations import Expectation
 from reconciler.model import Change, Held, Key, Wanted
 from reconciler.plan import Plan
 from reconciler.topology import Topology
@@ -25,6 +26,7 @@ class Intent:
     adopt: bool = False
     force: bool = False
     keep_going: bool = False
+    verify: bool = False
 
     @cached_property
     def desired(self) -> dict[Key, Wanted]:
@@ -50,6 +52,19 @@ class Planned:
         return self.plan.changes
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An expectation and what came of it; ``shows`` is how, in a word."""
+
+    expectation: Expectation
+    reached: bool
+    shows: str
+
+    @property
+    def holds(self) -> bool:
+        return self.reached == self.expectation.reach
+
+
 @dataclass(slots=True)
 class Result:
     """What an apply came to.
@@ -67,6 +82,7 @@ class Result:
     confirmed: bool | None = None
     undone: list[Change] = field(default_factory=list)
     left: list[Failed] = field(default_factory=list)
+    proofs: list[Proof] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 

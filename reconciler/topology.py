@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from reconciler import expectations
 from reconciler.errors import InputError, Problem
+from reconciler.expectations import Expectation
 from reconciler.kinds import BY_NAME, KINDS, port_map
 from reconciler.kinds.kind import Names, Parsed, Path, Source
 from reconciler.model import HOST, Key, Origin, Wanted
@@ -32,6 +34,7 @@ class Topology:
     objects: dict[Key, Wanted]
     names: Names
     exclusive: frozenset[str]
+    expectations: tuple[Expectation, ...] = ()
 
 
 def build(document: Document, references: bool = True) -> Topology:
@@ -52,12 +55,13 @@ def build(document: Document, references: bool = True) -> Topology:
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
     _complete(names, objects, origins)
+    expected = tuple(expectations.parse(data, names, _at(document, (), paths), _noting(document, (), problems)))
     if references:
         problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
     if problems:
         raise InputError(sorted(set(problems)))
     wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
-    return Topology(data["name"], wanted, names, frozenset(names.exclusive))
+    return Topology(data["name"], wanted, names, frozenset(names.exclusive), expected)
 
 
 def problems(document: Document, references: bool) -> list[Problem]:

@@ -130,7 +130,7 @@ def test_every_property_is_described_and_every_mapping_closed() -> None:
 
 def test_both_scopes_take_the_same_sections() -> None:
     top, inner = schema.bundle()["properties"].keys(), schema.bundle()["$defs"]["namespace"]["properties"].keys()
-    assert top - inner == {"version", "name", "namespaces"}
+    assert top - inner == {"version", "name", "namespaces", "expect"}
     assert inner - top == {"exclusive"}
 
 

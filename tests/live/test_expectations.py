@@ -1,0 +1,115 @@
+"""What a topology expects of its traffic is proved with real packets, and an apply that disproves it goes back."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from snapshot import differences, snapshot
+from throwaway import sh
+
+from reconciler import cli
+
+pytestmark = pytest.mark.live
+TOPOLOGY: dict[str, Any] = {
+    "version": 1,
+    "name": "expecting",
+    "bridges": {"front": {"addresses": ["10.1.0.1/24"]}, "back": {"addresses": ["10.2.0.1/24", "fd02::1/64"]}},
+    "veths": {
+        "v0": {"master": "front", "peer": {"namespace": "app", "name": "eth0", "addresses": ["10.1.0.2/24"]}},
+        "v1": {
+            "master": "back",
+            "peer": {"namespace": "db", "name": "eth0", "addresses": ["10.2.0.2/24", "fd02::2/64"]},
+        },
+        "v2": {"master": "front", "peer": {"namespace": "lan", "name": "eth0", "addresses": ["10.1.0.3/24"]}},
+    },
+    "sysctls": {"net.ipv4.ip_forward": 1},
+    "isolations": [{"link": "back", "allow": []}],
+    "port_maps": ["15432:10.2.0.2:5432", "5353:10.2.0.2:53/udp"],
+    "namespaces": {
+        "app": {"routes": [{"to": "default", "via": "10.1.0.1"}], "hosts": {"database": "10.2.0.2"}},
+        "lan": {"routes": [{"to": "default", "via": "10.1.0.1"}]},
+        "db": {"routes": [{"to": "default", "via": "10.2.0.1"}]},
+    },
+}
+HOLDS: list[dict[str, Any]] = [
+    {"from": "app", "to": "10.1.0.1:15432", "reach": True},  # published: the listener is in db
+    {"from": "app", "to": "10.1.0.1:5353/udp"},
+    {"from": "host", "to": "db:5432"},
+    {"from": "host", "to": "[fd02::2]:5432"},
+    {"from": "host", "to": "db"},
+    {"from": "app", "to": "lan"},
+    {"from": "lan", "to": "app:80"},
+    {"from": "app", "to": "db:5432", "reach": False},  # isolated
+    {"from": "app", "to": "database:53/udp", "reach": False},
+    {"from": "lan", "to": "db", "reach": False},
+    {"from": "db", "to": "app:22"},
+]
+
+
+def written(folder: pathlib.Path, expect: list[dict[str, Any]], **more: Any) -> str:
+    path = folder / "expecting.yaml"
+    path.write_text(json.dumps({**TOPOLOGY, "expect": expect, **more}))
+    return str(path)
+
+
+def test_what_holds_is_proved(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, HOLDS)
+    assert cli.main(["apply", "-q", "--verify", file]) == 0
+    before = snapshot()
+    code = cli.main(["verify", "--json", file])
+    found = json.loads(capsys.readouterr().out)
+    assert [one for one in found["expectations"] if not one["holds"]] == []
+    assert code == 0
+    assert len(found["expectations"]) == len(HOLDS)
+    assert cli.main(["verify", file]) == 0
+    assert "10.1.0.1:15432" in capsys.readouterr().out
+    assert differences(before, snapshot()) == []
+
+
+def test_the_contrary_is_disproved(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, [{**one, "reach": not one.get("reach", True)} for one in HOLDS])
+    assert cli.main(["apply", "-q", file]) == 0
+    capsys.readouterr()
+    assert cli.main(["verify", "--json", file]) == 2
+    assert [one for one in json.loads(capsys.readouterr().out)["expectations"] if one["holds"]] == []
+    assert cli.main(["verify", file]) == 2
+    assert capsys.readouterr().out.count("NOT SO") == len(HOLDS)
+
+
+def test_a_service_that_listens_already_is_asked_itself(tmp_path: pathlib.Path) -> None:
+    file = written(tmp_path, [{"from": "host", "to": "db:5432"}])
+    assert cli.main(["apply", "-q", file]) == 0
+    sh("ip netns exec db python3 -m http.server --bind 10.2.0.2 5432 >/dev/null 2>&1 & echo $! > /run/server")
+    sh("for i in $(seq 50); do ip netns exec db ss -ltn | grep -q 5432 && break; sleep 0.1; done")
+    try:
+        assert cli.main(["verify", "-q", file]) == 0
+    finally:
+        sh("kill $(cat /run/server)")
+
+
+def test_an_apply_that_disproves_goes_back(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["apply", "-q", written(tmp_path, HOLDS)]) == 0
+    before = snapshot()
+    assert cli.main(["apply", "--verify", written(tmp_path, HOLDS, isolations=[])]) == 3
+    assert "not as expected: app reaches db:5432" in capsys.readouterr().err
+    assert differences(before, snapshot()) == []
+
+
+@pytest.mark.parametrize(
+    ("expectation", "reason"),
+    [
+        ({"from": "nobody", "to": "db:1"}, 'expect[0].from: no namespace "nobody"'),
+        ({"from": "app", "to": "nobody:1"}, 'expect[0].to: nothing here is called "nobody"'),
+        ({"from": "app", "to": "db:70000"}, "a port is a number up to 65535"),
+        ({"from": "app", "to": "db:80/sctp"}, "expect[0].to"),
+        ({"from": "app"}, "expect[0]"),
+    ],
+)
+def test_an_expectation_that_says_nothing_is_a_problem(
+    expectation: dict[str, Any], reason: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["validate", written(tmp_path, [expectation])]) == 1
+    assert reason in capsys.readouterr().err
