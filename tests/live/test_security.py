@@ -72,7 +72,7 @@ def test_a_folder_that_others_may_write_to_is_refused(
 
 def test_names_from_the_kernel_bring_no_control_characters(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["apply", "-q", file]) == 0
-    for name in (b"evil\x1b[31m", b"bad\xff\xfe", b"line\x07bell"):
+    for name in (b"evil\x1b[31m", b"csi\xc2\x9b31m", b"line\x07bell"):
         subprocess.run([b"ip", b"-n", b"blue", b"link", b"add", name, b"type", b"bridge"], check=True)
         subprocess.run([b"ip", b"-n", b"blue", b"link", b"set", name, b"alias", b"a\x1b]0;title\x07"], check=True)
     capsys.readouterr()
@@ -81,5 +81,5 @@ def test_names_from_the_kernel_bring_no_control_characters(file: str, capsys: py
         out, err = capsys.readouterr()
         assert not [c for c in out + err if not c.isprintable() and c != "\n"]
         if "--json" in arguments:
-            assert len(json.loads(out)["changes"]) == 3
+            assert len(json.loads(out).get("changes", ())) == 3, out
     assert cli.main(["check", file]) == 0
