@@ -14,6 +14,10 @@ from reconciler.ports import PortRanges
 ROOT = "/proc/sys"
 _FOLLOWING = ("mtu",)  # the link's own, as IPv6 sees it
 _SWAPPED = str.maketrans("./", "/.")
+RESERVED = "net.ipv4.ip_local_reserved_ports"
+# The kernel tells a list of numbers to the first read alone, cut off where the reader's buffer ends.
+_USUAL = 8192
+_LONGEST = 1 << 18  # every second port, each with its comma
 
 
 def path_of(key: str) -> str:
@@ -52,8 +56,9 @@ def _read_all(paths: dict[str, str]) -> dict[str, str | None]:
 
 def _read(key: str, path: str) -> str | None:
     try:
-        with open(f"{ROOT}/{path}", encoding="utf-8", errors="surrogateescape") as file:
-            return " ".join(file.read().split())
+        with open(f"{ROOT}/{path}", "rb", buffering=0) as file:
+            value = file.read(_LONGEST if key == RESERVED else _USUAL)
+            return " ".join(value.decode("utf-8", "surrogateescape").split())
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
@@ -115,7 +120,6 @@ def _write(path: str, key: str, value: str) -> Failure | None:
 
 # ------------------------------------------------------------------ ports that no client may be given
 
-RESERVED = "net.ipv4.ip_local_reserved_ports"
 _CHUNK = 2048  # bytes; the kernel takes less than a page of the list at once (proc_do_large_bitmap)
 
 

@@ -24,7 +24,7 @@ class ReservedPorts:
 
     Desired, ``ports`` are all that are published, until ``settle`` has seen the kernel.  ``ephemeral`` is the
     range from which the kernel lends, None for "as it is"; ``foreign`` are the ports in the list that no
-    topology put there, ``shared`` those that another topology needs too.
+    topology put there.
     """
 
     scope: str
@@ -32,7 +32,6 @@ class ReservedPorts:
     ports: PortRanges
     ephemeral: tuple[int, int] | None = field(default=None, compare=False)
     foreign: PortRanges = field(default=(), compare=False)
-    shared: PortRanges = field(default=(), compare=False)
 
 
 def key_of(scope: str, topology: str) -> Key:
@@ -58,26 +57,43 @@ def _range(text: str) -> tuple[int, int] | None:
 
 def settle(wanted: ReservedPorts, live: ReservedPorts) -> ReservedPorts:
     """Of the published ports those that the kernel would lend, and that are not reserved by somebody else already."""
-    first, last = wanted.ephemeral or live.ephemeral or _DEFAULT
-    needed = ports.ports_of(ports.clipped(wanted.ports, first, last)) - ports.ports_of(live.foreign)
+    needed = _lent(wanted, live.ephemeral) - ports.ports_of(live.foreign)
     return dataclasses.replace(wanted, ports=ports.ranges_of(needed))
 
 
+def _lent(wanted: ReservedPorts, ephemeral: tuple[int, int] | None) -> set[int]:
+    """Of the published ports those that the kernel would lend; ``ephemeral`` is its range now."""
+    first, last = wanted.ephemeral or ephemeral or _DEFAULT
+    return ports.ports_of(ports.clipped(wanted.ports, first, last))
+
+
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    """What of the list each topology put there and alone still needs, or wants to have there.
+
+    A port on record for several is let go by all but the last of them without a change to the list.
+    """
     scope = reading.state.scope
-    recorded = {key: held for key, held in reading.reserved.items() if key.scope == scope}
+    recorded = {key: ports.ports_of(held) for key, held in reading.reserved.items() if key.scope == scope}
     wanted = {key for name in reading.topologies if (key := key_of(scope, name)) in reading.wanted}
     if not recorded and not wanted:
         return
     listed = ports.ports_of(ports.parse(reading.live.sysctls.get((scope, RESERVED), "")))
-    ours = {key: ports.ports_of(held) & listed for key, held in recorded.items()}
-    foreign = ports.ranges_of(listed - set().union(*ours.values()))
+    foreign = ports.ranges_of(listed.difference(*recorded.values()))
     ephemeral = _range(reading.live.sysctls.get((scope, EPHEMERAL), ""))
-    for key in sorted(wanted.union(key for key, held in ours.items() if held)):
-        others = set().union(*(held for other, held in ours.items() if other != key))
-        own = ours.get(key, set())
-        live = ReservedPorts(scope, key.name, ports.ranges_of(own), ephemeral, foreign, ports.ranges_of(others))
-        yield key, Held(live, key.name)
+    staying = {key: _staying(reading, key, recorded.get(key, set()), ephemeral) for key in wanted | recorded.keys()}
+    for key in sorted(staying):
+        others = set().union(*(held for other, held in staying.items() if other != key))
+        own = (recorded.get(key, set()) & listed) - (others - staying[key])
+        if own or key in wanted:
+            yield key, Held(ReservedPorts(scope, key.name, ports.ranges_of(own), ephemeral, foreign), key.name)
+
+
+def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[int, int] | None) -> set[int]:
+    """The ports that a topology needs reserved when this run is over."""
+    if key.name not in reading.topologies:
+        return recorded
+    wanted = reading.wanted.get(key)
+    return _lent(wanted.object, ephemeral) if wanted else set()
 
 
 def newborn(scope: str, topology: str) -> tuple[Key, Held]:
@@ -90,14 +106,12 @@ def create(reserved: ReservedPorts, _owner: str) -> Iterator[Request]:
 
 
 def update(before: ReservedPorts, after: ReservedPorts, _owner: str) -> Iterator[Request]:
-    have, want, shared = map(ports.ports_of, (before.ports, after.ports, before.shared))
-    yield ReservePorts(after.scope, ports.ranges_of(want - have), ports.ranges_of(have - want - shared))
+    have, want = map(ports.ports_of, (before.ports, after.ports))
+    yield ReservePorts(after.scope, ports.ranges_of(want - have), ports.ranges_of(have - want))
 
 
 def delete(reserved: ReservedPorts) -> Iterator[Request]:
-    gone = ports.ports_of(reserved.ports) - ports.ports_of(reserved.shared)
-    if gone:
-        yield ReservePorts(reserved.scope, (), ports.ranges_of(gone))
+    yield ReservePorts(reserved.scope, (), reserved.ports)
 
 
 def needs(reserved: ReservedPorts, _names: Names) -> tuple[Key, ...]:
