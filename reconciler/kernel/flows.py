@@ -33,7 +33,7 @@ _BEGINNINGS = {
     struct.pack("=HHHH", 76, _TUPLE_ORIG | _NESTED, 44, _TUPLE_IP | _NESTED): (60, 76),
 }
 _PORT = struct.Struct(">H")
-_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}  # what no map of ours has, a foreign one may
 _ANY = ("0.0.0.0", "::")
 _ABSENT = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}  # no ctnetlink: then nothing is tracked for us
 
@@ -56,7 +56,7 @@ def forget(kernel: Kernel, scope: str, requests: Iterable[ForgetFlows | ForgetUn
     """
     wanted: dict[Service, list[ForgetFlows]] = {}
     for request in _spelled_out(kernel, scope, requests):
-        wanted.setdefault((_PROTOCOLS[request.protocol], request.port), []).append(request)
+        wanted.setdefault((_protocol(request.protocol), request.port), []).append(request)
     if not wanted:
         return None
     sock = kernel.socket(scope, netlink.NETFILTER)
@@ -70,6 +70,11 @@ def forget(kernel: Kernel, scope: str, requests: Iterable[ForgetFlows | ForgetUn
     doomed = [_deletion(body) for body in bodies if _matches(body, wanted, local)]
     failures = netlink.send_window(sock, doomed)
     return next((one for one in failures if one is not None and one.errno != errno.ENOENT), None)
+
+
+def _protocol(name: str) -> int:
+    """The number of a protocol as the elements of a map tell it: a name, or where there is none the number."""
+    return _PROTOCOLS[name] if name in _PROTOCOLS else int(name)
 
 
 def _spelled_out(

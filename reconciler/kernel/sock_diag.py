@@ -32,7 +32,8 @@ def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -
 
     Raises KernelError; a kernel without socket diagnostics for a protocol has no listeners of it.
     """
-    found = [(one, inode) for one, inode in _sockets(kernel, scope, {protocol for protocol, _ in wanted})]
+    asked = _PROTOCOLS.keys() & {protocol for protocol, _ in wanted}
+    found = [(one, inode) for one, inode in _sockets(kernel, scope, asked)]
     found = [(one, inode) for one, inode in found if (one.protocol, one.port) in wanted]
     if not found:
         return []

@@ -122,10 +122,16 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     scope = reading.state.scope
     for table, owner in nat_frame.owned_tables(reading):
         for family in (4, 6):
-            for (protocol, port), to in nat_frame.members(table, f"pub_any{family}").items():
+            everywhere = nat_frame.members(table, f"pub_any{family}")
+            for (protocol, port), to in everywhere.items():
                 yield _held(scope, table.name, owner, (protocol, ANY[family], port), to)
             for (listen, protocol, port), to in nat_frame.members(table, f"pub_addr{family}").items():
-                yield _held(scope, table.name, owner, (protocol, listen, port), to)
+                listens = (protocol, listen, port)
+                if listen != ANY[family]:
+                    yield _held(scope, table.name, owner, listens, to)
+                else:
+                    own = everywhere.get((protocol, port))
+                    yield _misplaced(_held(scope, table.name, owner, listens, own or to), own is not None, to)
 
 
 def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:
@@ -135,6 +141,20 @@ def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to:
         found = nat_frame.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
         mapped = PortMap(scope, *listens, to[0], to[1], table, found)
     return key_of(scope, *listens), Held(mapped, owner)
+
+
+def _misplaced(found: tuple[Key, Held], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Held]:
+    """Somebody's element that publishes the any-address as if it were one address.
+
+    It is damage of the map with the same key: ``beside`` that map's own element, or instead of it.
+    """
+    key, held = found
+    mapped: PortMap = held.object
+    place = f"{mapped.listen} . {mapped.protocol} . {mapped.port}"
+    stray = Element(f"pub_addr{version_of(mapped.listen)}", place, nat_frame.written(to))
+    actual = [*(_live(mapped) if beside else ()), stray]
+    damage = nat_frame.damage(elements(mapped), actual)
+    return key, Held(dataclasses.replace(mapped, damage=damage), held.owner)
 
 
 def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:

@@ -196,3 +196,12 @@ def test_doctor_without_a_file_looks_at_all_that_the_kernel_holds(run: Run, caps
     sh(ON)
     assert cli.main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["topologies"] == ["case"]
+
+
+def test_an_element_of_a_protocol_without_ports_stops_neither_doctor_nor_apply(run: Run) -> None:
+    sh(ON)
+    run("apply", code=0)
+    sh("nft add element inet netrecon-case pub_any4 '{ icmp . 8 : 172.16.0.9 . 80 }'")
+    assert cli.main(["doctor"]) == 0
+    run("apply", code=0)
+    run("check", code=0)

@@ -98,6 +98,29 @@ ELEMENT_DAMAGE = {
         {"port_map/host/tcp/0.0.0.0:8001"},
     ),
     "map_foreign": (f"add element {T} pub_any6 {{ tcp . 1 : fd00::1 . 2 }}", {"port_map/host/tcp/[::]:1"}),
+    "map_of_another_protocol": (
+        f"add element {T} pub_any4 {{ icmp . 8 : 172.16.0.9 . 80 }}",
+        {"port_map/host/icmp/0.0.0.0:8"},
+    ),
+    "map_of_a_nameless_protocol": (
+        f"add element {T} pub_addr4 {{ 192.0.2.1 . 136 . 8 : 172.16.0.9 . 80 }}",
+        {"port_map/host/136/192.0.2.1:8"},
+    ),
+    "map_of_the_any_address_as_one_address": (
+        f"add element {T} pub_addr4 {{ 0.0.0.0 . tcp . 8001 : 172.16.0.2 . 80 }}",
+        {"port_map/host/tcp/0.0.0.0:8001"},
+    ),
+    "map_of_the_any_address_instead_of_ours": (
+        (
+            f"delete element {T} pub_any4 {{ tcp . 8001 }};"
+            f" add element {T} pub_addr4 {{ 0.0.0.0 . tcp . 8001 : 172.16.0.9 . 80 }}"
+        ),
+        {"port_map/host/tcp/0.0.0.0:8001"},
+    ),
+    "map_of_the_any_address_that_nobody_wants": (
+        f"add element {T} pub_addr6 {{ :: . tcp . 99 : fd00::9 . 80 }}",
+        {"port_map/host/tcp/[::]:99"},
+    ),
     "masquerade_removed": (f"delete element {T} masq4 {{ 172.16.0.0/24 }}", {"masquerade/host/172.16.0.0/24"}),
     "masquerade_foreign": (f"add element {T} masq4 {{ 10.0.0.0/8 }}", {"masquerade/host/10.0.0.0/8"}),
     "masquerade_foreign_range": (
