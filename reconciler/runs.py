@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,15 +15,28 @@ Run = list[Change]
 
 
 def grouped(changes: Iterable[Change]) -> Iterator[Run]:
-    """The changes in their order; port maps whose ports follow each other come as one run, all else alone."""
+    """The changes in their order; port maps whose ports follow each other come as one run, all else alone.
+
+    Port maps that stand together are sorted by port first: none of them waits for another.
+    """
+    for maps, block in itertools.groupby(changes, lambda change: change.key.kind == "port_map"):
+        together = list(block)
+        yield from _runs(sorted(together, key=_place)) if maps else ([change] for change in together)
+
+
+def _place(change: Change) -> tuple[str, str, str, str, int]:
+    mapped = change.after or change.before
+    return change.action, mapped.scope, mapped.protocol, mapped.listen, mapped.port
+
+
+def _runs(changes: Iterable[Change]) -> Iterator[Run]:
     run: Run = []
     for change in changes:
         if run and not _follows(run, change):
             yield from _told(run)
             run = []
         run.append(change)
-    if run:
-        yield from _told(run)
+    yield from _told(run)
 
 
 def _told(run: Run) -> Iterator[Run]:
@@ -34,8 +48,6 @@ def _told(run: Run) -> Iterator[Run]:
 
 def _follows(run: Run, change: Change) -> bool:
     before = run[-1]
-    if change.key.kind != "port_map" or before.key.kind != "port_map":
-        return False
     if (change.action, change.impact, change.key.scope) != (before.action, before.impact, before.key.scope):
         return False
     steps = [_step(_sides(before)[at], _sides(change)[at]) for at in (0, 1)]
