@@ -48,11 +48,12 @@ def _of_nftables(kernel: Kernel, scope: str) -> Iterator[Barrier]:
 def _dropping(body: bytes, row: nft_decode.Attributes) -> Barrier | None:
     form = nft_decode.chain_form(row).split()
     table = nft_decode.text(row[nft_decode.CHAIN_TABLE])
-    if body[0] not in _FAMILIES or table.startswith(nftables.PREFIX) or form[3:5] != ["policy", "drop"]:
+    family = _FAMILIES.get(body[0])
+    if family is None or form[3:5] != ["policy", "drop"] or form[1] not in _HOOKS:
         return None
-    if form[1] not in _HOOKS:
+    if family == "inet" and table.startswith(nftables.PREFIX):  # ours, which are of this family alone
         return None
-    return Barrier(_FAMILIES[body[0]], table, nft_decode.text(row[nft_decode.CHAIN_NAME]), form[1])
+    return Barrier(family, table, nft_decode.text(row[nft_decode.CHAIN_NAME]), form[1])
 
 
 def _known(kernel: Kernel, scope: str, family: int, barrier: Barrier) -> bool:

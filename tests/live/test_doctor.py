@@ -102,6 +102,7 @@ CHAINS = {
     "nft_of_another_hook": (chain("ip", "input"), 0),
     "nft_that_accepts": (chain("ip", "forward", ""), 0),
     "nft_dormant": (chain("ip", "forward", flags="{ flags dormant; }"), 0),
+    "nft_table_of_another_family_with_a_name_like_ours": (chain("ip", "forward").replace("fw", "netrecon-fw"), 1),
     "nft_bridge": (chain("bridge", "forward"), 0),
     "iptables_nft": ("iptables-nft -P FORWARD DROP", 1),
     "ip6tables_nft": ("ip6tables-nft -P FORWARD DROP", 1),
