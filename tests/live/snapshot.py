@@ -77,5 +77,7 @@ def _address(link: dict[str, Any], row: dict[str, Any]) -> str:
 
 
 def _automatic(row: dict[str, Any]) -> bool:
-    """Link-local and multicast routes come and go with the carrier."""
+    """Routes that come and go with the carrier, and what the kernel itself keeps in the local table, a little late."""
+    if (row.get("table"), row.get("protocol")) == ("255", "2"):
+        return True
     return str(row.get("dst", "")).startswith(("fe80:", "ff00:")) or str(row.get("dst", "")) == "multicast"
