@@ -194,6 +194,7 @@ def apply(
         _carry_out(kernel, planned, result, progress, interrupt, arm)
     else:
         _remember(planned, result)
+        rollback.forget(kernel)  # what a run left that was killed after its last change
     result.seconds = time.monotonic() - started
     return result
 

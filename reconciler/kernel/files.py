@@ -156,6 +156,9 @@ def _write_block(path: str, block: str | None, owner: str) -> None:
     after = with_block(before or "", block, owner)
     if before == after or (before is None and block is None):
         return
+    if os.path.ismount(path):  # as in a container: no other file can take its place, and /etc may be shared
+        _rewrite(path, after)
+        return
     found = os.stat(path) if before is not None else None
     mode = stat.S_IMODE(found.st_mode) if found else _MODE
     try:
@@ -164,7 +167,7 @@ def _write_block(path: str, block: str | None, owner: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.EXDEV):
             raise
-        _rewrite(path, after)  # bind mounted, as in a container: no other file can take its place
+        _rewrite(path, after)
 
 
 def _refuse_symlink(path: str) -> None:
