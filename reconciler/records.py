@@ -46,9 +46,11 @@ def load() -> dict[str, Record]:
 
 
 def read_file(name: str) -> dict[str, Any]:
-    """A JSON file of the folder; OSError or ValueError where it cannot be read."""
-    handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    """A JSON file of the folder; OSError or ValueError where it cannot be read, or is somebody else's."""
+    handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, encoding="utf-8") as file:
+        if os.fstat(handle).st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, f"{name} was put there by somebody else")
         return dict(json.load(file))
 
 
@@ -105,12 +107,20 @@ def to_plain(record: Record) -> dict[str, Any]:
 
 
 def make_folder() -> None:
-    """Make the folder, and refuse one in which somebody else could plant files (OSError EPERM)."""
+    """Make the folder one in which nobody else can plant files.
+
+    Raises OSError, EPERM where it is somebody else's.  A tmpfs that was mounted here is open to all at first: it is
+    closed, and what others put there meanwhile is thrown out.
+    """
     os.makedirs(FOLDER, mode=0o755, exist_ok=True)
     found = os.lstat(FOLDER)
-    others = stat.S_IWGRP | stat.S_IWOTH
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & others:
-        raise PermissionError(errno.EPERM, f"{FOLDER} is not a folder that only root may write to")
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        raise PermissionError(errno.EPERM, f"{FOLDER} is not a folder of root's")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        os.chmod(FOLDER, 0o755)
+        for entry in list(os.scandir(FOLDER)):
+            if entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):
+                os.rmdir(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
 
 
 def write_file(name: str, text: str, mode: int = 0o644) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("netrecon", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("netrecon")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -57,6 +57,13 @@ def test_planted_link_is_not_followed(folder: pathlib.Path, tmp_path: pathlib.Pa
     assert records.load() == {"lab": Record({ROUTE})}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file is given away")
+def test_what_somebody_else_put_there_is_not_read(folder: pathlib.Path) -> None:
+    records.save("lab", Record({ROUTE}))
+    os.chown(folder / "lab.json", 12345, 12345)
+    assert records.load() == {}
+
+
 def test_sysctl_that_another_topology_holds_is_that_one_s() -> None:
     known = {"a": Record(set(), {FORWARD: ("0", "1")}), "b": Record(set(), {FORWARD: ("0", "1")})}
     assert records.memory(known, {"a"}).sysctls[FORWARD][0] == "b"

@@ -61,13 +61,20 @@ def test_a_planted_link_in_a_namespaces_folder_is_replaced(file: str, tmp_path: 
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["chmod 777 /run/netrecon", "chown 12345 /run/netrecon"])
-def test_a_folder_that_others_may_write_to_is_refused(
-    command: str, file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sh(command)
+def test_a_folder_of_somebody_else_is_refused(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sh("chown 12345 /run/netrecon")
     assert cli.main(["apply", file]) == 1
     assert "/run/netrecon" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["chmod 777 /run/netrecon", "mount -t tmpfs none /run/netrecon"])
+def test_a_folder_open_to_all_is_closed_and_what_others_put_there_goes(command: str, file: str) -> None:
+    sh(f"{command}; touch /run/netrecon/lock /run/netrecon/mine.json; chown 12345 /run/netrecon/*")
+    sh("touch /run/netrecon/ours")
+    assert cli.main(["apply", "-q", file]) == 0
+    assert sh("stat -c %a:%u /run/netrecon /run/netrecon/lock").split() == ["755:0", "644:0"]
+    assert not os.path.exists("/run/netrecon/mine.json")
+    assert os.path.exists("/run/netrecon/ours")
 
 
 def test_names_from_the_kernel_bring_no_control_characters(file: str, capsys: pytest.CaptureFixture[str]) -> None:
