@@ -312,7 +312,8 @@ class ForgetFlows:
     """Remove the conntrack entries that still do what a port map did before it changed.
 
     Those of ``protocol`` that were opened to ``listen`` (0.0.0.0 or ::, any address) and ``port`` and went to
-    ``target``; with ``target`` "", those that went untranslated to an address of the scope itself.
+    ``target``; with ``target`` "", those that went untranslated to an address of the scope itself, and with
+    ``unanswered`` those too to which nobody has answered.
     """
 
     scope: str
@@ -321,11 +322,12 @@ class ForgetFlows:
     port: int
     target: str = ""
     target_port: int = 0
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetUntranslated:
-    """As ForgetFlows without a target, for every port that the table publishes when it is sent."""
+    """As ForgetFlows without a target and ``unanswered``, for every port that the table publishes when it is sent."""
 
     scope: str
     table: str

@@ -24,7 +24,7 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _SOURCES, _DESTINATIONS = (1, 3), (2, 4)  # CTA_IP_V4_*, CTA_IP_V6_*
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _WITH_PORTS = {_NUMBER, _SOURCE_PORT, _DESTINATION_PORT}
-_DST_NAT = 1 << 5  # IPS_DST_NAT
+_SEEN_REPLY, _DST_NAT = 1 << 1, 1 << 5  # IPS_*
 
 # How an entry begins: nfgenmsg, then the original tuple with its addresses.  Where it begins like this, protocol
 # and port lie at known places, and the entries that nobody asked for cost next to nothing.
@@ -45,6 +45,7 @@ class _Flow(NamedTuple):
 
     destination: str
     translated: bool
+    answered: bool
     answerer: str
     answer_port: int
 
@@ -86,9 +87,9 @@ def _spelled_out(
     for elements in (found[name].elements for name in sorted(tables & found.keys())):
         for family, anywhere in ((4, "0.0.0.0"), (6, "::")):
             for protocol, port in elements.get(f"pub_any{family}", ()):
-                yield ForgetFlows(scope, protocol, anywhere, port)
+                yield ForgetFlows(scope, protocol, anywhere, port, unanswered=True)
             for listen, protocol, port in elements.get(f"pub_addr{family}", ()):
-                yield ForgetFlows(scope, protocol, listen, port)
+                yield ForgetFlows(scope, protocol, listen, port, unanswered=True)
 
 
 def _may_match(body: bytes, wanted: dict[Service, list[ForgetFlows]]) -> bool:
@@ -106,7 +107,7 @@ def _matches(body: bytes, wanted: dict[Service, list[ForgetFlows]], local: froze
         return False
     service, destination, _ = asked
     status = int.from_bytes(entry.get(_STATUS, b""), "big")
-    flow = _Flow(destination, bool(status & _DST_NAT), answered[2][0], answered[2][1])
+    flow = _Flow(destination, bool(status & _DST_NAT), bool(status & _SEEN_REPLY), answered[2][0], answered[2][1])
     return any(_concerns(request, flow, local) for request in wanted.get(service, ()))
 
 
@@ -116,7 +117,8 @@ def _concerns(request: ForgetFlows, flow: _Flow, local: frozenset[str]) -> bool:
         return False
     if request.target:
         return flow.translated and (flow.answerer, flow.answer_port) == (request.target, request.target_port)
-    return not flow.translated and (flow.destination in local or flow.destination.startswith("127."))
+    stale = not flow.translated or (request.unanswered and not flow.answered)
+    return stale and (flow.destination in local or flow.destination.startswith("127."))
 
 
 def _tuple(data: bytes) -> tuple[Service, str, tuple[str, int]] | None:

@@ -42,11 +42,11 @@ def _sockets_are_closed() -> Iterator[None]:
 
 
 class Client:
-    """One UDP flow from the LAN that never pauses for long and never changes its source port."""
+    """One UDP flow, from the LAN, that never pauses for long and never changes its source port."""
 
-    def __init__(self, address: str, port: int, protocol: int = socket.SOCK_DGRAM) -> None:
+    def __init__(self, address: str, port: int, protocol: int = socket.SOCK_DGRAM, scope: str = "lan") -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.socket = inside("lan", socket.socket, family, protocol)
+        self.socket = inside(scope, socket.socket, family, protocol)
         _open.append(self.socket)
         self.socket.settimeout(0.2)
         self.socket.connect((address, port))
@@ -191,6 +191,19 @@ def test_what_came_through_a_damaged_table_goes_right_after_the_repair(lab: Lab)
     assert client.answer(2) == "nobody"
     nat_lab.converge(lab.kernel, desired)
     assert client.answer() == "target 192.0.2.9"
+
+
+def test_what_nobody_could_answer_while_the_table_was_damaged_goes_right_after_the_repair(lab: Lab) -> None:
+    desired = lab.apply({"port_maps": [udp(4, 5000, 0)]})
+    kept = Client(HOSTS[4], 5000)
+    assert kept.answer() == "target 192.0.2.9"
+    before = [line for line in entries() if "src=192.0.2.9" in line]
+    run("nft flush chain inet netrecon-lab postrouting")
+    client = Client("127.0.0.1", 5000, scope="host")
+    assert client.answer(2) == "nobody"
+    nat_lab.converge(lab.kernel, desired)
+    assert client.answer().startswith("target ")
+    assert [line for line in entries() if "src=192.0.2.9" in line] == before
 
 
 def test_entries_are_recognised_the_quick_way_and_the_long_way(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
