@@ -312,7 +312,7 @@ class ForgetFlows:
     """Remove the conntrack entries that still do what a port map did before it changed.
 
     Those of ``protocol`` that were opened to ``listen`` (0.0.0.0 or ::, any address) and ``port`` and went to
-    ``target``; with ``target`` "", those that went untranslated to an address of the scope itself, and with
+    ``target``; with ``others``, those to an address of the scope itself that went anywhere else, and with
     ``unanswered`` those too to which nobody has answered.
     """
 
@@ -320,14 +320,15 @@ class ForgetFlows:
     protocol: str
     listen: str
     port: int
-    target: str = ""
-    target_port: int = 0
+    target: str
+    target_port: int
+    others: bool = False
     unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetUntranslated:
-    """As ForgetFlows without a target and ``unanswered``, for every port that the table publishes when it is sent."""
+    """As ForgetFlows with ``others`` and ``unanswered``, for every port that the table publishes when it is sent."""
 
     scope: str
     table: str

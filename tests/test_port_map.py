@@ -154,6 +154,7 @@ def test_a_retargeted_map_is_deleted_and_added_in_one_transaction() -> None:
         NftElement(HOST, TABLE, "pub_any4", "delete", "tcp . 80"),
         NftElement(HOST, TABLE, "pub_any4", "add", "tcp . 80 : 10.0.0.3 . 80"),
         ForgetFlows(HOST, "tcp", "0.0.0.0", 80, "10.0.0.2", 80),
+        ForgetFlows(HOST, "tcp", "0.0.0.0", 80, "10.0.0.3", 80, others=True),
     ]
 
 

@@ -86,10 +86,10 @@ def _spelled_out(
     found = nftables.read_tables(kernel, scope) if tables else {}
     for elements in (found[name].elements for name in sorted(tables & found.keys())):
         for family, anywhere in ((4, "0.0.0.0"), (6, "::")):
-            for protocol, port in elements.get(f"pub_any{family}", ()):
-                yield ForgetFlows(scope, protocol, anywhere, port, unanswered=True)
-            for listen, protocol, port in elements.get(f"pub_addr{family}", ()):
-                yield ForgetFlows(scope, protocol, listen, port, unanswered=True)
+            for (protocol, port), to in elements.get(f"pub_any{family}", {}).items():
+                yield ForgetFlows(scope, protocol, anywhere, port, to[0], to[1], others=True, unanswered=True)
+            for (listen, protocol, port), to in elements.get(f"pub_addr{family}", {}).items():
+                yield ForgetFlows(scope, protocol, listen, port, to[0], to[1], others=True, unanswered=True)
 
 
 def _may_match(body: bytes, wanted: dict[Service, list[ForgetFlows]]) -> bool:
@@ -115,10 +115,11 @@ def _concerns(request: ForgetFlows, flow: _Flow, local: frozenset[str]) -> bool:
     same_family = (":" in request.listen) == (":" in flow.destination)
     if not same_family or request.listen not in (*_ANY, flow.destination):
         return False
-    if request.target:
-        return flow.translated and (flow.answerer, flow.answer_port) == (request.target, request.target_port)
-    stale = not flow.translated or (request.unanswered and not flow.answered)
-    return stale and (flow.destination in local or flow.destination.startswith("127."))
+    there = flow.translated and (flow.answerer, flow.answer_port) == (request.target, request.target_port)
+    if not request.others:
+        return there
+    here = flow.destination in local or flow.destination.startswith("127.")
+    return here and (not there or (request.unanswered and not flow.answered))
 
 
 def _tuple(data: bytes) -> tuple[Service, str, tuple[str, int]] | None:

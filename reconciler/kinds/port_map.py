@@ -164,19 +164,19 @@ def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
 # A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
 
 
-def _untranslated(mapped: PortMap) -> ForgetFlows:
-    """The flows that came before the port was published."""
-    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port)
+def _elsewhere(mapped: PortMap) -> ForgetFlows:
+    """The flows that came before the port was published, or when it was published to another target."""
+    return dataclasses.replace(_translated(mapped), others=True)
 
 
 def _translated(mapped: PortMap) -> ForgetFlows:
-    return dataclasses.replace(_untranslated(mapped), target=mapped.target, target_port=mapped.target_port)
+    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port, mapped.target, mapped.target_port)
 
 
 def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
     for element in elements(mapped):
         yield NftElement(mapped.scope, mapped.table, element.set, "add", element.text)
-    yield _untranslated(mapped)
+    yield _elsewhere(mapped)
 
 
 def _live(mapped: PortMap) -> list[Element]:
@@ -186,7 +186,7 @@ def _live(mapped: PortMap) -> list[Element]:
 def update(before: PortMap, after: PortMap, _owner: str) -> list[Request]:
     requests: list[Request] = [*nat_frame.move(after.scope, after.table, _live(before), elements(after))]
     if (before.target, before.target_port) != (after.target, after.target_port):
-        requests.append(_translated(before))
+        requests += [_translated(before), _elsewhere(after)]
     return requests
 
 

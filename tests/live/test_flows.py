@@ -193,6 +193,18 @@ def test_what_came_through_a_damaged_table_goes_right_after_the_repair(lab: Lab)
     assert client.answer() == "target 192.0.2.9"
 
 
+@pytest.mark.parametrize("damage", ["flush map {} pub_any4", "delete table {}"])
+def test_a_flow_to_a_target_of_old_goes_right_when_the_lost_map_comes_back_with_another(damage: str, lab: Lab) -> None:
+    lab.apply({"port_maps": [udp(4, 5000, 0), udp(4, 5001, 0)]})
+    client, other = Client(HOSTS[4], 5000), Client(HOSTS[4], 5001)
+    assert client.answer() == other.answer() == "target 192.0.2.9"
+    before = [line for line in entries() if "dport=5001" in line]
+    run(f"nft {damage.format('inet netrecon-lab')}")
+    lab.apply({"port_maps": [udp(4, 5000, 1), udp(4, 5001, 0)]})
+    assert client.answer(1) == "sibling 192.0.2.9"
+    assert [line for line in entries() if "dport=5001" in line] == before
+
+
 def test_what_nobody_could_answer_while_the_table_was_damaged_goes_right_after_the_repair(lab: Lab) -> None:
     desired = lab.apply({"port_maps": [udp(4, 5000, 0)]})
     kept = Client(HOSTS[4], 5000)
