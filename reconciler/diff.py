@@ -19,6 +19,7 @@ from reconciler.model import (
     Held,
     Impact,
     Key,
+    Origin,
     Wanted,
 )
 
@@ -40,12 +41,15 @@ def diff(
     remains = _after_losses(live, lost, _bare(desired, live, topologies, lost))
     changes: list[Change] = []
     problems: list[Problem] = []
+    told: set[tuple[str, Origin]] = set()
     for key, wanted in desired.items():
         found = _compare(key, wanted, remains.get(key), live.get(key), adopt)
         if isinstance(found, Change):
             changes.append(found)
-        elif found is not None:
+        elif found is not None and (key.kind, wanted.origin) not in told:
             problems.append(found)
+            if key.kind == "port_map":
+                told.add((key.kind, wanted.origin))  # once for a range
     changes.extend(_deletions(desired, live, topologies, lost))
     problems.extend(_in_the_way(changes, desired, live))
     problems.extend(_published_elsewhere(desired, live, topologies))

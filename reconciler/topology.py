@@ -152,11 +152,16 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
     """The desired objects of several topologies as one; InputError where two of them want one key."""
     objects: dict[Key, Wanted] = {}
     problems: list[Problem] = []
+    told: set[tuple[str, Origin, Origin]] = set()
     for topology in topologies:
         for key, wanted in topology.objects.items():
             other = objects.setdefault(key, wanted)
             shareable = BY_NAME[key.kind].existing or key.kind == "sysctl"
-            if other is not wanted and not (shareable and other.object == wanted.object):
+            if other is wanted or (shareable and other.object == wanted.object):
+                continue
+            places = (key.kind, wanted.origin, other.origin)
+            if places not in told:  # once for a range of ports
+                told.add(places)
                 text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
                 problems.append(problem_at(wanted.origin, text))
     problems.extend(_same_names(topologies))

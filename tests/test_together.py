@@ -24,6 +24,13 @@ def test_the_same_port_on_one_address_and_on_all(tmp_path: pathlib.Path, capsys:
     assert "overlaps" in err
 
 
+def test_the_same_range_is_told_of_once(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = validate(tmp_path, capsys, *['port_maps: ["8000-8099:10.0.0.2:8000-8099"]\n'] * 2)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "port_map/host/tcp/0.0.0.0:8000 is declared by topology a too" in err
+
+
 def test_the_same_bridge(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, err = validate(tmp_path, capsys, "bridges: {br0: {}}\n", "bridges: {br0: {}}\n")
     assert code == 1

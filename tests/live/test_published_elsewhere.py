@@ -29,6 +29,7 @@ def written(folder: pathlib.Path, name: str, *port_maps: str) -> str:
             "70-90:10.0.0.3:70-90",
             "tcp/0.0.0.0:80 overlaps tcp/192.0.2.1:80, which",
         ),
+        ("80-99:10.0.0.2:80-99", "70-90:10.0.0.2:70-90", "port_map/host/tcp/0.0.0.0:80 belongs to topology one"),
         ("[::]:80:[fd00::2]:80", "[2001:db8::1]:80:[fd00::2]:80", "overlaps tcp/[::]:80, which topology one"),
     ],
 )
