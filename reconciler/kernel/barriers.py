@@ -28,21 +28,28 @@ def barriers(kernel: Kernel, scope: str) -> tuple[Barrier, ...]:
 # ------------------------------------------------------------------ nftables, and iptables over it
 
 
-def _of_nftables(kernel: Kernel, scope: str) -> Iterator[Barrier]:
-    try:
-        ruleset = nftables.Ruleset(kernel.socket(scope, netlink.NETFILTER), family=0)
-        asleep = {
-            (body[0], nft_decode.text(row[nft_decode.TABLE_NAME]))
-            for body, row in ruleset.of_any_family(nftables.GETTABLE)
-            if nft_decode.number(row, nft_decode.TABLE_FLAGS) & _DORMANT
-        }
-        chains = list(ruleset.of_any_family(nftables.GETCHAIN))
-        for body, row in chains:
-            found = _dropping(body, row)
-            if found and (body[0], found.table) not in asleep and not _known(kernel, scope, body[0], found):
-                yield found
-    except (KernelError, OSError, nftables.Changed):  # no nf_tables here, or it changes as we look: nothing to tell
-        return
+def _of_nftables(kernel: Kernel, scope: str) -> list[Barrier]:
+    for _ in range(netlink.RETRIES):
+        try:
+            return list(_of_one_generation(kernel, scope))
+        except nftables.Changed:  # as we look: a host with containers changes its rules often
+            continue
+        except (KernelError, OSError):  # no nf_tables here
+            break
+    return []
+
+
+def _of_one_generation(kernel: Kernel, scope: str) -> Iterator[Barrier]:
+    ruleset = nftables.Ruleset(kernel.socket(scope, netlink.NETFILTER), family=0)
+    asleep = {
+        (body[0], nft_decode.text(row[nft_decode.TABLE_NAME]))
+        for body, row in ruleset.of_any_family(nftables.GETTABLE)
+        if nft_decode.number(row, nft_decode.TABLE_FLAGS) & _DORMANT
+    }
+    for body, row in ruleset.of_any_family(nftables.GETCHAIN):
+        found = _dropping(body, row)
+        if found and (body[0], found.table) not in asleep and not _known(kernel, scope, body[0], found):
+            yield found
 
 
 def _dropping(body: bytes, row: nft_decode.Attributes) -> Barrier | None:

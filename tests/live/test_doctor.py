@@ -14,6 +14,7 @@ from snapshot import differences, snapshot
 from throwaway import sh
 
 from reconciler import cli
+from reconciler.kernel import nftables
 
 pytestmark = pytest.mark.live
 
@@ -206,3 +207,17 @@ def test_an_element_of_a_protocol_without_ports_stops_neither_doctor_nor_apply(r
     assert cli.main(["doctor"]) == 0
     run("apply", code=0)
     run("check", code=0)
+
+
+def test_a_ruleset_that_changes_as_doctor_looks_is_looked_at_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    sh(f"{ON}; {chain('inet', 'forward')}")
+    look, changes = nftables.Ruleset.of_any_family, iter([True, False, True])
+
+    def changing(ruleset: nftables.Ruleset, kind: int) -> Any:
+        if next(changes, False):
+            raise nftables.Changed
+        return look(ruleset, kind)
+
+    monkeypatch.setattr(nftables.Ruleset, "of_any_family", changing)
+    run("doctor", code=2)
+    assert next(changes, None) is None
