@@ -130,12 +130,14 @@ def reserve_ports(kernel: Kernel, scope: str, add: PortRanges, drop: PortRanges)
 
 def _reserve(add: PortRanges, drop: PortRanges) -> Failure | None:
     there = ports.ports_of(ports.parse(_read(RESERVED, path_of(RESERVED)) or ""))
-    left = ports.ranges_of(there - ports.ports_of(drop) | ports.ports_of(add))
-    return _write_list(ports.written(left))
+    gone = ports.ports_of(drop) & there
+    if not gone:
+        return _write_list(ports.written(ports.ranges_of(ports.ports_of(add) - there)), at=1)
+    return _write_list(ports.written(ports.ranges_of(there - gone | ports.ports_of(add))), at=0)
 
 
-def _write_list(parts: list[str]) -> Failure | None:
-    """Write a list in pieces: the first replaces what is there, each further one is added to it."""
+def _write_list(parts: list[str], at: int) -> Failure | None:
+    """Write a list in pieces: what is written at 0 replaces what is there, what is written elsewhere is added."""
     chunks: list[list[str]] = [[]]
     size = 0
     for part in parts:
@@ -149,8 +151,8 @@ def _write_list(parts: list[str]) -> Failure | None:
     except OSError as error:
         return Failure(error.errno or errno.EIO, _why(error, RESERVED, ""))
     try:
-        for chunk in chunks:
-            os.write(fd, f"{','.join(chunk)}\n".encode())
+        for place, chunk in enumerate(chunks, start=at):
+            os.pwrite(fd, f"{','.join(chunk)}\n".encode(), place)
     except OSError as error:
         return Failure(error.errno or errno.EIO, _why(error, RESERVED, ",".join(parts)))
     finally:

@@ -83,7 +83,7 @@ def test_a_port_moves_from_one_topology_to_another(shared: list[str], tmp_path: 
     assert reserved() == "50000"
 
 
-def test_a_list_longer_than_a_page_stays_whole(tmp_path: pathlib.Path) -> None:
+def test_a_list_longer_than_a_page_stays_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign = ports.written(ports.ranges_of(range(20001, 32000, 2)))
     fd = os.open(LIST, os.O_WRONLY)
     for at in range(0, len(foreign), 300):
@@ -91,8 +91,18 @@ def test_a_list_longer_than_a_page_stays_whole(tmp_path: pathlib.Path) -> None:
     os.close(fd)
     before = reserved()
     assert len(before) > 30_000
+    seen, write = [], os.pwrite
+
+    def watched(fd: int, data: bytes, place: int) -> int:
+        done = write(fd, data, place)
+        seen.append(reserved())
+        return done
+
+    monkeypatch.setattr(os, "pwrite", watched)
     one = file(tmp_path, "one", *(f"{port}:10.0.0.2:80" for port in range(33001, 37000, 2)))
     run("apply", one)
     assert len(reserved()) > len(before) + 10_000
+    assert len(seen) > 1
+    assert all(text.startswith(before) for text in seen), "what others reserved was gone for a moment"
     run("delete", one)
     assert reserved() == before
