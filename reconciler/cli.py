@@ -92,6 +92,36 @@ def validate(options: Options) -> int:
     return OK
 
 
+def lower(options: Options) -> int:
+    from reconciler import pipeline, report
+
+    if os.geteuid() == 0:
+        with _kernel() as kernel:
+            lowered = pipeline.lower(options.files, kernel)
+    else:
+        lowered = pipeline.lower(options.files, None)
+    listed = [one.data for one in lowered]
+    if options.json:
+        report.print_json({"format": 1, "command": "lower", "topologies": listed})
+    else:
+        report.print_topologies(listed)
+    return OK
+
+
+def import_(options: Options) -> int:
+    from reconciler import pipeline, report
+
+    topology, left_out = pipeline.import_compose(options.file)
+    if options.json:
+        listed = report.errors_json("import", left_out)["errors"]
+        report.print_json({"format": 1, "command": "import", "topology": topology, "left_out": listed})
+        return OK
+    report.print_topologies([topology])
+    if not options.quiet:
+        report.print_problems(left_out)
+    return OK
+
+
 def plan(options: Options) -> int:
     from reconciler import pipeline
 
@@ -129,7 +159,7 @@ def _rehearse_first(intent: Intent) -> None:
     with _kernel() as kernel:
         planned = pipeline.plan(kernel, intent, warn=False)
     if planned.changes:
-        _note(_rehearsed(rehearsal.rehearse(intent, planned.live)))
+        _note(_rehearsed(rehearsal.rehearse(planned.intent, planned.live)))
 
 
 def check(options: Options) -> int:
@@ -400,6 +430,10 @@ def _parser() -> argparse.ArgumentParser:
         return one
 
     add("validate", validate, "check files without looking at the kernel")
+    add("lower", lower, "print networks and sandboxes as the plain objects that they become")
+    one = add("import", import_, "print the topology that a file of another program amounts to", files=None)
+    one.add_argument("format", choices=("compose",), help="compose: a Docker Compose file")
+    one.add_argument("file", metavar="FILE|-")
     one = add("plan", plan, "show what apply would do (exit 2: there is something to do)")
     one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
     _rehearsing(one)

@@ -23,8 +23,10 @@ _NAMES = {
 
 def unknown_key(key: str, schema: Schema) -> str:
     """Of a key that ``schema`` does not list."""
-    if key in schema.get("x-later", ()):
-        return f"{quoted(key)} is not supported yet by this version; leave it out"
+    if key in schema.get("x-top-level", ()):
+        return f"{quoted(key)} stands at the top level of a file; write it there"
+    if key in schema.get("x-instead", {}):  # what others call it
+        return f"unknown key {quoted(key)}; did you mean {quoted(schema['x-instead'][key])}?"
     keys = list(schema["properties"])
     return f"unknown key {quoted(key)}; " + (_nearest(key, keys) or f"the keys here are {', '.join(keys)}")
 
@@ -32,7 +34,7 @@ def unknown_key(key: str, schema: Schema) -> str:
 def nearest_key(key: str, schema: Schema) -> str:
     """The key of ``schema`` that an unknown one was probably meant to be, "" for none."""
     known = list(schema["properties"])
-    return "" if key in schema.get("x-later", ()) else next(iter(get_close_matches(key[:64], known, 1)), "")
+    return "" if key in schema.get("x-top-level", ()) else next(iter(get_close_matches(key[:64], known, 1)), "")
 
 
 def missing_key(key: str, schema: Schema) -> str:

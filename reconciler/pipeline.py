@@ -7,28 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler import (
-    doctor,
-    document,
-    expectations,
-    guard,
-    records,
-    remembering,
-    rollback,
-    schema,
-    sources,
-    state,
-    topology,
-)
+from reconciler import declared, doctor, expectations, guard, records, remembering, rollback, state, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
 from reconciler.doctor import Finding
-from reconciler.errors import InputError, KernelError, NetreconError, Problem, Refused
+from reconciler.errors import KernelError, NetreconError, Problem, Refused
 from reconciler.interrupts import NO_INTERRUPT, Interrupt
 from reconciler.journal import Entry as Before
 from reconciler.kinds import NFT
-from reconciler.model import HOST, Held, Key
+from reconciler.lowering import BRIDGE_NF, Lowered
+from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
 from reconciler.run import Intent, Planned, Proof, Result
 from reconciler.timings import stage
@@ -43,33 +32,19 @@ ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; t
 # ------------------------------------------------------------------------------------------------ desired
 
 
-def load(arguments: Sequence[str]) -> list[Topology]:
-    """The topologies of files, folders and ``-``; InputError with the problems of all of them."""
-    topologies: list[Topology] = []
-    problems: list[Problem] = []
-    for file in sources.expand(list(arguments)):
-        try:
-            topologies.append(load_one(file))
-        except InputError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise InputError(problems)
-    with stage("build"):
-        topology.together(topologies)
-    return topologies
+load, load_one, import_compose = declared.load, declared.load_one, declared.import_compose
 
 
-def load_one(file: str) -> Topology:
-    with stage("load"):
-        loaded = document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
-    with stage("validate"):
-        problems = schema.check(loaded)
-    if problems:
-        from reconciler import salvage
-
-        raise InputError(sorted({*problems, *salvage.problems(loaded, topology.problems)}))
-    with stage("build"):
-        return topology.build(loaded)
+def lower(arguments: Sequence[str], kernel: Kernel | None) -> list[Lowered]:
+    """The files in the words of level one, as they are for this host; without a kernel, for one that holds nothing."""
+    documents = declared.documents(arguments)
+    lowered = declared.lower(documents)
+    topologies = declared.build(lowered)
+    if kernel is None:
+        return lowered
+    lowered = declared.lower(documents, _seen(kernel, _gather(kernel, to_have(topologies))))
+    declared.build(lowered)
+    return lowered
 
 
 def to_have(
@@ -88,16 +63,44 @@ def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = Fal
 
 def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
     """The live objects as this run sees them."""
+    return _objects(_gather(kernel, intent), intent)
+
+
+def _gather(kernel: Kernel, intent: Intent) -> LiveState:
     from reconciler.kernel import live
 
     desired = intent.desired
-    memory = records.memory(records.load(), intent.names)
     spaces = [key.name for key in desired if key.kind == "namespace"]
+    memory = _memory(intent)
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
+    if not intent.settled and any(one.draft for one in intent.topologies):
+        settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
     with stage("read"):
-        found = live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
+        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
+
+
+def _objects(found: LiveState, intent: Intent) -> dict[Key, Held]:
     with stage("objects"):
-        return state.objects(found, state.View(intent.names, desired, intent.relaxed, memory, intent.adopt))
+        view = state.View(intent.names, intent.desired, intent.relaxed, _memory(intent), intent.adopt)
+        return state.objects(found, view)
+
+
+def _memory(intent: Intent) -> state.Memory:
+    return records.memory(records.load(), intent.names)
+
+
+def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
+    """The intent with the addresses, subnets and ports that its networks hold; once for a run, from its first look."""
+    if intent.settled or all(one.draft is None for one in intent.topologies):
+        return intent
+    topologies = declared.settled(intent.topologies, _seen(kernel, found))
+    return dataclasses.replace(intent, topologies=topologies, settled=True)
+
+
+def _seen(kernel: Kernel, found: LiveState) -> declared.Seen:
+    from reconciler.kernel import files, sock_diag
+
+    return declared.Seen(found, files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
 
 
 # ------------------------------------------------------------------------------------------------ plan
@@ -109,7 +112,7 @@ def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     problems += _occupied(kernel, planned) + _managed_elsewhere(planned)
     if problems:
         raise Refused(problems)
-    wanted = {key: one.object for key, one in intent.desired.items()} if warn else {}
+    wanted = {key: one.object for key, one in planned.intent.desired.items()} if warn else {}
     return dataclasses.replace(planned, warnings=tuple(_around(kernel, wanted, applied=True)))
 
 
@@ -123,7 +126,9 @@ def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[F
 
 
 def _look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
-    live = read(kernel, intent)
+    found = _gather(kernel, intent)
+    intent = _settled(kernel, intent, found)
+    live = _objects(found, intent)
     with stage("diff"):
         changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
     with stage("plan"):

@@ -177,6 +177,16 @@ def _sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None
     return before, after
 
 
+# ------------------------------------------------------------------------------------------------ YAML
+
+
+def print_topologies(listed: Iterable[Mapping[str, Any]]) -> None:
+    """Topologies as canonical YAML, several with --- between them."""
+    from reconciler import canonical
+
+    sys.stdout.write("---\n".join(canonical.text(data) for data in listed))
+
+
 # ------------------------------------------------------------------------------------------------ text
 
 

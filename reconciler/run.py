@@ -19,6 +19,7 @@ class Intent:
     """What a run is about: the topologies by name and the objects that they are to have.
 
     These are put together once: with 10,000 ports that takes 30 ms, and every stage asks for them.
+    ``settled``: what they leave to be chosen has been chosen, and is kept for the rest of the run.
     """
 
     names: frozenset[str]
@@ -27,6 +28,7 @@ class Intent:
     force: bool = False
     keep_going: bool = False
     verify: bool = False
+    settled: bool = False
 
     @cached_property
     def desired(self) -> dict[Key, Wanted]:

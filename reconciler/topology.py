@@ -28,13 +28,17 @@ class Document(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The desired objects of one document; ``exclusive`` are the namespaces that are whole its own."""
+    """The desired objects of one document; ``exclusive`` are the namespaces that are whole its own.
+
+    ``draft`` is for whoever made the document of a richer one, and may have to make it once more.
+    """
 
     name: str
     objects: dict[Key, Wanted]
     names: Names
     exclusive: frozenset[str]
     expectations: tuple[Expectation, ...] = ()
+    draft: Any = None
 
 
 def build(document: Document, references: bool = True) -> Topology:

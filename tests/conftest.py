@@ -6,6 +6,10 @@ import pathlib
 
 import hypothesis
 import pytest
+from hypothesis import settings
+
+settings.register_profile("netrecon", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("netrecon")
 
 hypothesis.settings.register_profile("netrecon", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("netrecon")

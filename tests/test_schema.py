@@ -49,6 +49,18 @@ masquerades: [{source: 172.16.0.0/24, except_out: [br0], to: 10.0.0.1}]
 isolations: [{link: br0, allow: [], internal: false}]
 dns: {nameservers: [10.0.0.53, fe80::1%eth0], search: [lab.example, .], options: ["ndots:1"]}
 hosts: {db: 10.0.0.7, "0": [10.0.0.1, fd00::1]}
+networks:
+  web: {driver: bridge, subnets: [172.20.0.0/24, "FD00:20::/64"], ipv6: true, gateway: [172.20.0.1, "fd00:20::1"],
+        ip_range: 172.20.0.128/25, bridge: docker0, mtu: 1400, internal: false, icc: true, masquerade: true,
+        allow: [back], routes: [{to: 10.9.0.0/16, via: 172.20.0.9}], hosts: {db: 10.0.0.7}}
+  back: {}
+sandboxes:
+  nginx: {endpoints: {web: {address: [172.20.0.2, "fd00:20::2"], mac: 02:00:00:00:00:01, name: up0, aliases: [www],
+                            default_route: true}, back: {}},
+          publish: [80, "9091:80", "127.0.0.1::443/tcp", 22:22, {target: 8000-8009, published: 80, host_ip: "::1",
+                    protocol: udp}],
+          dns: {}, hosts: {}, routes: [], sysctls: {}}
+  probe: {network: none}
 namespaces:
   test: {exclusive: false, dns: {}, hosts: {}, bridges: {}, routes: []}
   T.e-s_t: {}
@@ -130,7 +142,7 @@ def test_every_property_is_described_and_every_mapping_closed() -> None:
 
 def test_both_scopes_take_the_same_sections() -> None:
     top, inner = schema.bundle()["properties"].keys(), schema.bundle()["$defs"]["namespace"]["properties"].keys()
-    assert top - inner == {"version", "name", "namespaces", "expect"}
+    assert top - inner == {"version", "name", "namespaces", "networks", "sandboxes", "expect"}
     assert inner - top == {"exclusive"}
 
 
@@ -147,6 +159,7 @@ def test_every_pattern_is_anchored_and_says_what_is_expected() -> None:
 
 @given(st.one_of(plain, st.fixed_dictionaries({"version": st.just(1), "name": st.just("a")}, optional={
     "bridges": plain, "routes": plain, "sysctls": plain, "port_maps": plain, "hosts": plain, "dns": plain,
+    "networks": plain, "sandboxes": plain,
 })))  # fmt: skip
 def test_both_validators_agree_and_each_refusal_is_explained(data: Any) -> None:
     found = document.Document("F", data, {})

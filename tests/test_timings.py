@@ -33,7 +33,7 @@ def test_timings_go_to_stderr(words: list[str], capsys: pytest.CaptureFixture[st
     said = capsys.readouterr()
     assert said.out.startswith("docker-by-hand: valid")
     lines = [line.split() for line in said.err.splitlines()]
-    assert [line[0] for line in lines] == ["stage", "start", "load", "validate", "build", "rest"]
+    assert [line[0] for line in lines] == ["stage", "start", "load", "validate", "lower", "build", "rest"]
     assert all(float(figure) >= 0 for line in lines[1:] for figure in line[1:])
 
 

@@ -16,6 +16,7 @@ from reconciler.model import HOST
 
 ETC = "/etc"
 NAMES = ("resolv.conf", "hosts")
+UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved, which itself is on loopback
 _MODE = 0o644
 _SYMLINK_OWNERS = {
     "systemd/resolve": "systemd-resolved",
@@ -56,6 +57,15 @@ def _regular_text(file: TextIO) -> str:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         raise OSError(errno.EINVAL, "not a regular file")
     return file.read()
+
+
+def upstream_resolver() -> str:
+    """The resolv.conf of what the host's own local resolver asks, "" where there is no such thing."""
+    try:
+        with open(UPSTREAM, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def write_file(scope: str, name: str, text: str | None, owner: str) -> None:

@@ -41,6 +41,11 @@ def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -
     return [one._replace(pid=pid, process=name) for one, inode in found for pid, name in (owners.get(inode, (0, "")),)]
 
 
+def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
+    """(protocol, port) that some socket of the scope listens on, whatever its address."""
+    return frozenset((one.protocol, one.port) for one, _ in _sockets(kernel, scope, _PROTOCOLS))
+
+
 def _sockets(kernel: Kernel, scope: str, protocols: Iterable[str]) -> Iterator[tuple[Listener, int]]:
     for protocol in sorted(protocols):
         number, states = _PROTOCOLS[protocol]

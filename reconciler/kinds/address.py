@@ -199,6 +199,10 @@ def delete(address: Address) -> Iterator[Request]:
 
 def needs(address: Address, names: Names) -> Iterator[Key]:
     yield from home(address.scope)
+    if ":" in address.address:  # the kernel refuses an IPv6 address where IPv6 is switched off
+        switch = Key("sysctl", address.scope, f"net.ipv6.conf.{address.link.replace('.', '/')}.disable_ipv6")
+        if switch in names.objects:
+            yield switch
     if (address.scope, address.link) in names.links:
         yield names.links[address.scope, address.link]
 

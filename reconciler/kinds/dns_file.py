@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -64,11 +65,18 @@ def _host_lines(source: Source, hosts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _address(source: Source, text: str, path: Path) -> str:
+    canonical = _canonical(text)
+    if canonical is None:
+        source.problem(path, f'"{text}" is not an IP address')
+    return canonical or text
+
+
+@functools.lru_cache(1 << 14)  # the sandboxes of a network all have each other's addresses
+def _canonical(text: str) -> str | None:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        source.problem(path, f'"{text}" is not an IP address')
-        return text
+        return None
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:

@@ -17,13 +17,17 @@ from reconciler.model import Held, Key, Request, TableRow
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """``allow`` names the links that may send into this one; ``internal``: nothing leaves it either."""
+    """``allow`` names the links that may send into this one; ``internal``: nothing leaves it either.
+
+    ``within``: what comes from the link itself may go back into it by way of this scope.
+    """
 
     scope: str
     link: str
     allow: tuple[str, ...]
     internal: bool
     table: str
+    within: bool = True
     damage: tuple[Damage, ...] = ()
 
 
@@ -42,7 +46,8 @@ def parse(source: Source) -> Iterator[Parsed]:
             continue
         seen[link] = origin
         allow = tuple(sorted({str(name) for name in data.get("allow") or ()} - {link}))
-        made = Isolation(source.scope, link, allow, bool(data.get("internal")), nat_frame.table_name(source.topology))
+        table, within = nat_frame.table_name(source.topology), bool(data.get("within", True))
+        made = Isolation(source.scope, link, allow, bool(data.get("internal")), table, within)
         yield key_of(source.scope, link), made, origin
 
 
@@ -65,7 +70,9 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
 def elements(isolation: Isolation) -> list[Element]:
     """The link itself, and who may send into it: itself too, as frames that its bridge shows to netfilter."""
     into = nat_frame.quoted(isolation.link)
-    found = [Element("isolated", into), Element("allowed", f"{into} . {into}")]
+    found = [Element("isolated", into)]
+    if isolation.within:
+        found.append(Element("allowed", f"{into} . {into}"))
     found += [Element("allowed", f"{nat_frame.quoted(link)} . {into}") for link in isolation.allow]
     return found + ([Element("internal", into)] if isolation.internal else [])
 
@@ -83,6 +90,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
                 tuple(sorted(senders - {link})),
                 any(element.set == "internal" for element in found),
                 table.name,
+                within=link in senders,
             )
             live = dataclasses.replace(live, damage=nat_frame.damage(elements(live), found))
             yield key_of(scope, link), Held(live, owner)
@@ -118,6 +126,7 @@ def delete(isolation: Isolation) -> list[Request]:
 
 def shown(isolation: Isolation) -> dict[str, Any]:
     words: dict[str, Any] = {"allow": list(isolation.allow), "internal": isolation.internal}
+    words |= {} if isolation.within else {"within": False}
     return words | ({"damage": nat_frame.told(isolation.damage)} if isolation.damage else {})
 
 

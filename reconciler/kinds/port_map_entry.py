@@ -64,9 +64,9 @@ def entry_of(data: Any) -> Entry:
     entry = Entry(
         protocol.lower(),
         on,
-        _ports(ports, *where.get("listen", ())),
+        ports_of(ports, *where.get("listen", ())),
         to,
-        _ports(target_ports, *where.get("target", ())),
+        ports_of(target_ports, *where.get("target", ())),
     )
     _refuse_unequal(entry, *where.get("target", ()))
     return entry
@@ -123,7 +123,8 @@ def _address(text: str, what: str, *path: str) -> str:
     return address
 
 
-def _ports(text: str, *path: str) -> Ports:
+def ports_of(text: str, *path: str) -> Ports:
+    """One port or a range, as written.  Raises Wrong, which then names ``path``."""
     match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", text)
     if match is None:
         raise Wrong(f'"{text}" is not a port or a range of ports (1 to 65535)', *path)

@@ -31,6 +31,24 @@ REACHES = {
         "ip -n server route show table 100 | grep -q 'via 203.0.113.1 dev up-b'",
         "! ip -n server route get 10.1.2.3",
     ],
+    "docker-default-network": [
+        f"ip netns exec client {PING} nginx",
+        "ip netns exec client ip -4 addr show eth0 | grep -q 172.17.0.3/16",
+        "ip -n nginx link show eth0 | grep -q 02:42:ac:11:00:02",
+    ],
+    "three-tiers": [
+        f"ip netns exec edge {PING} app-1",
+        f"ip netns exec app-2 {PING} postgres",
+        f"! ip netns exec edge {PING.replace('-w 8', '-w 1')} 172.28.3.10",
+        'test -z "$(ip -n db route show default)"',
+        'test "$(ip -n backup -br addr)" = "lo               UNKNOWN        127.0.0.1/8 ::1/128 "',
+    ],
+    "dual-stack": [
+        f"ip netns exec site {PING} 172.29.0.2",
+        f"ip netns exec site {PING} fd00:29::2",
+        f"ip netns exec collector {PING} fd00:29::2",
+        f"! ip netns exec site {PING.replace('-w 8', '-w 1')} fd00:29:1::2",
+    ],
     "published-services": [
         f"ip netns exec web {PING} dns",
         f"ip netns exec web {PING} fd00:30::1",
