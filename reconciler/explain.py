@@ -33,6 +33,8 @@ def unknown_key(key: str, schema: Schema) -> str:
 
 def nearest_key(key: str, schema: Schema) -> str:
     """The key of ``schema`` that an unknown one was probably meant to be, "" for none."""
+    if key in schema.get("x-instead", {}):
+        return str(schema["x-instead"][key])
     known = list(schema["properties"])
     return "" if key in schema.get("x-top-level", ()) else next(iter(get_close_matches(key[:64], known, 1)), "")
 

@@ -64,14 +64,18 @@ def problems(document: Document, build: Build) -> list[Problem]:
     found: list[Problem] = []
     whole = True  # so that what is not there is truly not there
     kept = Kept(document, document.data, {})
+    guessed: set[Path] = set()  # a value that its new key cannot hold was meant for another one: not worth a word
     for number in range(ROUNDS):
         wrong = list(faults(kept))
         if not wrong:
             return found + build(kept, whole)
         if number:  # the first ones are told already
-            found += [Problem(*kept.place(one.path), one.message) for one in wrong if one.keyword not in MISSED]
+            told = (one for one in wrong if one.keyword not in MISSED)
+            told = (one for one in told if one.keyword != "type" or one.path not in guessed)
+            found += [Problem(*kept.place(one.path), one.message) for one in told]
         drop = {_left_out(one) for one in wrong if not one.meant}
         whole = whole and all(map(_harmless, drop))
+        guessed = {(*one.path[:-1], one.meant) for one in wrong if one.meant}
         kept = _without(kept, drop, {one.path: one.meant for one in wrong if one.meant})
     return found
 
