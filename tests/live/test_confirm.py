@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from throwaway import sh
 from reconciler import cli, confirmation
 
 pytestmark = pytest.mark.live
+KILLS = int(os.environ.get("NETRECON_KILLS", "9"))  # of which a third are of a rollback here
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
@@ -191,3 +193,29 @@ def test_what_cannot_be_watched_is_not_begun(files: dict[str, str], monkeypatch:
     assert cli.main(["apply", "-q", "--confirm-within", "60s", files["after"]]) == 1
     assert differences(before, snapshot()) == []
     assert confirmation.pending() is None
+
+
+def test_killed_while_it_goes_back(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot()
+    chance = random.Random(20261125)
+    length, died = 0.0, 0
+    for _ in range(1 + KILLS // 3):
+        applying = start("apply", "-q", "--confirm-within", "60s", files["after"])
+        waiting(applying)
+        began = time.monotonic()
+        going = start("rollback", "-q")
+        if length:  # the first one is left alone, to see how long it takes
+            time.sleep(length * chance.uniform(0.4, 1.0))
+            going.kill()
+        going.communicate()
+        died += going.returncode == -signal.SIGKILL
+        length = length or time.monotonic() - began
+        again = start("rollback", "-q")
+        output = again.communicate()[0]
+        assert again.returncode in (0, 1), output  # 1: there is nothing left to go back from
+        applying.communicate()
+        assert differences(before, snapshot()) == [], output
+        assert cli.main(["check", files["before"]]) == 0
+        assert confirmation.read() is None or not confirmation.read().open
+    with capsys.disabled():
+        print(f"\nkilled {died} of {KILLS // 3} rollbacks in the middle, states lost 0")
