@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reconciler import document, lowering, schema, sources, topology
+from reconciler import document, schema, sources, topology
 from reconciler.errors import InputError, Problem
-from reconciler.lowering import HostFacts, Leases, Lowered
+from reconciler.lowered import Lowered, has_level_two
 from reconciler.model import LiveState
 from reconciler.schema import Document
 from reconciler.timings import stage
 from reconciler.topology import Topology
+
+if TYPE_CHECKING:
+    from reconciler.lowering import HostFacts, Leases
 
 
 def load(arguments: Sequence[str]) -> list[Topology]:
@@ -58,7 +61,7 @@ def _judged(kept: Document, references: bool) -> list[Problem]:
     """What is wrong with what is left of a document that breaks the schema."""
     if not references:  # networks and sandboxes are nothing but references to each other
         return topology.problems(kept, references)
-    lowered = lowering.lower(kept)
+    (lowered,) = lower([kept])
     return [*lowered.problems, *_not_said_already(topology.problems(lowered, references), lowered.problems)]
 
 
@@ -86,6 +89,11 @@ def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]
 
     One after the other, so that no two are given the same subnet; those that name theirs come first.
     """
+    if not any(has_level_two(one.data) for one in listed):
+        with stage("lower"):
+            return [Lowered(one, one.data, {}) for one in listed]
+    from reconciler import lowering
+
     names = frozenset(one.data["name"] for one in listed)
     done: dict[int, Lowered] = {}
     for one in sorted(listed, key=lambda one: lowering.is_automatic(one.data)):
@@ -98,8 +106,10 @@ def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]
 
 
 def _context(one: Document, names: frozenset[str], seen: Seen | None) -> tuple[Leases, HostFacts]:
-    if seen is None or not lowering.has_level_two(one.data):
-        return Leases(), HostFacts()
+    from reconciler import lowering
+
+    if seen is None or not has_level_two(one.data):
+        return lowering.Leases(), lowering.HostFacts()
     name = one.data["name"]
     facts = lowering.facts_of(seen.live, name, names, seen.upstream, seen.listening)
     return lowering.leases_of(seen.live, name), facts
@@ -112,7 +122,7 @@ def build(lowered: Iterable[Lowered]) -> list[Topology]:
     problems: list[Problem] = []
     for one in listed:
         try:
-            draft = one if lowering.has_level_two(one.document.data) else None
+            draft = one if has_level_two(one.document.data) else None
             with stage("build"):
                 topologies.append(dataclasses.replace(topology.build(one), draft=draft))
         except InputError as error:

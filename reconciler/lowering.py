@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.errors import Problem
+from reconciler.lowered import Lowered, has_level_two
 from reconciler.networks import addressing, publish, reading, sandboxes, subnets
-from reconciler.networks.assembly import LEVEL_TWO, Assembly, Lowered
+from reconciler.networks.assembly import Assembly
 from reconciler.networks.drivers import DRIVERS
 from reconciler.networks.leases import BRIDGE_NF, HostFacts, Leases, facts_of, leases_of
 from reconciler.schema import Document
@@ -17,11 +18,6 @@ __all__ = [
     "BRIDGE_NF", "HostFacts", "Leases", "Lowered",
     "facts_of", "has_level_two", "is_automatic", "leases_of", "lower",
 ]  # fmt: skip
-
-
-def has_level_two(data: Mapping[str, Any]) -> bool:
-    """Whether there is anything to lower."""
-    return any(word in data for word in LEVEL_TWO)
 
 
 def is_automatic(data: Mapping[str, Any]) -> bool:

@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler import declared, doctor, expectations, guard, records, remembering, rollback, state, topology
+from reconciler import declared, doctor, expectations, records, remembering, state, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import KernelError, NetreconError, Problem, Refused
 from reconciler.interrupts import NO_INTERRUPT, Interrupt
-from reconciler.journal import Entry as Before
 from reconciler.kinds import NFT
-from reconciler.lowering import BRIDGE_NF, Lowered
+from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
 from reconciler.run import Intent, Planned, Proof, Result
@@ -24,6 +23,7 @@ from reconciler.timings import stage
 from reconciler.topology import Topology
 
 if TYPE_CHECKING:
+    from reconciler.journal import Entry as Before
     from reconciler.kernel.namespaces import Kernel
 
 ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
@@ -74,6 +74,8 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
     memory = _memory(intent)
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
     if not intent.settled and any(one.draft for one in intent.topologies):
+        from reconciler.lowering import BRIDGE_NF
+
         settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
     with stage("read"):
         return live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
@@ -165,6 +167,7 @@ def _listed(pids: list[int]) -> str:
 
 def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
     """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    from reconciler import guard
     from reconciler.kernel import session
 
     protected = [guard.Protected(address) for address in protect]
@@ -192,6 +195,8 @@ def apply(
     ``arm`` is called when there is a snapshot and nothing is changed yet; then the snapshot stays until somebody
     confirms.
     """
+    from reconciler import rollback
+
     started = time.monotonic()
     result = Result()
     if planned.changes:
@@ -212,6 +217,8 @@ def _carry_out(
     interrupt: Interrupt,
     arm: Callable[[], object] | None,
 ) -> None:
+    from reconciler import rollback
+
     before = rollback.prepare(kernel, planned)
     try:
         if arm is not None:
@@ -258,6 +265,8 @@ def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
 
 
 def _go_back(kernel: Kernel, before: Before, result: Result) -> None:
+    from reconciler import rollback
+
     try:
         result.undone, result.left = rollback.back(kernel, before)
         result.rolled_back = not result.left
@@ -305,6 +314,8 @@ def _need_libnftables(planned: Planned) -> None:
 
 
 def southbound(kernel: Kernel) -> Southbound:
+    from reconciler import rollback
+
     return rollback.southbound(kernel, parking=True)
 
 
