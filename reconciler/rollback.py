@@ -35,12 +35,12 @@ def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
 
 def prepare(kernel: Kernel, planned: Planned) -> journal.Entry:
     """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
-    from reconciler.kernel import nftables, sysctl
+    from reconciler.kernel import link_settings, nftables
 
     links: dict[str, list[str]] = {}
     for scope, link in snapshot.lost_links(planned):
         links.setdefault(scope, []).append(link)
-    settings = sysctl.read_link_settings(kernel, links)
+    settings = link_settings.read_link_settings(kernel, links)
     tables = {key: nftables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.completed(snapshot.take(planned), settings, tables)
     known = records.load()

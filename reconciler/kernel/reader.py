@@ -51,7 +51,12 @@ def read_scope(kernel: Kernel, scope: str) -> ScopeState:
 
 def read_links(kernel: Kernel, scope: str) -> list[LinkRow]:
     """One link dump."""
-    return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decode.link)
+    return read_links_as(kernel, scope, decode.link)
+
+
+def read_links_as(kernel: Kernel, scope: str, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
+    """One link dump, each message (without its nlmsghdr) decoded by ``decoder``; what it makes None is left out."""
+    return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decoder)
 
 
 def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:

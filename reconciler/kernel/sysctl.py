@@ -12,7 +12,6 @@ from reconciler.kernel.namespaces import Kernel
 from reconciler.ports import PortRanges
 
 ROOT = "/proc/sys"
-_FOLLOWING = ("mtu",)  # the link's own, as IPv6 sees it
 _SWAPPED = str.maketrans("./", "/.")
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 # The kernel tells a list of numbers to the first read alone, cut off where the reader's buffer ends.
@@ -65,37 +64,6 @@ def _read(key: str, path: str) -> str | None:
         if not os.access(f"{ROOT}/{path}", os.R_OK) or error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
             return None  # write-only, such as net.ipv4.route.flush; some answer EIO until they were set
         raise KernelError(f"read sysctl {key}", Failure(error.errno or errno.EIO)) from None
-
-
-def read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
-    """(scope, key) -> value of the IP settings of links (by scope) that a newborn link would not have.
-
-    The settings go with their link.  A new one starts with those of ``conf/default``.
-    """
-    asked = [(scope, _unlike_newborn, (list(names),)) for scope, names in links.items()]
-    answers = kernel.run_each(asked)
-    return {(scope, key): value for (scope, _, _), found in zip(asked, answers, strict=True) for key, value in found}
-
-
-def _unlike_newborn(links: list[str]) -> list[tuple[str, str]]:
-    found = []
-    for family in ("ipv4", "ipv6"):
-        folder = f"net/{family}/conf"
-        newborn = _read_folder(f"{folder}/default")
-        for link in links:
-            for name, value in _read_folder(f"{folder}/{link}").items():
-                if value != newborn.get(name) and name not in _FOLLOWING:
-                    found.append((f"net.{family}.conf.{link.replace('.', '/')}.{name}", value))
-    return found
-
-
-def _read_folder(path: str) -> dict[str, str]:
-    try:
-        names = os.listdir(f"{ROOT}/{path}")
-    except OSError:  # IPv6 is off, or the link has just gone
-        return {}
-    values = {name: _read(name, f"{path}/{name}") for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def write_sysctl(kernel: Kernel, scope: str, key: str, value: str) -> Failure | None:
