@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from reconciler.data import dataclass
 from reconciler.errors import Failure
 from reconciler.model import Change, Key, Request
 from reconciler.plan import Plan, Step

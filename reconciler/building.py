@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
+from reconciler.data import dataclass
 from reconciler.errors import InputError, Problem
 from reconciler.spelling import Path, dotted, quoted, shortened
 

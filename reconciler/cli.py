@@ -218,7 +218,7 @@ def _apply(
     options: Options, kernel: Kernel, planned: Planned, interrupt: Interrupt, armed: list[Confirmation]
 ) -> Result:
     """Apply; with --confirm-within what is then to be confirmed is left in ``armed``."""
-    from reconciler import committing, confirmation, pipeline, report
+    from reconciler import committing, confirmation, converge, report
 
     loud = not (options.json or options.quiet)
     if loud and planned.changes:
@@ -229,7 +229,7 @@ def _apply(
 
     try:
         with report.progress(planned, options.color, loud) as progress:
-            result = pipeline.apply(kernel, planned, progress, interrupt, arm if options.confirm_within else None)
+            result = converge.apply(kernel, planned, progress, interrupt, arm if options.confirm_within else None)
     except NetreconError:
         if armed:  # nothing was changed
             confirmation.close(armed[0], "rolled back")
@@ -271,11 +271,11 @@ def _confirmed(options: Options, planned: Planned, result: Result, one: Confirma
 
 
 def verify(options: Options) -> int:
-    from reconciler import pipeline, report
+    from reconciler import converge, pipeline, report
 
     topologies = pipeline.load(options.files)
     with _kernel() as kernel:
-        proofs = pipeline.prove(kernel, topologies)
+        proofs = converge.prove(kernel, topologies)
     if options.json:
         names = [one.name for one in topologies]
         report.print_json({"format": 1, "command": "verify", "topologies": names, **report.proofs_json(proofs)})

@@ -13,10 +13,10 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from reconciler import journal, records
+from reconciler.data import dataclass
 from reconciler.errors import Failure, KernelError
 
 NAME = "confirmation"

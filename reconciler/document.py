@@ -6,17 +6,17 @@ import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import yaml
 
 from reconciler.building import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, TOO_DEEP, Builder, Mark, Marks
+from reconciler.data import dataclass
 from reconciler.errors import InputError, Problem
 from reconciler.model import Origin
 from reconciler.sources import MAX_BYTES, expand, fail, read, too_big
-from reconciler.spelling import UNPRINTABLE, Path, dotted, quoted
+from reconciler.spelling import Path, dotted, is_ordinary, quoted, unprintable
 
 __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_EXPANDED", "MAX_PROBLEMS",
@@ -104,7 +104,7 @@ def _decode(file: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         message = f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8"
         fail(file, message, *_position(data[: error.start].decode("utf-8", "replace")))
-    if found := UNPRINTABLE.search(text):
+    if not is_ordinary(data) and (found := unprintable().search(text)):
         message = f'character U+{ord(found[0]):04X} may not stand in YAML; write it as "\\u{ord(found[0]):04x}"'
         fail(file, message, *_position(text[: found.start()]))
     return text

@@ -11,11 +11,10 @@ NetreconError                the user sees one line and exit code 1
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong, with its place.
 
     ``line`` and ``column`` count from 1; 0 says that the place is the file as a whole
@@ -64,8 +63,7 @@ class LockHeld(NetreconError):
         self.pid = pid
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why the kernel refused one request, as data.
 
     ``errno`` is positive; ``text`` is the extended-ack text where the kernel gave one, else
@@ -73,7 +71,7 @@ class Failure:
     """
 
     errno: int
-    text: str = field(default="")
+    text: str = ""
 
     def __str__(self) -> str:
         return self.text or os.strerror(self.errno)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Names, Path
 from reconciler.kinds.port_map_entry import ANY
 from reconciler.model import HOST, Key, Origin

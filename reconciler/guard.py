@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.errors import Problem
 from reconciler.kinds import BY_NAME, route
 from reconciler.kinds.port_map_entry import ANY

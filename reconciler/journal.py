@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler import records, snapshot
+from reconciler.data import dataclass
 from reconciler.errors import Failure, KernelError
 from reconciler.records import Record
 from reconciler.snapshot import Snapshot

@@ -7,9 +7,10 @@ the check of a small topology.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.errors import Problem
 from reconciler.model import Origin
 from reconciler.schema import Document

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple
 
+from reconciler.data import dataclass
 from reconciler.ports import PortRanges
 
 HOST = "host"

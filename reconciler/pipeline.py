@@ -1,32 +1,24 @@
-"""The whole story: text -> desired; kernel -> live; diff -> plan -> apply -> verify."""
+"""The whole story up to the plan: text -> desired; kernel -> live; diff -> plan.  How it goes on: converge.py."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler import declared, doctor, expectations, records, remembering, state, topology
-from reconciler.apply import Southbound
-from reconciler.apply import apply as carry_out
+from reconciler import declared, doctor, records, state, topology
 from reconciler.diff import diff
 from reconciler.doctor import Finding
-from reconciler.errors import KernelError, NetreconError, Problem, Refused
-from reconciler.interrupts import NO_INTERRUPT, Interrupt
-from reconciler.kinds import NFT
+from reconciler.errors import Problem, Refused
 from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
-from reconciler.run import Intent, Planned, Proof, Result
+from reconciler.run import Intent, Planned
 from reconciler.timings import stage
 from reconciler.topology import Topology
 
 if TYPE_CHECKING:
-    from reconciler.journal import Entry as Before
     from reconciler.kernel.namespaces import Kernel
-
-ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
 
 
 # ------------------------------------------------------------------------------------------------ desired
@@ -110,7 +102,7 @@ def _seen(kernel: Kernel, found: LiveState) -> declared.Seen:
 
 def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
-    planned, problems = _look(kernel, intent)
+    planned, problems = look(kernel, intent)
     problems += _occupied(kernel, planned) + _managed_elsewhere(planned)
     if problems:
         raise Refused(problems)
@@ -127,7 +119,8 @@ def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[F
     return doctor.diagnose(objects, surroundings.read(kernel, scopes), applied)
 
 
-def _look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
+def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
+    """Read, compare and order; with the plan, what stands in its way."""
     found = _gather(kernel, intent)
     intent = _settled(kernel, intent, found)
     live = _objects(found, intent)
@@ -178,145 +171,6 @@ def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> 
     problems = guard.dangers(planned, listed)
     if problems:
         raise Refused(problems)
-
-
-# ------------------------------------------------------------------------------------------------ apply
-
-
-def apply(
-    kernel: Kernel,
-    planned: Planned,
-    progress: Callable[[int], None] = lambda _count: None,
-    interrupt: Interrupt = NO_INTERRUPT,
-    arm: Callable[[], object] | None = None,
-) -> Result:
-    """Carry the plan out and look again; what does not come out as declared is taken back as a whole.
-
-    ``arm`` is called when there is a snapshot and nothing is changed yet; then the snapshot stays until somebody
-    confirms.
-    """
-    from reconciler import rollback
-
-    started = time.monotonic()
-    result = Result()
-    if planned.changes:
-        _need_libnftables(planned)
-        _carry_out(kernel, planned, result, progress, interrupt, arm)
-    else:
-        _remember(planned, result)
-        rollback.forget(kernel)  # what a run left that was killed after its last change
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def _carry_out(
-    kernel: Kernel,
-    planned: Planned,
-    result: Result,
-    progress: Callable[[int], None],
-    interrupt: Interrupt,
-    arm: Callable[[], object] | None,
-) -> None:
-    from reconciler import rollback
-
-    before = rollback.prepare(kernel, planned)
-    try:
-        if arm is not None:
-            arm()
-        remembering.before(planned)
-    except KernelError:  # a full disk, say: nothing has been changed yet
-        rollback.abandon(kernel, before)
-        raise
-    try:
-        _rounds(kernel, planned, result, progress, interrupt)
-        result.trouble = _disproved(kernel, planned, result)
-    except Exception as error:  # whatever it is, the host must not be left half way
-        result.trouble = _words(error)
-    if result.verified or (planned.intent.keep_going and not interrupt.name):
-        _remember(planned, result)
-        if arm is None:
-            rollback.forget(kernel)
-    else:
-        result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
-        _go_back(kernel, before, result)
-
-
-def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
-    """Send real packets for every expectation; a listener is there for the time of it where nothing listens."""
-    from reconciler.kernel import probes
-
-    objects = {key: one.object for key, one in topology.together(topologies).items()}
-    expected = [one for topology_ in topologies for one in topology_.expectations]
-    asked = [
-        probes.Probe(one.scope, one.address, one.port, one.protocol, expectations.end_of(one, objects))
-        for one in expected
-    ]
-    return [Proof(one, *found) for one, found in zip(expected, probes.run(kernel, asked), strict=True)]
-
-
-def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
-    """What of --verify does not hold, "" when all does."""
-    if not (planned.intent.verify and result.verified):
-        return ""
-    result.proofs = prove(kernel, planned.intent.topologies)
-    failed = [one.expectation for one in result.proofs if not one.holds]
-    told = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
-    return f"not as expected: {', '.join(told)}" if failed else ""
-
-
-def _go_back(kernel: Kernel, before: Before, result: Result) -> None:
-    from reconciler import rollback
-
-    try:
-        result.undone, result.left = rollback.back(kernel, before)
-        result.rolled_back = not result.left
-    except Exception as error:
-        result.trouble = "; ".join(filter(None, [result.trouble, f"cannot go back: {_words(error)}"]))
-
-
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, NetreconError) else f"unforeseen {type(error).__name__}: {error}"
-
-
-def _rounds(
-    kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
-) -> None:
-    """Go on until live equals desired or nothing moves any more; to the first failure, unless told to go on."""
-    for number in range(ROUNDS):
-        with stage("send"):
-            outcome = carry_out(planned.plan, southbound(kernel), progress, planned.intent.keep_going, stop)
-        result.applied += len(outcome.applied)
-        result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
-        with stage("verify"):
-            again, _problems = _look(kernel, planned.intent)
-        result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
-        if not again.changes:
-            result.failed, result.blocked = [], []
-            return
-        if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
-            return
-        planned = again
-
-
-def _remember(planned: Planned, result: Result) -> None:
-    try:
-        remembering.after(planned, result)
-    except KernelError as error:  # a full disk: the record says too much then, which harms nothing
-        result.notes.append(str(error))
-
-
-def _need_libnftables(planned: Planned) -> None:
-    """Found out before the first change: MissingDependency means that nothing was done."""
-    if any(change.key.kind in NFT for change in planned.changes):
-        from reconciler.kernel import nftables
-
-        nftables.library()
-
-
-def southbound(kernel: Kernel) -> Southbound:
-    from reconciler import rollback
-
-    return rollback.southbound(kernel, parking=True)
 
 
 # ------------------------------------------------------------------------------------------------ doctor

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds import BY_NAME, NFT, RANK, address
 from reconciler.kinds.kind import Names
 from reconciler.model import HOST, Change, Held, Key, Request

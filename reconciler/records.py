@@ -13,10 +13,11 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler import ports
+from reconciler.data import dataclass
 from reconciler.errors import Failure, KernelError
 from reconciler.model import Key
 from reconciler.ports import PortRanges

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler import journal, pipeline, records, rollback
+from reconciler import converge, journal, pipeline, records, rollback
+from reconciler.data import dataclass
 from reconciler.errors import InputError, NetreconError, Problem
 from reconciler.kinds import other_link
 from reconciler.kinds.link import NOWHERE
@@ -87,7 +87,7 @@ def _attempt(intent: Intent, live: Live, known: dict[str, records.Record]) -> di
     with Kernel() as kernel:
         lacking = _rebuild(kernel, intent, live)
         planned = pipeline.plan(kernel, intent, warn=False)
-        result = pipeline.apply(kernel, planned)
+        result = converge.apply(kernel, planned)
     failed = [(one.change, str(one.failure)) for one in result.failed]
     failed += [(change, "it is not as declared afterwards") for change in result.remaining if not result.failed]
     problems = []

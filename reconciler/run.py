@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from reconciler import topology
-from reconciler.apply import Blocked, Failed
-from reconciler.doctor import Finding
-from reconciler.expectations import Expectation
+from reconciler.data import dataclass
 from reconciler.model import Change, Held, Key, Wanted
-from reconciler.plan import Plan
 from reconciler.topology import Topology
+
+if TYPE_CHECKING:
+    from reconciler.apply import Blocked, Failed
+    from reconciler.doctor import Finding
+    from reconciler.expectations import Expectation
+    from reconciler.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ what it was meant to be, what cannot be understood is left out, and the rest is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from reconciler.data import dataclass
 from reconciler.errors import Problem
 from reconciler.model import Origin
 from reconciler.schema import Document, Fault, faults

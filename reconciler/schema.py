@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
-from pathlib import Path as File
 from typing import Any, NamedTuple, Protocol
 
 from reconciler import explain
@@ -17,8 +17,9 @@ from reconciler.model import Origin
 from reconciler.spelling import Path
 
 ID = "urn:netrecon:topology:1"
-_HERE = File(__file__).resolve().parent
-_FOLDERS = (_HERE / "schemas", _HERE.parent / "schemas")  # in a wheel; in a checkout
+_HERE = os.path.dirname(os.path.realpath(__file__))
+# In a wheel; in a checkout.  (pathlib would take longer to import than all is to read.)
+_FOLDERS = (f"{_HERE}/schemas", f"{os.path.dirname(_HERE)}/schemas")
 
 
 class Document(Protocol):
@@ -79,12 +80,20 @@ def bundle() -> dict[str, Any]:
     return {**head, **topology, "$defs": schemas}
 
 
-def _folder() -> File:
-    return next((folder for folder in _FOLDERS if (folder / "topology.json").is_file()), _FOLDERS[0])
+def _folder() -> str:
+    return next((folder for folder in _FOLDERS if os.path.isfile(f"{folder}/topology.json")), _FOLDERS[0])
 
 
 def _fragments() -> dict[str, dict[str, Any]]:
-    return {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(_folder().glob("*.json"))}
+    folder = _folder()
+    names = sorted(name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json"))
+    return {name: _fragment(f"{folder}/{name}.json") for name in names}
+
+
+def _fragment(file: str) -> dict[str, Any]:
+    with open(file, "rb") as opened:
+        found: dict[str, Any] = json.loads(opened.read())
+    return found
 
 
 def _rewritten(name: str, node: Any) -> Any:

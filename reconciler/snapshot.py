@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler import codec
+from reconciler.data import dataclass
 from reconciler.diff import Live, absorbed, differences, way
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.model import HOST, KERNEL, NOBODY, Change, Held, Key, Origin, Wanted

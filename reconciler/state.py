@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
+from reconciler.data import dataclass
 from reconciler.kinds import BY_NAME, KINDS, dns_file, interface, namespace, reserved_ports
 from reconciler.kinds.address import Address, key_of
 from reconciler.kinds.kind import Reading

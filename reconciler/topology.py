@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from reconciler import expectations
+from reconciler.data import dataclass
 from reconciler.errors import InputError, Problem
-from reconciler.expectations import Expectation
 from reconciler.kinds import BY_NAME, KINDS, port_map
 from reconciler.kinds.kind import Names, Parsed, Path, Source
 from reconciler.model import HOST, Key, Origin, Wanted
+
+if TYPE_CHECKING:
+    from reconciler.expectations import Expectation
 
 
 class Document(Protocol):
@@ -59,13 +60,23 @@ def build(document: Document, references: bool = True) -> Topology:
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
     _complete(names, objects, origins)
-    expected = tuple(expectations.parse(data, names, _at(document, (), paths), _noting(document, (), problems)))
+    expected = _expected(data, names, _at(document, (), paths), _noting(document, (), problems))
     if references:
         problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
     if problems:
         raise InputError(sorted(set(problems)))
     wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
     return Topology(data["name"], wanted, names, frozenset(names.exclusive), expected)
+
+
+def _expected(
+    data: dict[str, Any], names: Names, at: Callable[[Path], Origin], problem: Callable[[Path, str], None]
+) -> tuple[Expectation, ...]:
+    if not data.get("expect"):
+        return ()
+    from reconciler import expectations
+
+    return tuple(expectations.parse(data, names, at, problem))
 
 
 def problems(document: Document, references: bool) -> list[Problem]:

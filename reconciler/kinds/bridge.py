@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds import link
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
 from reconciler.kinds.namespace import home

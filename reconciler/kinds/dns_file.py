@@ -6,9 +6,10 @@ import dataclasses
 import functools
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
 from reconciler.model import HOST, NOBODY, Held, Key, Request, WriteFile

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.model import Held, Key, LiveState, Origin, Request, ScopeState, Wanted
 from reconciler.ports import PortRanges
 

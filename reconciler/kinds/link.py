@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Names, Path
 from reconciler.model import (
     BIRTH_GROUP,

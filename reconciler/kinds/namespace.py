@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
 from reconciler.model import (
     HOST,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds import nat_frame
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home

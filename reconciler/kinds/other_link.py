@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from reconciler.data import dataclass
 from reconciler.kinds import link
 from reconciler.kinds.kind import Kind, Reading
 from reconciler.model import KERNEL, Held, Key, Request

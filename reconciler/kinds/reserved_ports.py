@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler import ports
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home
 from reconciler.model import Held, Key, Request, ReservePorts

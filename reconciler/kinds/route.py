@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds import link
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Reading
 from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL
 from reconciler.model import KERNEL, PROTOCOL, Held, Key, Netlink, Request

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
+from reconciler.data import dataclass
 from reconciler.model import HOST, STAMP, LinkRow, LiveState, RouteRow, ScopeState, stamped
 from reconciler.networks.model import EMPTY
 

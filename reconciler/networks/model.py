@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from reconciler.data import dataclass
 from reconciler.networks.ipam import Pool, written
 from reconciler.spelling import Path
 

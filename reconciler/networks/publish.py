@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.data import dataclass
 from reconciler.kinds.port_map_entry import ANY, Ports, Wrong, entry_of, ports_of, version_of
 from reconciler.networks.ipam import number, written
 from reconciler.networks.leases import Leases

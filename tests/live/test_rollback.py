@@ -12,7 +12,7 @@ from big_plan import AFTER, BEFORE
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli, pipeline, rollback
+from reconciler import cli, converge, rollback
 from reconciler.errors import Failure
 from reconciler.kernel import nftables
 from reconciler.kernel.namespaces import Kernel
@@ -96,7 +96,7 @@ def test_every_request_of_an_apply_made_to_fail(
     assert cli.main(["plan", "--json", files[1]]) == 2
     objects = len(json.loads(capsys.readouterr().out)["changes"])
     assert objects >= 60
-    monkeypatch.setattr(pipeline, "southbound", faulty)
+    monkeypatch.setattr(converge, "southbound", faulty)
     for number in range(1, 10_000):
         Faulty.count, Faulty.fault = 0, number
         code = cli.main(["apply", "--json", files[1]])
@@ -114,7 +114,7 @@ def test_every_request_of_a_delete_made_to_fail(
     files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = prepared(files)
-    monkeypatch.setattr(pipeline, "southbound", faulty)
+    monkeypatch.setattr(converge, "southbound", faulty)
     for number in range(1, 10_000):
         Faulty.count, Faulty.fault = 0, number
         code = cli.main(["delete", "--json", files[0]])
@@ -132,7 +132,7 @@ def test_what_cannot_be_taken_back_is_named_and_the_next_apply_converges(
     files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepared(files)
-    monkeypatch.setattr(pipeline, "southbound", faulty)
+    monkeypatch.setattr(converge, "southbound", faulty)
     monkeypatch.setattr(rollback, "southbound", lambda kernel, parking=False: Refusing(kernel))
     Faulty.count, Faulty.fault = 0, 60
     assert cli.main(["apply", "--json", files[1]]) == 4
@@ -187,7 +187,7 @@ def test_keep_going_applies_what_can_be_applied(
     files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepared(files)
-    monkeypatch.setattr(pipeline, "southbound", lambda kernel: Stubborn(faulty(kernel)))
+    monkeypatch.setattr(converge, "southbound", lambda kernel: Stubborn(faulty(kernel)))
     assert cli.main(["apply", "--keep-going", "--json", files[1]]) == 4
     result = json.loads(capsys.readouterr().out)["result"]
     assert (result["rolled_back"], result["undone"]) == (False, [])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from reconciler.data import dataclass
 from reconciler.networks.model import Endpoint, Network, Parts, Sandbox
 from reconciler.spelling import Path
 
