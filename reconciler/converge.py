@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler import pipeline, remembering, rollback, topology
+from reconciler import pipeline, reach, remembering, rollback, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.errors import KernelError, NetreconError
@@ -123,6 +123,9 @@ def _rounds(
         result.applied += len(outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
+            if not (result.failed or result.blocked or outcome.stopped) and _as_wanted(kernel, planned):
+                result.remaining = []
+                return
             again, _problems = pipeline.look(kernel, planned.intent)
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
@@ -131,6 +134,12 @@ def _rounds(
         if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
             return
         planned = again
+
+
+def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
+    """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
+    scopes = reach.scopes(planned.changes, planned.found)
+    return scopes is not None and pipeline.agrees(kernel, planned, scopes)
 
 
 def _remember(planned: Planned, result: Result) -> None:

@@ -24,6 +24,11 @@ class Key(NamedTuple):
     scope: str
     name: str
 
+    @property
+    def home(self) -> str:
+        """The scope that the object lies in; a namespace counts as its own."""
+        return self.name if self.kind == "namespace" else self.scope
+
     def __str__(self) -> str:
         return f"{self.kind}/{self.scope}/{self.name}"
 

@@ -127,7 +127,21 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     with stage("diff"):
         changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
     with stage("plan"):
-        return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live), problems
+        return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live, found), problems
+
+
+def agrees(kernel: Kernel, planned: Planned, scopes: frozenset[str]) -> bool:
+    """Whether these scopes, read again, are as is wanted; the others are taken for what they were."""
+    from reconciler.kernel import live
+
+    intent = planned.intent
+    memory = _memory(intent)
+    desired = {key: one for key, one in intent.desired.items() if key.home in scopes}
+    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
+    found = live.read_again(kernel, planned.found, scopes, settings)
+    view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
+    changes, _problems = diff(desired, state.objects(found, view, scopes), intent.names, intent.adopt)
+    return not changes
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:

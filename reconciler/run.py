@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import topology
 from reconciler.data import dataclass
-from reconciler.model import Change, Held, Key, Wanted
+from reconciler.model import Change, Held, Key, LiveState, Wanted
 from reconciler.topology import Topology
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, what it was made from, and what will be in its way though nothing of it is wrong."""
+    """A plan, what it was made from (``found`` are the rows that were read), and warnings: what will be in its way."""
 
     intent: Intent
     plan: Plan
     live: dict[Key, Held]
+    found: LiveState
     warnings: tuple[Finding, ...] = ()
 
     @property

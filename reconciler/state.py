@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
@@ -61,16 +61,19 @@ def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
     return found
 
 
-def objects(live: LiveState, view: View) -> dict[Key, Held]:
-    """All live objects of the scopes read, by key, each with its owner."""
+def objects(live: LiveState, view: View, only: Container[str] | None = None) -> dict[Key, Held]:
+    """All live objects of the scopes read, by key, each with its owner; of ``only`` some of the scopes, if given."""
     found: dict[Key, Held] = {}
     adopted = _adopted(view)
     for state in live.scopes.values():
-        reading = _reading(live, state, view, adopted)
-        for kind in KINDS:
-            found.update(kind.read(reading))
-    found.update(_left_behind(live, view))
+        if only is None or state.scope in only:
+            reading = _reading(live, state, view, adopted)
+            for kind in KINDS:
+                found.update(kind.read(reading))
+    found.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
+        if only is not None and key.home not in only:
+            continue
         if key.kind == "namespace" and key not in found:
             found.update(_newborn(key.name, wanted.owner))
         elif key.kind == "reserved_ports" and key not in found:
@@ -102,9 +105,10 @@ def _reading(
     )
 
 
-def _left_behind(live: LiveState, view: View) -> Iterator[tuple[Key, Held]]:
+def _left_behind(live: LiveState, view: View, only: Container[str] | None) -> Iterator[tuple[Key, Held]]:
     """Files of namespaces that are gone."""
-    for scope in sorted({scope for scope, _ in live.files} - set(live.scopes)):
+    gone = {scope for scope, _ in live.files} - set(live.scopes)
+    for scope in sorted(scope for scope in gone if only is None or scope in only):
         yield from dns_file.read(_reading(live, ScopeState(scope), view))
 
 

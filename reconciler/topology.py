@@ -129,7 +129,7 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
     exclusive = {name for name, body in spaces.items() if (body or {}).get("exclusive", True)}
     names = Names(objects, exclusive=exclusive, topology=data["name"], origins=origins)
     for key, held in objects.items():
-        names.by_scope.setdefault((held_scope(key), key.kind), []).append(key)
+        names.by_scope.setdefault((key.home, key.kind), []).append(key)
         for where in BY_NAME[key.kind].links(held):
             if where in names.links:
                 first = origins[names.links[where]].line
@@ -137,11 +137,6 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
                 problems.append(problem_at(origins[key], text))
             names.links.setdefault(where, key)
     return names
-
-
-def held_scope(key: Key) -> str:
-    """The scope that an object lies in; a namespace counts as its own."""
-    return key.name if key.kind == "namespace" else key.scope
 
 
 def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin]) -> None:
@@ -152,7 +147,7 @@ def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin])
             objects[key] = held
             origins.setdefault(key, origin)
             if fresh:
-                names.by_scope.setdefault((held_scope(key), key.kind), []).append(key)
+                names.by_scope.setdefault((key.home, key.kind), []).append(key)
                 for where in kind.links(held):
                     names.links.setdefault(where, key)
 

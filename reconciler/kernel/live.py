@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from reconciler.kernel import files, nftables, reader, sysctl
+from reconciler.kernel import files, nftables, peers, reader, sysctl
 from reconciler.kernel.namespaces import Kernel
 from reconciler.kernel.netlink import NETFILTER
 from reconciler.model import HOST, LiveState
@@ -24,11 +24,32 @@ def read(
     names = kernel.namespaces()
     owners = reader.read_owners(kernel, (name for name in names if name not in chosen))
     scopes = [HOST, *(name for name in names if name in chosen or ours(owners[name]))]
+    return _read(kernel, scopes, sysctls, (HOST, *files.scopes()))
+
+
+def read_again(
+    kernel: Kernel, before: LiveState, scopes: Container[str], sysctls: Mapping[str, Iterable[str]]
+) -> LiveState:
+    """``before`` with the ``scopes`` as they are now; one that is no more is left out."""
+    there = [scope for scope in (HOST, *kernel.namespaces()) if scope in scopes]
+    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *files.scopes()) if scope in scopes])
+    kept = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
+    peers.carry_over(before.scopes, fresh.scopes, kept)
+    return LiveState(
+        {**kept, **fresh.scopes},
+        {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},
+        {**{place: text for place, text in before.files.items() if place[0] not in scopes}, **fresh.files},
+    )
+
+
+def _read(
+    kernel: Kernel, scopes: Sequence[str], sysctls: Mapping[str, Iterable[str]], with_files: Iterable[str]
+) -> LiveState:
     live = LiveState(scopes=reader.read(kernel, scopes))
     for scope in kernel.with_sockets(scopes, NETFILTER):
         live.scopes[scope].tables = nftables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))
-    for scope in (HOST, *files.scopes()):
+    for scope in with_files:
         for name in files.NAMES:
             text = files.read_file(scope, name)
             if text is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from reconciler.kernel import decode, netlink
 from reconciler.kernel.namespaces import Kernel
@@ -35,6 +35,20 @@ def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
         if known.get((near[0], far[0])) == states[near[0]].links[near[1]].peer_nsid:
             states[near[0]].peers[near[1]] = far
             states[far[0]].peers[far[1]] = near
+
+
+def carry_over(before: Mapping[str, ScopeState], fresh: Mapping[str, ScopeState], kept: Container[str]) -> None:
+    """Fill in the peers in scopes that were not read again, of veths that are as they were."""
+    for scope, state in fresh.items():
+        old = before.get(scope)
+        for index, far in old.peers.items() if old is not None else ():
+            row, was = state.links.get(index), old.links[index] if old is not None else None
+            if far[0] in kept and row is not None and was is not None and _tie(row) == _tie(was):
+                state.peers[index] = far
+
+
+def _tie(row: LinkRow) -> tuple[str, int, int]:
+    return row.kind, row.peer, row.peer_nsid
 
 
 def _within(states: Mapping[str, ScopeState]) -> None:

@@ -1,0 +1,55 @@
+"""How far a plan can reach: the scopes that must be read again to know what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from reconciler.kinds import BY_NAME
+from reconciler.model import Change, LiveState
+
+# Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
+_OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
+
+
+def scopes(changes: Iterable[Change], found: LiveState) -> frozenset[str] | None:
+    """The scopes in which anything can differ after the changes from what it was before; None stands for all.
+
+    An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace.  A link
+    does, at its other end, and where another link lies on it in a namespace of its own (a macvlan's container, say).
+    """
+    listed = list(changes)
+    if any(map(_reaches_out, listed)):
+        return None
+    near = {change.key.home for change in listed}
+    links = sorted({where for change in listed for where in _links(change)})
+    for scope, places in groupby(links, key=lambda where: where[0]):
+        near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
+    return frozenset(near | set(_leaning(found))) if links else frozenset(near)
+
+
+def _reaches_out(change: Change) -> bool:
+    if change.key.kind == "namespace":  # what goes takes along links that nobody counts
+        return change.action != "create"
+    return change.key.kind == "sysctl" and not change.key.name.startswith(_OF_ONE_SCOPE)
+
+
+def _links(change: Change) -> Iterator[tuple[str, str]]:
+    links = BY_NAME[change.key.kind].links
+    for held in (change.before, change.after):
+        if held is not None:
+            yield from links(held)
+
+
+def _other_ends(found: LiveState, scope: str, names: set[str]) -> Iterator[str]:
+    """Where the peers are of veths that are only configured here (as an interface)."""
+    if scope in found.scopes:
+        state = found.scopes[scope]
+        yield from (far for index, (far, _) in state.peers.items() if state.links[index].name in names)
+
+
+def _leaning(found: LiveState) -> Iterator[str]:
+    """The scopes with a link that lies on one of another scope; a veth's two ends are known."""
+    for state in found.scopes.values():
+        if any(row.peer_nsid >= 0 and row.kind != "veth" for row in state.links.values()):
+            yield state.scope

@@ -1,0 +1,150 @@
+"""After an apply the scopes that it can have changed are read again, and no others."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from throwaway import ip_json, sh
+
+from reconciler import cli, converge
+from reconciler.kernel import reader
+
+pytestmark = pytest.mark.live
+
+
+def namespace(number: int) -> dict[str, Any]:
+    return {"routes": [{"to": "default", "via": "10.0.0.1"}], "sysctls": {"net.ipv4.conf.eth0.arp_notify": 1}}
+
+
+def veth(number: int, name: str) -> dict[str, Any]:
+    return {"master": "br0", "peer": {"namespace": name, "name": "eth0", "addresses": [f"10.0.0.{number}/24"]}}
+
+
+NAMES = ("blue", "green", "red")
+TOPOLOGY: dict[str, Any] = {
+    "version": 1,
+    "name": "rooms",
+    "bridges": {"br0": {"addresses": ["10.0.0.1/24"]}},
+    "veths": {f"v{number}": veth(number, name) for number, name in enumerate(NAMES, 2)},
+    "sysctls": {"net.ipv4.ip_forward": 1},
+    "port_maps": ["9091:10.0.0.2:80"],
+    "namespaces": {name: namespace(number) for number, name in enumerate(NAMES, 2)} | {"loose": {"exclusive": False}},
+}
+ALL = ["blue", "green", "host", "loose", "red"]
+MACVLAN = "ip link add up0 type veth peer name up1; ip link add mv0 link up0 netns loose type macvlan"
+
+# what is done by hand -> what is read to put it right and to see that it is
+DAMAGE: dict[str, tuple[str, list[str]]] = {
+    "a_route_in_one_namespace": ("ip -n blue route del default", ["blue"]),
+    "a_setting_of_one_namespace": ("ip netns exec red sysctl -qw net.ipv4.conf.eth0.arp_notify=0", ["red"]),
+    "an_address_of_the_host": ("ip addr del 10.0.0.1/24 dev br0", ["host"]),
+    "a_port": ("nft flush map inet netrecon-rooms pub_any4", ["host"]),
+    "an_end_that_is_down": ("ip -n blue link set eth0 down", ["blue", "host"]),
+    "a_veth": ("ip link del v3", ["green", "host"]),
+    "a_namespace_and_its_veth": ("ip netns del red; while ip link show v4; do sleep 0.1; done", ["host", "red"]),
+    "two_namespaces": ("ip -n blue route del default; ip -n red route del default", ["blue", "red"]),
+    "a_link_on_which_none_lies": ("ip link del v3; " + MACVLAN, ["green", "host", "loose"]),
+}
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> str:
+    return written(tmp_path, TOPOLOGY)
+
+
+def written(folder: pathlib.Path, topology: dict[str, Any]) -> str:
+    path = folder / "rooms.yaml"
+    path.write_text(json.dumps(topology))
+    return str(path)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The scopes of each look at the kernel."""
+    found: list[list[str]] = []
+    read = reader.read
+
+    def noted(kernel: Any, scopes: Sequence[str]) -> Any:
+        found.append(sorted(scopes))
+        return read(kernel, scopes)
+
+    monkeypatch.setattr(reader, "read", noted)
+    return found
+
+
+def applied(path: str, looks: list[list[str]]) -> list[list[str]]:
+    looks.clear()
+    assert cli.main(["apply", path, "-q"]) == 0
+    return list(looks)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_repair_reads_again_what_it_can_have_changed(path: str, looks: list[list[str]], name: str) -> None:
+    command, again = DAMAGE[name]
+    applied(path, looks)
+    sh(command)
+    first, *later = applied(path, looks)
+    there = [scope for scope in ALL if scope != "red" or name != "a_namespace_and_its_veth"]
+    assert (first, later) == (there, [again])
+    assert cli.main(["check", path]) == 0
+
+
+def test_namespaces_that_go_take_along_what_only_a_whole_look_shows(
+    tmp_path: pathlib.Path, path: str, looks: list[list[str]]
+) -> None:
+    applied(path, looks)
+    left = dict(TOPOLOGY, namespaces={name: TOPOLOGY["namespaces"][name] for name in ("blue", "green", "loose")})
+    left["veths"] = {name: TOPOLOGY["veths"][name] for name in ("v2", "v3")}
+    assert applied(written(tmp_path, left), looks) == [ALL, ["blue", "green", "host", "loose"]]
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Run a command once, when the first changes have been sent."""
+    carry_out: Callable[..., Any] = converge.carry_out
+    todo = [command]
+
+    def sent(*arguments: Any) -> Any:
+        outcome = carry_out(*arguments)
+        while todo:
+            sh(todo.pop())
+        return outcome
+
+    monkeypatch.setattr(converge, "carry_out", sent)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ip -n blue route del default",
+        "ip -n blue addr flush dev eth0",
+        "ip -n blue link set eth0 down",
+        "ip link set v2 nomaster",
+        "ip link del v2",
+        "ip netns exec blue sysctl -qw net.ipv4.conf.eth0.arp_notify=0",
+        "ip netns del blue",
+    ],
+)
+def test_undone_as_soon_as_done_is_seen_and_done_again(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], command: str
+) -> None:
+    applied(path, looks)
+    sh("ip link del v2")
+    meanwhile(monkeypatch, command)
+    assert len(applied(path, looks)) == 4  # it was not right, so all was read; and then the second round was
+    assert ip_json("-n blue route show default")
+    assert cli.main(["check", path]) == 0
+
+
+def test_what_somebody_else_does_elsewhere_meanwhile_is_left_to_the_next_check(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]]
+) -> None:
+    applied(path, looks)
+    sh("ip -n blue route del default")
+    meanwhile(monkeypatch, "ip -n red route del default")
+    assert applied(path, looks) == [ALL, ["blue"]]
+    assert cli.main(["check", path]) == 2
+    assert applied(path, looks) == [ALL, ["red"]]

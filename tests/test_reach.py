@@ -1,0 +1,79 @@
+"""Which scopes are read again after a plan: all that it can have changed, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler import reach
+from reconciler.kinds.bridge import Bridge
+from reconciler.kinds.link import NOWHERE, End
+from reconciler.kinds.other_link import OtherLink
+from reconciler.kinds.veth import Veth
+from reconciler.model import HOST, Action, Change, Key, LinkRow, LiveState, ScopeState
+
+
+def row(index: int, name: str, kind: str, nsid: int = -1) -> LinkRow:
+    return LinkRow(index, name, kind, True, False, 1500, "", 0, "", 1000, 0, nsid, 0, 0)
+
+
+def scope(name: str, *rows: LinkRow, **peers: tuple[str, int]) -> ScopeState:
+    indexes = {one.name: one.index for one in rows}
+    return ScopeState(name, {one.index: one for one in rows}, peers={indexes[name]: far for name, far in peers.items()})
+
+
+FOUND = LiveState(
+    {
+        state.scope: state
+        for state in (
+            scope(HOST, row(2, "eth1", ""), row(3, "v0", "veth", 0), row(4, "v1", "veth", 1), v0=("blue", 2)),
+            scope("blue", row(2, "eth0", "veth", 0), eth0=(HOST, 3)),
+            scope("red", row(2, "eth0", "veth", 0)),
+        )
+    }
+)
+LEANING = LiveState({**FOUND.scopes, "green": scope("green", row(2, "mv0", "macvlan", 0))})
+
+
+def change(
+    kind: str, scope: str, name: str, before: Any = None, after: Any = None, action: Action = "update"
+) -> Change:
+    return Change(action, Key(kind, scope, name), before, after, (), "none", "t", None)
+
+
+ROUTE = change("route", "blue", "main/default")
+BRIDGE = change("bridge", HOST, "br0", None, Bridge(HOST, "br0"), "create")
+MOVED = change(
+    "veth",
+    HOST,
+    "v2",
+    Veth(End(HOST, "v2"), End("blue", "p2")),
+    Veth(End(HOST, "v2"), End("red", "p2")),
+    "replace",
+)
+HALF = change("veth", "red", "eth0", Veth(End("red", "eth0"), NOWHERE), None, "delete")
+INTERFACE = change("interface", HOST, "v0", End(HOST, "v0"), End(HOST, "v0", mtu=1400))
+UPLINK = change("link", HOST, "eth1", OtherLink(HOST, "eth1", ""), None, "delete")
+
+SITUATIONS: dict[str, tuple[list[Change], LiveState, set[str] | None]] = {
+    "nothing": ([], FOUND, set()),
+    "a_route_stays_in_its_scope": ([ROUTE], LEANING, {"blue"}),
+    "a_port_and_a_route": ([change("port_map", HOST, "tcp/0.0.0.0:80"), ROUTE], FOUND, {HOST, "blue"}),
+    "a_bridge": ([BRIDGE], FOUND, {HOST}),
+    "a_veth_is_at_both_its_ends_before_and_after": ([MOVED], FOUND, {HOST, "blue", "red"}),
+    "a_veth_whose_other_end_nobody_knows": ([HALF], FOUND, {"red"}),
+    "an_interface_that_is_one_end_of_a_veth": ([INTERFACE], FOUND, {HOST, "blue"}),
+    "a_link_that_another_scope_may_lie_on": ([UPLINK], LEANING, {HOST, "green"}),
+    "a_new_namespace": ([change("namespace", HOST, "new", action="create")], FOUND, {"new"}),
+    "a_namespace_that_goes": ([change("namespace", HOST, "red", action="delete")], FOUND, None),
+    "a_namespace_that_is_adopted": ([change("namespace", HOST, "red", action="adopt")], FOUND, None),
+    "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, {"red"}),
+    "a_setting_that_a_kernel_may_share": ([change("sysctl", "red", "net.netfilter.nf_conntrack_max")], FOUND, None),
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_scopes(name: str) -> None:
+    changes, found, wanted = SITUATIONS[name]
+    assert reach.scopes(changes, found) == wanted
