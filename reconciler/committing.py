@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from reconciler import confirmation, journal, lock, rollback, watchdog
+from reconciler import confirmation, journal, lock, rollback
 from reconciler.apply import Failed
 from reconciler.confirmation import Confirmation
 from reconciler.errors import KernelError, NetreconError, Problem, Refused
@@ -44,6 +44,8 @@ def refuse_or_settle(kernel: Kernel) -> str:
 
 def arm(topologies: frozenset[str], window: float) -> Confirmation:
     """Begin a confirmation and start its watchdog; KernelError leaves neither."""
+    from reconciler import watchdog
+
     one = confirmation.begin(topologies, window)
     try:
         watchdog.start(one)
@@ -78,6 +80,8 @@ def go_back(kernel: Kernel) -> Undone:
 
 def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
     """What the watchdog does: wait until it is due, and go back unless somebody has settled it."""
+    from reconciler import watchdog
+
     watchdog.settle_in()
     found = confirmation.read()
     while found is not None and found.id == identity and (due := confirmation.wait(found)) is not None:

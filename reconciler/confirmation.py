@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterable
 from typing import Literal
@@ -60,7 +59,7 @@ def begin(topologies: Iterable[str], window: float) -> Confirmation:
     before = read()
     previous: tuple[str, State] = (before.id, before.state) if before is not None else ("", "confirmed")
     names = tuple(sorted(topologies))
-    return write(Confirmation(secrets.token_hex(8), "applying", names, window, now() + window, previous=previous))
+    return write(Confirmation(os.urandom(8).hex(), "applying", names, window, now() + window, previous=previous))
 
 
 def restart(one: Confirmation) -> Confirmation:

@@ -296,6 +296,11 @@ def summary(planned: Planned) -> str:
 
 def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> None:
     """What was done; failures with the kernel's words and what to do, on stderr."""
+    names = ", ".join(sorted(planned.intent.names))
+    if result.verified and not quiet:
+        sys.stdout.write(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.\n")
+    if result.verified and not (result.failed or result.blocked or result.trouble or result.notes):
+        return
     from rich.text import Text
 
     errors = console(colour, sys.stderr)
@@ -307,10 +312,7 @@ def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> 
         errors.print(Text(f"not as declared after all: {change.action} {clean(change.key)}", style="red"))
     for trouble in filter(None, [result.trouble, *result.notes]):
         errors.print(Text(clean(trouble), style="red"))
-    names = ", ".join(sorted(planned.intent.names))
-    if result.verified and not quiet:
-        console(colour).print(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.")
-    elif not result.verified:
+    if not result.verified:
         for line in _rollback_lines(result.undone, result.left):
             errors.print(Text(clean(line), style="yellow"))
         errors.print(f"{names}: {_ending(result)}")
