@@ -37,13 +37,17 @@ def diff(
     take over objects that bear no stamp.
     """
     desired = _settled(desired, live)
-    lost = _lost(desired, live, topologies)
+    different = _different(desired, live)
+    lost = _lost(desired, live, topologies, different)
     remains = _after_losses(live, lost, _bare(desired, live, topologies, lost))
     changes: list[Change] = []
     problems: list[Problem] = []
     told: set[tuple[str, Origin]] = set()
     for key, wanted in desired.items():
-        found = _compare(key, wanted, remains.get(key), live.get(key), adopt)
+        held = live.get(key)
+        left = held if remains is live else remains.get(key)
+        differs = different.get(key, ()) if left is held else _differences_of(key, wanted, left)
+        found = _compare(key, wanted, left, held, differs, adopt)
         if isinstance(found, Change):
             changes.append(found)
         elif found is not None and (key.kind, wanted.origin) not in told:
@@ -70,14 +74,27 @@ def _settled(desired: Desired, live: Live) -> Desired:
 # ------------------------------------------------------------------------------------------------ one object
 
 
-def _compare(key: Key, wanted: Wanted, held: Held | None, before: Held | None, adopt: bool) -> Change | Problem | None:
+def _different(desired: Desired, live: Live) -> dict[Key, tuple[str, ...]]:
+    """What differs of the objects that are there, but for those that are as they should be."""
+    compared = ((key, _differences_of(key, wanted, live[key])) for key, wanted in desired.items() if key in live)
+    return {key: differs for key, differs in compared if differs}
+
+
+def _differences_of(key: Key, wanted: Wanted, held: Held | None) -> tuple[str, ...]:
+    if held is None or wanted.object == held.object:  # of 10,000 ports most are just right
+        return ()
+    return differences(BY_NAME[key.kind], wanted.object, held.object)
+
+
+def _compare(
+    key: Key, wanted: Wanted, held: Held | None, before: Held | None, differs: tuple[str, ...], adopt: bool
+) -> Change | Problem | None:
     kind = BY_NAME[key.kind]
     if held is None:
         if kind.existing:
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
             return _problem(key, wanted, text)
         return _change("create", key, None, wanted, ())
-    differs = differences(kind, wanted.object, held.object)
     if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
         stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
         return _own(key, wanted, held, differs, stamped)
@@ -117,8 +134,6 @@ def way(kind: Kind, differs: tuple[str, ...]) -> Action:
 
 def differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
     """The names of the attributes that differ; equality of the masked objects alone decides that any do."""
-    if wanted == held:  # of 10,000 ports most are just right, and to mask one costs more than to compare it
-        return ()
     masked = kind.mask(wanted, held)
     if masked == wanted:
         return ()
@@ -171,12 +186,16 @@ def absorbed(key: Key, held: Held, kind: Kind, spaces: set[str], links: Places) 
     return kind.without(held.object, links) is None
 
 
-def _lost(desired: Desired, live: Live, topologies: frozenset[str]) -> Places:
+def _lost(desired: Desired, live: Live, topologies: frozenset[str], different: Mapping[Key, tuple[str, ...]]) -> Places:
     """The links that are deleted or replaced, and so take along what lies on them."""
     lost: set[tuple[str, str]] = set()
     for key, held in live.items():
         kind = BY_NAME[key.kind]
-        if _may_go(key, held, topologies) and not kind.existing and _goes(kind, desired.get(key), held):
+        if (
+            _may_go(key, held, topologies)
+            and not kind.existing
+            and _goes(kind, desired.get(key), different.get(key, ()))
+        ):
             lost.update(kind.links(held.object))
     return frozenset(lost)
 
@@ -208,10 +227,8 @@ def _bare(desired: Desired, live: Live, topologies: frozenset[str], lost: Places
     return address.without_any(going, staying, coming)
 
 
-def _goes(kind: Kind, wanted: Wanted | None, held: Held) -> bool:
-    if wanted is None:
-        return True
-    return way(kind, differences(kind, wanted.object, held.object)) == "replace"
+def _goes(kind: Kind, wanted: Wanted | None, differs: tuple[str, ...]) -> bool:
+    return wanted is None or way(kind, differs) == "replace"
 
 
 def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator[Problem]:

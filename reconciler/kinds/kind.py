@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
@@ -82,17 +83,21 @@ class Reading:
 
 def declared(wanted: Any, live: Any) -> Any:
     """``live`` with every field blanked that ``wanted`` leaves unmanaged (None)."""
-    blank = {
-        name.name: None
-        for name in dataclasses.fields(wanted)
-        if name.compare and getattr(wanted, name.name) is None and getattr(live, name.name) is not None
-    }
-    return dataclasses.replace(live, **blank) if blank else live
+    form: Any = type(live)
+    values = ((getattr(wanted, name), getattr(live, name), compared) for name, compared in _fields(form))
+    return form(*(None if compared and mine is None else its for mine, its, compared in values))
+
+
+@functools.cache
+def _fields(form: Any) -> tuple[tuple[str, bool], ...]:
+    """The fields of a form in their order, and whether they count when two are compared."""
+    return tuple((field.name, field.compare) for field in dataclasses.fields(form))
 
 
 def attributes(value: Any) -> dict[str, Any]:
     """The fields that an object manages, by name; its scope and name are left to the key."""
-    pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value) if field.compare)
+    form: Any = type(value)
+    pairs = ((name, getattr(value, name)) for name, compared in _fields(form) if compared)
     return {name: held for name, held in pairs if held is not None and name not in ("scope", "name")}
 
 
