@@ -138,8 +138,8 @@ def _rounds(
 
 def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
     """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
-    scopes = reach.scopes(planned.changes, planned.found)
-    return scopes is not None and pipeline.agrees(kernel, planned, scopes)
+    reached = reach.reach(planned.changes, planned.found)
+    return reached is not None and pipeline.agrees(kernel, planned, reached)
 
 
 def _remember(planned: Planned, result: Result) -> None:

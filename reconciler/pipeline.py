@@ -10,6 +10,7 @@ from reconciler import declared, doctor, records, state, topology
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import Problem, Refused
+from reconciler.kinds import NFT
 from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
@@ -19,6 +20,7 @@ from reconciler.topology import Topology
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces import Kernel
+    from reconciler.reach import Reach
 
 
 # ------------------------------------------------------------------------------------------------ desired
@@ -130,17 +132,21 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
         return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live, found), problems
 
 
-def agrees(kernel: Kernel, planned: Planned, scopes: frozenset[str]) -> bool:
-    """Whether these scopes, read again, are as is wanted; the others are taken for what they were."""
+def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
+    """Whether these kinds in these scopes, read again, are as is wanted; all else is taken for what it was."""
     from reconciler.kernel import live
+
+    def kinds(scope: str) -> frozenset[str]:
+        return reach.get(scope, frozenset())
 
     intent = planned.intent
     memory = _memory(intent)
-    desired = {key: one for key, one in intent.desired.items() if key.home in scopes}
+    desired = {key: one for key, one in intent.desired.items() if key.kind in kinds(key.home)}
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
-    found = live.read_again(kernel, planned.found, scopes, settings)
+    whole = frozenset(scope for scope, names in reach.items() if not names <= NFT)
+    found = live.read_again(kernel, planned.found, whole, reach.keys() - whole, settings)
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
-    changes, _problems = diff(desired, state.objects(found, view, scopes), intent.names, intent.adopt)
+    changes, _problems = diff(desired, state.objects(found, view, kinds), intent.names, intent.adopt)
     return not changes
 
 

@@ -1,31 +1,38 @@
-"""How far a plan can reach: the scopes that must be read again to know what it came to."""
+"""How far a plan can reach: what must be read again to know what it came to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from reconciler.kinds import BY_NAME
+from reconciler.kinds import BY_NAME, NFT
 from reconciler.model import Change, LiveState
 
+Reach = Mapping[str, frozenset[str]]  # scope -> the kinds of which an object in it can have changed
+
+_ALL = frozenset(BY_NAME)
 # Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
 
-def scopes(changes: Iterable[Change], found: LiveState) -> frozenset[str] | None:
-    """The scopes in which anything can differ after the changes from what it was before; None stands for all.
+def reach(changes: Iterable[Change], found: LiveState) -> Reach | None:
+    """What can differ after the changes from what it was before, by scope; None stands for everything everywhere.
 
-    An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace.  A link
-    does, at its other end, and where another link lies on it in a namespace of its own (a macvlan's container, say).
+    An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace, and
+    nftables objects among themselves.  A link does show, at its other end, and where another link lies on it in a
+    namespace of its own (a macvlan's container, say).
     """
     listed = list(changes)
     if any(map(_reaches_out, listed)):
         return None
-    near = {change.key.home for change in listed}
+    tables = {change.key.scope for change in listed if change.key.kind in NFT}
+    near = {change.key.home for change in listed if change.key.kind not in NFT}
     links = sorted({where for change in listed for where in _links(change)})
     for scope, places in groupby(links, key=lambda where: where[0]):
         near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
-    return frozenset(near | set(_leaning(found))) if links else frozenset(near)
+    if links:
+        near.update(_leaning(found))
+    return {scope: _ALL if scope in near else NFT for scope in near | tables}
 
 
 def _reaches_out(change: Change) -> bool:

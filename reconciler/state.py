@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
@@ -61,22 +61,27 @@ def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
     return found
 
 
-def objects(live: LiveState, view: View, only: Container[str] | None = None) -> dict[Key, Held]:
-    """All live objects of the scopes read, by key, each with its owner; of ``only`` some of the scopes, if given."""
+def _every(_scope: str) -> Container[str]:
+    return BY_NAME
+
+
+def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] = _every) -> dict[Key, Held]:
+    """All live objects of the scopes read, by key, each with its owner; ``only`` tells which kinds of a scope."""
     found: dict[Key, Held] = {}
     adopted = _adopted(view)
     for state in live.scopes.values():
-        if only is None or state.scope in only:
-            reading = _reading(live, state, view, adopted)
-            for kind in KINDS:
-                found.update(kind.read(reading))
+        names = only(state.scope)
+        kinds = [kind for kind in KINDS if kind.name in names]
+        reading = _reading(live, state, view, adopted)
+        for kind in kinds:
+            found.update(kind.read(reading))
     found.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
-        if only is not None and key.home not in only:
+        if key in found or key.kind not in only(key.home):
             continue
-        if key.kind == "namespace" and key not in found:
+        if key.kind == "namespace":
             found.update(_newborn(key.name, wanted.owner))
-        elif key.kind == "reserved_ports" and key not in found:
+        elif key.kind == "reserved_ports":
             found.update([reserved_ports.newborn(key.scope, wanted.owner)])
     return found
 
@@ -105,10 +110,10 @@ def _reading(
     )
 
 
-def _left_behind(live: LiveState, view: View, only: Container[str] | None) -> Iterator[tuple[Key, Held]]:
+def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[str]]) -> Iterator[tuple[Key, Held]]:
     """Files of namespaces that are gone."""
     gone = {scope for scope, _ in live.files} - set(live.scopes)
-    for scope in sorted(scope for scope in gone if only is None or scope in only):
+    for scope in sorted(scope for scope in gone if dns_file.KIND.name in only(scope)):
         yield from dns_file.read(_reading(live, ScopeState(scope), view))
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from reconciler import reach
+from reconciler.kinds import BY_NAME, NFT
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.link import NOWHERE, End
 from reconciler.kinds.other_link import OtherLink
 from reconciler.kinds.veth import Veth
 from reconciler.model import HOST, Action, Change, Key, LinkRow, LiveState, ScopeState
+from reconciler.reach import reach
 
 
 def row(index: int, name: str, kind: str, nsid: int = -1) -> LinkRow:
@@ -56,24 +57,31 @@ HALF = change("veth", "red", "eth0", Veth(End("red", "eth0"), NOWHERE), None, "d
 INTERFACE = change("interface", HOST, "v0", End(HOST, "v0"), End(HOST, "v0", mtu=1400))
 UPLINK = change("link", HOST, "eth1", OtherLink(HOST, "eth1", ""), None, "delete")
 
-SITUATIONS: dict[str, tuple[list[Change], LiveState, set[str] | None]] = {
-    "nothing": ([], FOUND, set()),
-    "a_route_stays_in_its_scope": ([ROUTE], LEANING, {"blue"}),
-    "a_port_and_a_route": ([change("port_map", HOST, "tcp/0.0.0.0:80"), ROUTE], FOUND, {HOST, "blue"}),
-    "a_bridge": ([BRIDGE], FOUND, {HOST}),
-    "a_veth_is_at_both_its_ends_before_and_after": ([MOVED], FOUND, {HOST, "blue", "red"}),
-    "a_veth_whose_other_end_nobody_knows": ([HALF], FOUND, {"red"}),
-    "an_interface_that_is_one_end_of_a_veth": ([INTERFACE], FOUND, {HOST, "blue"}),
-    "a_link_that_another_scope_may_lie_on": ([UPLINK], LEANING, {HOST, "green"}),
-    "a_new_namespace": ([change("namespace", HOST, "new", action="create")], FOUND, {"new"}),
+PORT = change("port_map", HOST, "tcp/0.0.0.0:80")
+
+# changes, what was read before them -> the scopes in which anything, and in which nftables can be different
+SITUATIONS: dict[str, tuple[list[Change], LiveState, tuple[set[str], set[str]] | None]] = {
+    "nothing": ([], FOUND, (set(), set())),
+    "a_route_stays_in_its_scope": ([ROUTE], LEANING, ({"blue"}, set())),
+    "a_port": ([PORT], LEANING, (set(), {HOST})),
+    "a_port_and_a_route_elsewhere": ([PORT, ROUTE], FOUND, ({"blue"}, {HOST})),
+    "a_port_and_a_bridge": ([PORT, BRIDGE], FOUND, ({HOST}, set())),
+    "a_bridge": ([BRIDGE], FOUND, ({HOST}, set())),
+    "a_veth_is_at_both_its_ends_before_and_after": ([MOVED], FOUND, ({HOST, "blue", "red"}, set())),
+    "a_veth_whose_other_end_nobody_knows": ([HALF], FOUND, ({"red"}, set())),
+    "an_interface_that_is_one_end_of_a_veth": ([INTERFACE], FOUND, ({HOST, "blue"}, set())),
+    "a_link_that_another_scope_may_lie_on": ([UPLINK], LEANING, ({HOST, "green"}, set())),
+    "a_new_namespace": ([change("namespace", HOST, "new", action="create")], FOUND, ({"new"}, set())),
     "a_namespace_that_goes": ([change("namespace", HOST, "red", action="delete")], FOUND, None),
     "a_namespace_that_is_adopted": ([change("namespace", HOST, "red", action="adopt")], FOUND, None),
-    "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, {"red"}),
+    "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, ({"red"}, set())),
     "a_setting_that_a_kernel_may_share": ([change("sysctl", "red", "net.netfilter.nf_conntrack_max")], FOUND, None),
 }
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_scopes(name: str) -> None:
+def test_reach(name: str) -> None:
     changes, found, wanted = SITUATIONS[name]
-    assert reach.scopes(changes, found) == wanted
+    if wanted is not None:
+        wanted = dict.fromkeys(wanted[0], frozenset(BY_NAME)) | dict.fromkeys(wanted[1], NFT)
+    assert reach(changes, found) == wanted

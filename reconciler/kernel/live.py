@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from reconciler.kernel import files, nftables, peers, reader, sysctl
@@ -28,13 +29,27 @@ def read(
 
 
 def read_again(
-    kernel: Kernel, before: LiveState, scopes: Container[str], sysctls: Mapping[str, Iterable[str]]
+    kernel: Kernel,
+    before: LiveState,
+    scopes: Container[str],
+    tables: Iterable[str],
+    sysctls: Mapping[str, Iterable[str]],
 ) -> LiveState:
-    """``before`` with the ``scopes`` as they are now; one that is no more is left out."""
-    there = [scope for scope in (HOST, *kernel.namespaces()) if scope in scopes]
-    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *files.scopes()) if scope in scopes])
-    kept = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
+    """``before`` with the ``scopes`` as they are now and, of those in ``tables``, the nftables.
+
+    A scope that is no more is left out.
+    """
+    there = (HOST, *kernel.namespaces())
+    fresh = _read(
+        kernel,
+        [scope for scope in there if scope in scopes],
+        sysctls,
+        [scope for scope in (HOST, *files.scopes()) if scope in scopes],
+    )
+    kept = {scope: before.scopes[scope] for scope in there if scope in before.scopes and scope not in scopes}
     peers.carry_over(before.scopes, fresh.scopes, kept)
+    for scope in kernel.with_sockets([scope for scope in tables if scope in kept], NETFILTER):
+        kept[scope] = dataclasses.replace(kept[scope], tables=nftables.read_tables(kernel, scope))
     return LiveState(
         {**kept, **fresh.scopes},
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},

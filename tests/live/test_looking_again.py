@@ -11,7 +11,7 @@ import pytest
 from throwaway import ip_json, sh
 
 from reconciler import cli, converge
-from reconciler.kernel import reader
+from reconciler.kernel import nftables, reader
 
 pytestmark = pytest.mark.live
 
@@ -42,7 +42,12 @@ DAMAGE: dict[str, tuple[str, list[str]]] = {
     "a_route_in_one_namespace": ("ip -n blue route del default", ["blue"]),
     "a_setting_of_one_namespace": ("ip netns exec red sysctl -qw net.ipv4.conf.eth0.arp_notify=0", ["red"]),
     "an_address_of_the_host": ("ip addr del 10.0.0.1/24 dev br0", ["host"]),
-    "a_port": ("nft flush map inet netrecon-rooms pub_any4", ["host"]),
+    "a_port": ("nft flush map inet netrecon-rooms pub_any4", ["nft of host"]),
+    "a_port_and_a_route": (
+        "nft flush map inet netrecon-rooms pub_any4; ip -n red route del default",
+        ["red", "nft of host"],
+    ),
+    "a_rule_of_the_table": ("nft flush chain inet netrecon-rooms prerouting", ["nft of host"]),
     "an_end_that_is_down": ("ip -n blue link set eth0 down", ["blue", "host"]),
     "a_veth": ("ip link del v3", ["green", "host"]),
     "a_namespace_and_its_veth": ("ip netns del red; while ip link show v4; do sleep 0.1; done", ["host", "red"]),
@@ -64,15 +69,21 @@ def written(folder: pathlib.Path, topology: dict[str, Any]) -> str:
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The scopes of each look at the kernel."""
+    """The scopes of each look at the kernel, or "nft of" those of which nftables alone were read."""
     found: list[list[str]] = []
-    read = reader.read
+    read, read_tables = reader.read, nftables.read_tables
 
     def noted(kernel: Any, scopes: Sequence[str]) -> Any:
         found.append(sorted(scopes))
         return read(kernel, scopes)
 
+    def noted_tables(kernel: Any, scope: str) -> Any:
+        if scope not in found[-1]:
+            found[-1].append(f"nft of {scope}")
+        return read_tables(kernel, scope)
+
     monkeypatch.setattr(reader, "read", noted)
+    monkeypatch.setattr(nftables, "read_tables", noted_tables)
     return found
 
 
@@ -100,6 +111,38 @@ def test_namespaces_that_go_take_along_what_only_a_whole_look_shows(
     left = dict(TOPOLOGY, namespaces={name: TOPOLOGY["namespaces"][name] for name in ("blue", "green", "loose")})
     left["veths"] = {name: TOPOLOGY["veths"][name] for name in ("v2", "v3")}
     assert applied(written(tmp_path, left), looks) == [ALL, ["blue", "green", "host", "loose"]]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "nft delete element inet netrecon-rooms pub_any4 { tcp . 9091 }",
+        "nft flush chain inet netrecon-rooms forward",
+        "nft delete table inet netrecon-rooms",
+    ],
+)
+def test_nftables_undone_as_soon_as_done_are_seen_and_done_again(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], command: str
+) -> None:
+    applied(path, looks)
+    sh("nft flush map inet netrecon-rooms pub_any4")
+    meanwhile(monkeypatch, command)
+    assert applied(path, looks) == [ALL, ["nft of host"], ALL, ["nft of host"]]
+    assert "10.0.0.2 . 80" in sh("nft list ruleset")
+    assert cli.main(["check", path]) == 0
+
+
+def test_namespace_that_is_gone_when_its_tables_are_read_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, looks: list[list[str]]
+) -> None:
+    path = written(
+        tmp_path, {"version": 1, "name": "rooms", "namespaces": {"red": {"port_maps": ["9091:10.0.0.2:80"]}}}
+    )
+    applied(path, looks)
+    sh("ip netns exec red nft flush map inet netrecon-rooms pub_any4")
+    meanwhile(monkeypatch, "ip netns del red")
+    applied(path, looks)
+    assert cli.main(["check", path]) == 0
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
