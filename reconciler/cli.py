@@ -205,7 +205,7 @@ def _carry_out(options: Options, intent: Intent) -> int:
             _rehearse_first(intent)
         kernel = stack.enter_context(_kernel())
         _note(committing.refuse_or_settle(kernel))
-        planned = pipeline.plan(kernel, intent)
+        planned = pipeline.plan(kernel, intent, warn=options.json or not options.quiet)
         if planned.changes and not (options.force or options.confirm_within):
             pipeline.refuse_lockout(kernel, planned, options.protect)
         with interrupts.put_off() as interrupt:

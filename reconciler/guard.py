@@ -16,6 +16,7 @@ from reconciler.run import Planned
 MAIN = 254
 KERNELS = 2  # RTPROT_KERNEL: a route that came with an address
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
+_LEADING = ("address", "route")
 Objects = Mapping[Key, Any]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -58,7 +59,8 @@ def way_to(planned: Planned, one: Protected) -> tuple[str, str]:
 def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
     """Why the plan must not run unattended, each with the line that asks for it.
 
-    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
+    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters, and of it what
+    leads a packet: links, addresses and routes.
     """
     now, then = _now(planned), _then(planned)
     found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
@@ -105,7 +107,7 @@ def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
 
 
 def _now(planned: Planned) -> dict[Key, Any]:
-    return {key: held.object for key, held in planned.live.items() if key.scope == HOST}
+    return {key: held.object for key, held in planned.live.items() if key.scope == HOST and key.kind in _LEADING}
 
 
 def _then(planned: Planned) -> dict[Key, Any]:
@@ -114,7 +116,7 @@ def _then(planned: Planned) -> dict[Key, Any]:
     gone |= {where for c in planned.changes if getattr(c.after, "up", None) is False for where in _links(c)}
     left = {key: BY_NAME[key.kind].without(held, gone) for key, held in _now(planned).items()}
     for change in planned.changes:
-        if change.key.scope == HOST:
+        if change.key.scope == HOST and change.key.kind in _LEADING:
             left[change.key] = change.after
     return _connected(planned, {key: held for key, held in left.items() if held is not None})
 
