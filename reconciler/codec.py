@@ -14,11 +14,21 @@ Plain = Any  # what json.dumps takes
 
 def encode(value: Any) -> Plain:
     """A dataclass or a tuple as the list of its parts, bytes in hexadecimal; all else stays as it is."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [encode(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    form: Any = type(value)
+    if form is str or value is None or form is bool or form is int:  # nine parts of ten
+        return value
+    names = _names(form)
+    if names:
+        return [encode(getattr(value, name)) for name in names]
     if isinstance(value, tuple | list):
         return [encode(part) for part in value]
     return value.hex() if isinstance(value, bytes) else value
+
+
+@cache
+def _names(form: Any) -> tuple[str, ...]:
+    """The fields of a dataclass, none of anything else."""
+    return tuple(field.name for field in dataclasses.fields(form)) if dataclasses.is_dataclass(form) else ()
 
 
 def decode(form: Any, plain: Plain) -> Any:

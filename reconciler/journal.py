@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from reconciler import records, snapshot
+from reconciler import codec, records, snapshot
 from reconciler.data import dataclass
 from reconciler.errors import Failure, KernelError
+from reconciler.model import LinkSettings
 from reconciler.records import Record
 from reconciler.snapshot import Snapshot
 
@@ -18,15 +20,17 @@ NAME = "snapshot"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What there is to go back to: the objects, and the topologies' records as they were."""
+    """What there is to go back to: the objects, the topologies' records as they were, and lost links' settings."""
 
     snapshot: Snapshot
     records: dict[str, Record]
+    settings: Sequence[LinkSettings] = ()
 
 
 def write(entry: Entry) -> None:
     """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
     data: dict[str, Any] = {"format": 1, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
+    data["settings"] = [codec.encode(one) for one in entry.settings]
     data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
     try:
         records.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
@@ -41,7 +45,8 @@ def read() -> Entry | None:
         data = records.read_file(NAME)
         if data["boot"] == boot():
             kept = {name: records.from_plain(one) for name, one in data["records"].items()}
-            return Entry(snapshot.from_plain(data), kept)
+            settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
+            return Entry(snapshot.from_plain(data), kept, settings)
     return None
 
 

@@ -393,6 +393,18 @@ class Held:
     whole: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Links, as (scope, name), whose IP settings under /proc/sys are the same.
+
+    ``arrays`` is what a dump tells of most of them, ``values`` has all by family and name: ipv4, rp_filter, "1".
+    """
+
+    arrays: bytes
+    values: Mapping[str, Mapping[str, str]]
+    links: tuple[tuple[str, str], ...]
+
+
 Action = Literal["create", "update", "replace", "delete", "adopt"]
 Impact = Literal["none", "in-place", "disruptive"]
 

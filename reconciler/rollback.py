@@ -42,9 +42,9 @@ def prepare(kernel: Kernel, planned: Planned) -> journal.Entry:
         links.setdefault(scope, []).append(link)
     settings = link_settings.read_link_settings(kernel, links)
     tables = {key: nftables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
-    taken = snapshot.completed(snapshot.take(planned), settings, tables)
+    taken = snapshot.with_tables(snapshot.take(planned), tables)
     known = records.load()
-    entry = journal.Entry(taken, {name: known.get(name, records.Record()) for name in planned.intent.names})
+    entry = journal.Entry(taken, {name: known.get(name, records.Record()) for name in planned.intent.names}, settings)
     forget(kernel)
     journal.write(entry)
     return entry
@@ -67,15 +67,18 @@ def back(kernel: Kernel, entry: journal.Entry) -> tuple[list[Change], list[Faile
 
     Only when all is as it was the snapshot is forgotten: else a later attempt may do better.
     """
+    from reconciler.kernel import link_settings
+
     undone: list[Change] = []
     left: list[Change] = []
     failed: dict[Key, Failed] = {}
     for _ in range(ROUNDS):
-        live = _read(kernel, entry)
-        left = snapshot.undo(entry.snapshot, live)
+        taken = snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
+        live = _read(kernel, taken)
+        left = snapshot.undo(taken, live)
         if not left:
             break
-        outcome = carry_out(order(left, [_names(entry.snapshot)], live, restoring=True), southbound(kernel))
+        outcome = carry_out(order(left, [_names(taken)], live, restoring=True), southbound(kernel))
         undone += outcome.applied
         failed = outcome.failed
         if not outcome.applied:
@@ -91,10 +94,9 @@ def _names(taken: Snapshot) -> Names:
     return live_names({key: entry.held for key, entry in taken.entries.items() if entry.held})
 
 
-def _read(kernel: Kernel, entry: journal.Entry) -> dict[Key, Held]:
+def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Held]:
     from reconciler.kernel import live
 
-    taken = entry.snapshot
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries))
     memory = records.memory(records.load(), taken.topologies)  # those of the run: they tell what it reserved
     view = state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)

@@ -99,12 +99,18 @@ def edited_tables(planned: Planned) -> Iterator[Key]:
             yield change.key
 
 
-def completed(snapshot: Snapshot, settings: Mapping[tuple[str, str], str], tables: Mapping[Key, str]) -> Snapshot:
-    """The snapshot with the settings of lost links, (scope, sysctl) -> value, and the text of tables."""
+def with_settings(snapshot: Snapshot, settings: Mapping[tuple[str, str], str]) -> Snapshot:
+    """The snapshot with settings, (scope, sysctl) -> value, that links had."""
     sysctl = BY_NAME["sysctl"].form
     entries = dict(snapshot.entries)
     for (scope, name), value in settings.items():
         entries.setdefault(Key("sysctl", scope, name), Entry(Held(sysctl(scope, name, value), ""), None, ""))
+    return dataclasses.replace(snapshot, entries=entries)
+
+
+def with_tables(snapshot: Snapshot, tables: Mapping[Key, str]) -> Snapshot:
+    """The snapshot with the text of tables."""
+    entries = dict(snapshot.entries)
     for key, text in tables.items():
         entry = entries[key]
         if entry.held is not None:

@@ -1,18 +1,20 @@
-"""The IP settings of links under /proc/sys, which go with them: what a newborn link would have otherwise.
+"""The IP settings of links under /proc/sys, which go with them: a link that is made anew has others.
 
 A link has some ninety small files, and to read one takes ten microseconds; but a dump of the links tells nearly all of
-them in two arrays.  Links with equal arrays have equal settings: of a thousand alike the files are read once.
+them in two arrays.  Links with equal arrays have equal settings: of a thousand alike the files are read once, and of a
+link that was made anew only where its arrays are not what they were.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.kernel import decode, reader
 from reconciler.kernel.namespaces import Kernel
+from reconciler.model import HOST, LinkSettings
 
 ROOT = "/proc/sys/net"
 FAMILIES = ("ipv4", "ipv6")
@@ -43,56 +45,64 @@ TOLD: Mapping[str, frozenset[str]] = {
     ),
 }
 
-Values = dict[tuple[str, str], str]  # (family, name) -> value
+Place = tuple[str, str]  # scope, link
+Names = Mapping[str, Sequence[str]]  # by family
+Values = dict[str, dict[str, str]]  # by family and name, without the families that the link does not have
 
 
-class _Read(NamedTuple):
-    """What was read in one scope: a newborn link's values, and of each link asked for those of its files."""
+def read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> list[LinkSettings]:
+    """All settings of those links (by scope) that are there.  Raises KernelError."""
+    arrays = _arrays(kernel, links)
+    told, untold = _names()
+    others = _read(kernel, arrays, untold)
+    models = _read(kernel, {array: place for place, array in arrays.items()}.values(), told)
+    by_array = {arrays[place]: values for place, values in models.items()}
+    alike: dict[tuple[bytes, str], list[Place]] = {}
+    for place, array in arrays.items():
+        alike.setdefault((array, repr(others[place])), []).append(place)
+    return [
+        LinkSettings(array, _merged(by_array[array], others[places[0]]), tuple(places))
+        for (array, _), places in alike.items()
+    ]
 
-    newborn: Values
-    links: dict[str, Values]
 
+def differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[Place, str]:
+    """(scope, sysctl) -> value before, of the settings that are not what they were; KernelError.
 
-def read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
-    """(scope, sysctl) -> value of the settings of links (by scope) that a newborn one would not have.
-
-    A new link starts with those of ``conf/default``.  Raises KernelError.
+    A link that is not there, or has lost a whole family, is left out.
     """
-    alike = {(scope, link): arrays for scope, names in links.items() for link, arrays in _arrays(kernel, scope, names)}
-    first: dict[bytes, tuple[str, str]] = {}
-    for place, arrays in alike.items():
-        first.setdefault(arrays, place)
-    whole = set(first.values())
-    calls = []
-    for scope, names in links.items():
-        asked = {link: (scope, link) in whole or (scope, link) not in alike for link in names}
-        calls.append((scope, _read_here, (asked,)))
-    found = dict(zip(links, kernel.run_each(calls), strict=True))
+    wanted = {place: one for one in before for place in one.links}
+    there = {HOST, *kernel.namespaces()}
+    links: dict[str, list[str]] = {}
+    for scope, link in wanted:
+        if scope in there:
+            links.setdefault(scope, []).append(link)
+    arrays = _arrays(kernel, links)
+    told, untold = _names()
+    now = _read(kernel, arrays, untold)
+    for place, values in _read(kernel, [p for p in arrays if arrays[p] != wanted[p].arrays], told).items():
+        now[place] = _merged(values, now[place])
     return {
         (scope, f"net.{family}.conf.{link.replace('.', '/')}.{name}"): value
-        for scope, link, values in _complete(found, alike, first)
-        for (family, name), value in values.items()
-        if value != found[scope].newborn.get((family, name)) and name not in _FOLLOWING
+        for (scope, link), values in now.items()
+        for family, found in values.items()
+        for name, value in wanted[scope, link].values.get(family, {}).items()
+        if name not in _FOLLOWING and (name in found or name in untold.get(family, ())) and found.get(name) != value
     }
 
 
-def _complete(
-    found: Mapping[str, _Read], alike: Mapping[tuple[str, str], bytes], first: Mapping[bytes, tuple[str, str]]
-) -> Iterator[tuple[str, str, Values]]:
-    for scope, read in found.items():
-        for link, values in read.links.items():
-            arrays = alike.get((scope, link))
-            if arrays is None:
-                yield scope, link, values
-            else:
-                where, model = first[arrays]
-                told = {key: value for key, value in found[where].links[model].items() if key[1] in TOLD[key[0]]}
-                yield scope, link, told | values
+def _merged(told: Values, others: Values) -> Values:
+    return {family: told.get(family, {}) | others.get(family, {}) for family in {**told, **others}}
 
 
-def _arrays(kernel: Kernel, scope: str, links: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    wanted = set(links)
-    return ((name, arrays) for name, arrays in reader.read_links_as(kernel, scope, _conf) if name in wanted)
+def _arrays(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> dict[Place, bytes]:
+    """What a dump tells of the settings of each link that is there."""
+    found: dict[Place, bytes] = {}
+    for scope in kernel.with_sockets(links):
+        wanted = set(links[scope])
+        rows = reader.read_links_as(kernel, scope, _conf)
+        found.update(((scope, name), told) for name, told in rows if name in wanted)
+    return found
 
 
 @decode.decoder("link")
@@ -106,34 +116,51 @@ def _conf(body: bytes) -> tuple[str, bytes]:
     return name, b"|".join([four.get(1, b""), six.get(2, b""), six.get(8, b"")])
 
 
-# ------------------------------------------------------------------ in the namespace
+# ------------------------------------------------------------------ the files
 
 
-def _read_here(asked: Mapping[str, bool]) -> _Read:
-    """``asked``: link -> whether all of its files are to be read, or only those that no array tells."""
-    newborn: Values = {}
-    links: dict[str, Values] = {link: {} for link in asked}
+def _names() -> tuple[Names, Names]:
+    """The files that an array tells of, and the others."""
+    told: dict[str, list[str]] = {}
+    untold: dict[str, list[str]] = {}
     for family in FAMILIES:
-        newborn |= _folder(family, "default", everything=True)
-        for link, everything in asked.items():
-            links[link] |= _folder(family, link, everything)
-    return _Read(newborn, links)
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            for name in sorted(os.listdir(f"{ROOT}/{family}/conf/default")):
+                (told if name in TOLD[family] else untold).setdefault(family, []).append(name)
+    return told, untold
 
 
-def _folder(family: str, link: str, everything: bool) -> Values:
+def _read(kernel: Kernel, places: Iterable[Place], names: Names) -> dict[Place, Values]:
+    by_scope: dict[str, list[str]] = {}
+    for scope, link in places:
+        by_scope.setdefault(scope, []).append(link)
+    calls = [(scope, _read_here, (links, names)) for scope, links in by_scope.items()]
+    answers = zip(by_scope, kernel.run_each(calls), strict=True)
+    return {(scope, link): values for scope, found in answers for link, values in found.items()}
+
+
+def _read_here(links: Iterable[str], names: Names) -> dict[str, Values]:
+    return {link: _read_link(link, names) for link in links}
+
+
+def _read_link(link: str, names: Names) -> Values:
+    found = ((family, _folder(family, link, listed)) for family, listed in names.items())
+    return {family: values for family, values in found if values is not None}
+
+
+def _folder(family: str, link: str, names: Sequence[str]) -> dict[str, str] | None:
+    """The values of one link's files; None where IPv6 is off, or the link has just gone."""
     try:
         folder = os.open(f"{ROOT}/{family}/conf/{link}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # IPv6 is off, or the link has just gone
-        return {}
+    except OSError:
+        return None
     try:
-        names = [name for name in os.listdir(folder) if everything or name not in TOLD[family]]
-        pairs = (((family, name), _value(name, folder)) for name in names)
-        return {key: value for key, value in pairs if value is not None}
+        return {name: value for name in names if (value := _value(name, folder)) is not None}
     finally:
         os.close(folder)
 
 
-def _value(name: str, folder: int) -> Any:
+def _value(name: str, folder: int) -> str | None:
     """Relative to its folder: to walk the whole path would take twice as long."""
     try:
         file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)

@@ -34,7 +34,12 @@ BY_HAND = [
     "nft add rule inet netrecon-faults admin tcp dport 22 accept",
     "nft add rule inet netrecon-faults prerouting tcp dport 999 drop",
     "sysctl -qw net.ipv4.conf.gone0.rp_filter=2",
+    "ip netns exec gone sysctl -qw net.ipv4.conf.default.rp_filter=1 net.ipv6.conf.default.hop_limit=9",
+    "ip netns exec gone sh -c 'for f in /proc/sys/net/ipv4/conf/*/tag; do echo 5 > $f; done'",
 ]
+
+
+SETTINGS = "cd /proc/sys/net; grep -s . ipv4/conf/*/* ipv6/conf/*/* | sort"
 
 
 class Faulty(Writer):
@@ -73,9 +78,11 @@ def files(tmp_path: pathlib.Path) -> Iterator[tuple[str, str]]:
 def settings() -> dict[str, str]:
     """What ip and nft do not show."""
     files = [file for name in ("gone0", "br0") for file in pathlib.Path("/proc/sys/net").glob(f"ipv?/conf/{name}/*")]
-    return {
+    here = {
         str(file): sh(f"cat {file} || true") if file.name == "stable_secret" else file.read_text() for file in files
     }
+    spaces = [one for one in ("gone", "kept") if pathlib.Path(f"/run/netns/{one}").exists()]
+    return here | {one: sh(f"ip netns exec {one} sh -c '{SETTINGS}'").splitlines() for one in spaces}
 
 
 def whole() -> dict[str, Any]:
