@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler import pipeline, reach, remembering, rollback, topology
+from reconciler import pipeline, reach, remembering, rollback, second_look, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.errors import KernelError, NetreconError
@@ -139,7 +139,7 @@ def _rounds(
 def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
     """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
     reached = reach.reach(planned.changes, planned.found)
-    return reached is not None and pipeline.agrees(kernel, planned, reached)
+    return reached is not None and second_look.agrees(kernel, planned, reached)
 
 
 def _remember(planned: Planned, result: Result) -> None:

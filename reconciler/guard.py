@@ -62,7 +62,8 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> lis
     ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters, and of it what
     leads a packet: links, addresses and routes.
     """
-    now, then = _now(planned), _then(planned)
+    now = _now(planned)
+    then = _then(planned, now)
     found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
     found += _default_routes(now, then)
     hint = "give --confirm-within, so that the host goes back by itself, or --force"
@@ -110,11 +111,11 @@ def _now(planned: Planned) -> dict[Key, Any]:
     return {key: held.object for key, held in planned.live.items() if key.scope == HOST and key.kind in _LEADING}
 
 
-def _then(planned: Planned) -> dict[Key, Any]:
+def _then(planned: Planned, now: Objects) -> dict[Key, Any]:
     """The host's objects as the plan would leave them."""
     gone = frozenset(where for c in planned.changes if c.action in ("delete", "replace") for where in _before(c))
     gone |= {where for c in planned.changes if getattr(c.after, "up", None) is False for where in _links(c)}
-    left = {key: BY_NAME[key.kind].without(held, gone) for key, held in _now(planned).items()}
+    left = {key: BY_NAME[key.kind].without(held, gone) for key, held in now.items()}
     for change in planned.changes:
         if change.key.scope == HOST and change.key.kind in _LEADING:
             left[change.key] = change.after

@@ -10,7 +10,6 @@ from reconciler import declared, doctor, records, state, topology
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import Problem, Refused
-from reconciler.kinds import NFT
 from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
@@ -20,7 +19,6 @@ from reconciler.topology import Topology
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces import Kernel
-    from reconciler.reach import Reach
 
 
 # ------------------------------------------------------------------------------------------------ desired
@@ -65,7 +63,7 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
 
     desired = intent.desired
     spaces = [key.name for key in desired if key.kind == "namespace"]
-    memory = _memory(intent)
+    memory = memory_of(intent)
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
     if not intent.settled and any(one.draft for one in intent.topologies):
         from reconciler.lowering import BRIDGE_NF
@@ -77,11 +75,12 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
 
 def _objects(found: LiveState, intent: Intent) -> dict[Key, Held]:
     with stage("objects"):
-        view = state.View(intent.names, intent.desired, intent.relaxed, _memory(intent), intent.adopt)
+        view = state.View(intent.names, intent.desired, intent.relaxed, memory_of(intent), intent.adopt)
         return state.objects(found, view)
 
 
-def _memory(intent: Intent) -> state.Memory:
+def memory_of(intent: Intent) -> state.Memory:
+    """What is on record of the intent's topologies."""
     return records.memory(records.load(), intent.names)
 
 
@@ -130,24 +129,6 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
         changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
     with stage("plan"):
         return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live, found), problems
-
-
-def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
-    """Whether these kinds in these scopes, read again, are as is wanted; all else is taken for what it was."""
-    from reconciler.kernel import live
-
-    def kinds(scope: str) -> frozenset[str]:
-        return reach.get(scope, frozenset())
-
-    intent = planned.intent
-    memory = _memory(intent)
-    desired = {key: one for key, one in intent.desired.items() if key.kind in kinds(key.home)}
-    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
-    whole = frozenset(scope for scope, names in reach.items() if not names <= NFT)
-    found = live.read_again(kernel, planned.found, whole, reach.keys() - whole, settings)
-    view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
-    changes, _problems = diff(desired, state.objects(found, view, kinds), intent.names, intent.adopt)
-    return not changes
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:

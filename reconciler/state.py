@@ -61,6 +61,9 @@ def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
     return found
 
 
+_BORN = ("namespace", "reserved_ports")  # what is there, or brings along what is, before it is made
+
+
 def _every(_scope: str) -> Container[str]:
     return BY_NAME
 
@@ -77,11 +80,11 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
             found.update(kind.read(reading))
     found.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
-        if key in found or key.kind not in only(key.home):
+        if key.kind not in _BORN or key in found or key.kind not in only(key.home):
             continue
         if key.kind == "namespace":
             found.update(_newborn(key.name, wanted.owner))
-        elif key.kind == "reserved_ports":
+        else:
             found.update([reserved_ports.newborn(key.scope, wanted.owner)])
     return found
 

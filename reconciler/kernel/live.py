@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from reconciler.kernel import files, nftables, peers, reader, sysctl
 from reconciler.kernel.namespaces import Kernel
@@ -31,7 +31,7 @@ def read(
 def read_again(
     kernel: Kernel,
     before: LiveState,
-    scopes: Container[str],
+    scopes: Collection[str],
     tables: Iterable[str],
     sysctls: Mapping[str, Iterable[str]],
 ) -> LiveState:
@@ -39,17 +39,14 @@ def read_again(
 
     A scope that is no more is left out.
     """
-    there = (HOST, *kernel.namespaces())
-    fresh = _read(
-        kernel,
-        [scope for scope in there if scope in scopes],
-        sysctls,
-        [scope for scope in (HOST, *files.scopes()) if scope in scopes],
-    )
-    kept = {scope: before.scopes[scope] for scope in there if scope in before.scopes and scope not in scopes}
+    there = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
+    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *files.scopes()) if scope in scopes])
+    kept = {scope: row for scope, row in before.scopes.items() if scope not in scopes}
     peers.carry_over(before.scopes, fresh.scopes, kept)
-    for scope in kernel.with_sockets([scope for scope in tables if scope in kept], NETFILTER):
-        kept[scope] = dataclasses.replace(kept[scope], tables=nftables.read_tables(kernel, scope))
+    for scope in tables:
+        known = kept.pop(scope, None)
+        if known is not None and (scope == HOST or kernel.exists(scope)):
+            kept[scope] = dataclasses.replace(known, tables=nftables.read_tables(kernel, scope))
     return LiveState(
         {**kept, **fresh.scopes},
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},

@@ -11,7 +11,7 @@ from reconciler.kinds import nat_frame
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.nat_frame import Damage, Element
 from reconciler.kinds.port_map_entry import ANY, Entry, Wrong, entry_of, version_of
-from reconciler.model import ForgetFlows, Held, Key, NftElement, Request
+from reconciler.model import ForgetFlows, Held, Key, NftElement, Request, TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class PortMap:
     target_port: int
     table: str
     damage: tuple[Damage, ...] = ()
+
+
+_SETS = ("pub_any4", "pub_any6", "pub_addr4", "pub_addr6")
 
 
 def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
@@ -132,6 +135,24 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
                 else:
                     own = everywhere.get((protocol, port))
                     yield _misplaced(_held(scope, table.name, owner, listens, own or to), own is not None, to)
+
+
+def differing(before: TableRow, after: TableRow) -> tuple[TableRow, TableRow]:
+    """The two with only those published ports at which they differ: what is made of the others is the same of both."""
+    changed: set[tuple[str, int]] = set()
+    for name in _SETS:
+        pairs = nat_frame.members(before, name).items() ^ nat_frame.members(after, name).items()
+        changed.update(key[-2:] for key, _ in pairs)
+    return _at(before, changed), _at(after, changed)
+
+
+def _at(table: TableRow, services: set[tuple[str, int]]) -> TableRow:
+    kept = {
+        name: {key: value for key, value in table.elements[name].items() if key[-2:] in services}
+        for name in _SETS
+        if name in table.elements
+    }
+    return dataclasses.replace(table, elements={**table.elements, **kept})
 
 
 def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:

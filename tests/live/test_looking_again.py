@@ -31,7 +31,7 @@ TOPOLOGY: dict[str, Any] = {
     "bridges": {"br0": {"addresses": ["10.0.0.1/24"]}},
     "veths": {f"v{number}": veth(number, name) for number, name in enumerate(NAMES, 2)},
     "sysctls": {"net.ipv4.ip_forward": 1},
-    "port_maps": ["9091:10.0.0.2:80"],
+    "port_maps": ["9091:10.0.0.2:80", "9092:10.0.0.2:80/udp", "127.0.0.1:9093:10.0.0.2:80"],
     "namespaces": {name: namespace(number) for number, name in enumerate(NAMES, 2)} | {"loose": {"exclusive": False}},
 }
 ALL = ["blue", "green", "host", "loose", "red"]
@@ -117,6 +117,12 @@ def test_namespaces_that_go_take_along_what_only_a_whole_look_shows(
     "command",
     [
         "nft delete element inet netrecon-rooms pub_any4 { tcp . 9091 }",
+        "nft delete element inet netrecon-rooms pub_any4 { udp . 9092 }",
+        "nft delete element inet netrecon-rooms pub_addr4 { 127.0.0.1 . tcp . 9093 }",
+        "nft add element inet netrecon-rooms pub_addr4 { 0.0.0.0 . tcp . 9091 : 10.0.0.9 . 80 }",
+        "nft add element inet netrecon-rooms pub_addr4 { 0.0.0.0 . udp . 9092 : 10.0.0.9 . 80 }",
+        "nft add element inet netrecon-rooms pub_any4 { tcp . 9099 : 10.0.0.9 . 80 }",
+        "nft add element inet netrecon-rooms isolated { br0 }",
         "nft flush chain inet netrecon-rooms forward",
         "nft delete table inet netrecon-rooms",
     ],
@@ -125,7 +131,7 @@ def test_nftables_undone_as_soon_as_done_are_seen_and_done_again(
     monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], command: str
 ) -> None:
     applied(path, looks)
-    sh("nft flush map inet netrecon-rooms pub_any4")
+    sh("nft delete element inet netrecon-rooms pub_any4 { tcp . 9091 }")
     meanwhile(monkeypatch, command)
     assert applied(path, looks) == [ALL, ["nft of host"], ALL, ["nft of host"]]
     assert "10.0.0.2 . 80" in sh("nft list ruleset")
