@@ -74,10 +74,11 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
     adopted = _adopted(view)
     for state in live.scopes.values():
         names = only(state.scope)
-        kinds = [kind for kind in KINDS if kind.name in names]
-        reading = _reading(live, state, view, adopted)
-        for kind in kinds:
-            found.update(kind.read(reading))
+        if names:
+            reading = _reading(live, state, view, adopted)
+            for kind in KINDS:
+                if kind.name in names:
+                    found.update(kind.read(reading))
     found.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
         if key.kind not in _BORN or key in found or key.kind not in only(key.home):
@@ -91,7 +92,9 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
 
 def _adopted(view: View) -> dict[tuple[str, str], str]:
     """The links that a run may take over, as (scope, name), each with the topology that wants it."""
-    made = ((key, wanted) for key, wanted in view.wanted.items() if view.adopting and not BY_NAME[key.kind].existing)
+    if not view.adopting:
+        return {}
+    made = ((key, wanted) for key, wanted in view.wanted.items() if not BY_NAME[key.kind].existing)
     return {where: wanted.owner for key, wanted in made for where in BY_NAME[key.kind].links(wanted.object)}
 
 
