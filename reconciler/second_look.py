@@ -32,17 +32,15 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
     whole = frozenset(scope for scope, names in reach.items() if not names <= NFT)
     tables = reach.keys() - whole
-    desired = set(_reached(planned, reach))
+    desired = list(_reached(planned, reach))
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
     found = live.read_again(kernel, planned.found, whole, tables, settings)
-    if tables:
-        before, found = _where_different(planned.found, found, tables)
-        touched = {change.key for change in planned.changes} | state.objects(before, view, kinds).keys()
-    held = state.objects(found, view, kinds)
-    if tables:
-        touched |= held.keys()
-        desired = {key for key in desired if key.kind != "port_map" or key.scope in whole or key in touched}
-    wanted = {key: intent.desired[key] for key in desired}
+    before, after = _where_different(planned.found, found, tables)
+    held = state.objects(after, view, kinds)
+    touched = {change.key for change in planned.changes} | state.objects(before, view, kinds).keys() | held.keys()
+    wanted = {
+        key: intent.desired[key] for key in desired if key.kind != "port_map" or key.scope in whole or key in touched
+    }
     changes, _problems = diff(wanted, held, intent.names, intent.adopt)
     return not changes
 
