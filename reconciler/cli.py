@@ -529,10 +529,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = _with_debug(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # started with descriptor 1 closed
         _give_up_output()
+    if sys.stderr is None:  # or 2: the exit code still tells
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         options = _parser().parse_args(words)
     except _Misused as error:
         return _misused(error, words)
+    except SystemExit:  # --help and --version have said it
+        return _run(Options(run=lambda _options: OK, json=False, debug=""))
+    except OSError as error:  # or could not
+        _give_up_output()
+        return _fail(Options(json=False), [Problem("", 0, 0, "", _unwritten(error))], ERROR)
     if options.debug == "timings":
         timings.started()
     code = _run(options)
@@ -588,9 +595,13 @@ def _fail(options: Options, problems: list[Problem], code: int) -> int:
         sys.stdout.flush()
     except OSError as error:
         _give_up_output()
-        told = [*problems, Problem("", 0, 0, "", f"the output cannot be written: {error.strerror}")]
+        told = [*problems, Problem("", 0, 0, "", _unwritten(error))]
     report.print_problems(told)
     return code
+
+
+def _unwritten(error: OSError) -> str:
+    return f"the output cannot be written: {error.strerror}"
 
 
 def _misused(error: _Misused, words: list[str]) -> int:

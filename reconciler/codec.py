@@ -18,7 +18,7 @@ def encode(value: Any) -> Plain:
     if form is str or value is None or form is bool or form is int:  # nine parts of ten
         return value
     names = _names(form)
-    if names:
+    if names is not None:
         return [encode(getattr(value, name)) for name in names]
     if isinstance(value, tuple | list):
         return [encode(part) for part in value]
@@ -26,9 +26,9 @@ def encode(value: Any) -> Plain:
 
 
 @cache
-def _names(form: Any) -> tuple[str, ...]:
-    """The fields of a dataclass, none of anything else."""
-    return tuple(field.name for field in dataclasses.fields(form)) if dataclasses.is_dataclass(form) else ()
+def _names(form: Any) -> tuple[str, ...] | None:
+    """The fields of a dataclass, None for anything else."""
+    return tuple(field.name for field in dataclasses.fields(form)) if dataclasses.is_dataclass(form) else None
 
 
 def decode(form: Any, plain: Plain) -> Any:

@@ -16,7 +16,7 @@ from reconciler.run import Planned
 MAIN = 254
 KERNELS = 2  # RTPROT_KERNEL: a route that came with an address
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
-_LEADING = ("address", "route")
+_LEADING = ("address", "route")  # of what is there these alone decide; of the links the changes tell
 Objects = Mapping[Key, Any]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -59,8 +59,7 @@ def way_to(planned: Planned, one: Protected) -> tuple[str, str]:
 def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
     """Why the plan must not run unattended, each with the line that asks for it.
 
-    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters, and of it what
-    leads a packet: links, addresses and routes.
+    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
     """
     now = _now(planned)
     then = _then(planned, now)

@@ -10,7 +10,8 @@ from reconciler.model import Change, LiveState
 
 Reach = Mapping[str, frozenset[str]]  # scope -> the kinds of which an object in it can have changed
 
-_ALL = frozenset(BY_NAME)
+EVERY = frozenset(BY_NAME)
+VETHS = frozenset({"veth"})  # with one end in a scope of which everything can have changed
 # Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
@@ -20,7 +21,7 @@ def reach(changes: Iterable[Change], found: LiveState) -> Reach | None:
 
     An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace, and
     nftables objects among themselves.  A link does show, at its other end, and where another link lies on it in a
-    namespace of its own (a macvlan's container, say).
+    namespace of its own (a macvlan's container, say); what lies on another may change that in turn.
     """
     listed = list(changes)
     if any(map(_reaches_out, listed)):
@@ -31,8 +32,13 @@ def reach(changes: Iterable[Change], found: LiveState) -> Reach | None:
     for scope, places in groupby(links, key=lambda where: where[0]):
         near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
     if links:
-        near.update(_leaning(found))
-    return {scope: _ALL if scope in near else NFT for scope in near | tables}
+        leaning = frozenset(_leaning(found))
+        if leaning & near:  # nobody knows in which namespace the link is that it lies on
+            return None
+        near |= leaning
+    beside = {far for scope in near & found.scopes.keys() for far, _ in found.scopes[scope].peers.values()} - near
+    kinds = dict.fromkeys(near, EVERY) | dict.fromkeys(tables - near, NFT)
+    return kinds | {scope: kinds.get(scope, frozenset()) | VETHS for scope in beside}
 
 
 def _reaches_out(change: Change) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from reconciler import pipeline, state
 from reconciler.diff import diff
-from reconciler.kinds import NFT, port_map
-from reconciler.model import Key, LiveState, ScopeState
-from reconciler.reach import Reach
+from reconciler.kinds import NFT, port_map, veth
+from reconciler.model import Key, LiveState, ScopeState, Wanted
+from reconciler.reach import EVERY, VETHS, Reach
 from reconciler.run import Planned
 
 if TYPE_CHECKING:
@@ -30,31 +30,44 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     intent = planned.intent
     memory = pipeline.memory_of(intent)
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
-    whole = frozenset(scope for scope, names in reach.items() if not names <= NFT)
-    tables = reach.keys() - whole
-    desired = list(_reached(planned, reach))
+    whole = frozenset(scope for scope, names in reach.items() if names == EVERY)
+    tables = frozenset(scope for scope, names in reach.items() if names >= NFT) - whole
+    beside = frozenset(scope for scope, names in reach.items() if names >= VETHS) - whole
+    desired = {key: intent.desired[key] for key in _reached(planned, reach)}
     settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
     found = live.read_again(kernel, planned.found, whole, tables, settings)
     before, after = _where_different(planned.found, found, tables)
-    held = state.objects(after, view, kinds)
-    touched = {change.key for change in planned.changes} | state.objects(before, view, kinds).keys() | held.keys()
-    wanted = {
-        key: intent.desired[key] for key in desired if key.kind != "port_map" or key.scope in whole or key in touched
-    }
+    after.update({scope: _leading_into(whole, after[scope]) for scope in beside & after.keys()})
+    held = state.objects(dataclasses.replace(found, scopes=after), view, kinds)
+    ports = {change.key for change in planned.changes} | held.keys()
+    ports |= state.objects(LiveState(before), view, lambda _: (port_map.KIND.name,)).keys()
+    wanted = {key: one for key, one in desired.items() if key.home in whole or _counts(key, one, whole, ports)}
     changes, _problems = diff(wanted, held, intent.names, intent.adopt)
     return not changes
 
 
 def _reached(planned: Planned, reach: Reach) -> Iterator[Key]:
-    """The desired objects that may have changed."""
+    """The desired objects of the kinds and scopes."""
     for one in planned.intent.topologies:
         for (scope, kind), keys in one.names.by_scope.items():
             if kind in reach.get(scope, ()):
                 yield from (key for key in keys if key in planned.intent.desired)
 
 
-def _where_different(before: LiveState, after: LiveState, scopes: Iterable[str]) -> tuple[LiveState, LiveState]:
-    """The scopes as they were, and all as it is, with only those published ports at which their tables differ.
+def _counts(key: Key, wanted: Wanted, whole: Collection[str], ports: Collection[Key]) -> bool:
+    """Whether an object in a scope that was not read again as a whole can have changed."""
+    if key.kind == port_map.KIND.name:
+        return key in ports
+    return key.kind != veth.KIND.name or any(scope in whole for scope, _ in veth.links(wanted.object))
+
+
+# ------------------------------------------------------------------ what of the rows
+
+
+def _where_different(
+    before: LiveState, after: LiveState, scopes: Iterable[str]
+) -> tuple[dict[str, ScopeState], dict[str, ScopeState]]:
+    """The scopes as they were, and all as they are, with only those published ports at which their tables differ.
 
     Of 10,000 ports, those that are just what they were need no second comparison.
     """
@@ -66,4 +79,14 @@ def _where_different(before: LiveState, after: LiveState, scopes: Iterable[str])
         pairs = {name: port_map.differing(was.tables[name], now.tables[name]) for name in names}
         old[scope] = dataclasses.replace(was, tables=was.tables | {name: pair[0] for name, pair in pairs.items()})
         new[scope] = dataclasses.replace(now, tables=now.tables | {name: pair[1] for name, pair in pairs.items()})
-    return LiveState(old), dataclasses.replace(after, scopes=new)
+    return old, new
+
+
+def _leading_into(whole: Collection[str], scope: ScopeState) -> ScopeState:
+    """A scope with only those of its veths that have their other end in one that was read again."""
+    links = {
+        index: row
+        for index, row in scope.links.items()
+        if row.kind != veth.KIND.name or scope.peers.get(index, ("",))[0] in whole
+    }
+    return dataclasses.replace(scope, links=links)

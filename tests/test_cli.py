@@ -58,7 +58,7 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["schema", f"validate {EXAMPLE}", f"validate --json {EXAMPLE}", "validate --json /"]
+    "command", ["schema", f"validate {EXAMPLE}", f"validate --json {EXAMPLE}", "validate --json /", "--version"]
 )
 def test_a_full_disk_is_one_line(command: str) -> None:
     done = shell(f"netrecon {command} > /dev/full")
@@ -66,6 +66,14 @@ def test_a_full_disk_is_one_line(command: str) -> None:
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(f"validate {EXAMPLE}", 0), ("validate nowhere.yaml", 1), ("nonsense", 1), ("--version", 0)]
+)
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_the_exit_code_tells_where_nothing_else_can(command: str, code: int, closed: str) -> None:
+    assert shell(f"netrecon {command} {closed}").returncode == code
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -57,31 +57,34 @@ HALF = change("veth", "red", "eth0", Veth(End("red", "eth0"), NOWHERE), None, "d
 INTERFACE = change("interface", HOST, "v0", End(HOST, "v0"), End(HOST, "v0", mtu=1400))
 UPLINK = change("link", HOST, "eth1", OtherLink(HOST, "eth1", ""), None, "delete")
 
+MACVLAN = change("link", "green", "mv0", OtherLink("green", "mv0", "macvlan"), None, "delete")
 PORT = change("port_map", HOST, "tcp/0.0.0.0:80")
 
-# changes, what was read before them -> the scopes in which anything, and in which nftables can be different
-SITUATIONS: dict[str, tuple[list[Change], LiveState, tuple[set[str], set[str]] | None]] = {
-    "nothing": ([], FOUND, (set(), set())),
-    "a_route_stays_in_its_scope": ([ROUTE], LEANING, ({"blue"}, set())),
-    "a_port": ([PORT], LEANING, (set(), {HOST})),
-    "a_port_and_a_route_elsewhere": ([PORT, ROUTE], FOUND, ({"blue"}, {HOST})),
-    "a_port_and_a_bridge": ([PORT, BRIDGE], FOUND, ({HOST}, set())),
-    "a_bridge": ([BRIDGE], FOUND, ({HOST}, set())),
-    "a_veth_is_at_both_its_ends_before_and_after": ([MOVED], FOUND, ({HOST, "blue", "red"}, set())),
-    "a_veth_whose_other_end_nobody_knows": ([HALF], FOUND, ({"red"}, set())),
-    "an_interface_that_is_one_end_of_a_veth": ([INTERFACE], FOUND, ({HOST, "blue"}, set())),
-    "a_link_that_another_scope_may_lie_on": ([UPLINK], LEANING, ({HOST, "green"}, set())),
-    "a_new_namespace": ([change("namespace", HOST, "new", action="create")], FOUND, ({"new"}, set())),
+# changes, what was read before them -> by scope, what can be different (veths: those that lead to where all can)
+SITUATIONS: dict[str, tuple[list[Change], LiveState, dict[str, str] | None]] = {
+    "nothing": ([], FOUND, {}),
+    "a_route_stays_in_its_scope": ([ROUTE], LEANING, {"blue": "all", HOST: "veths"}),
+    "a_port": ([PORT], LEANING, {HOST: "nft"}),
+    "a_port_and_a_route_elsewhere": ([PORT, ROUTE], FOUND, {"blue": "all", HOST: "nft veths"}),
+    "a_port_and_a_bridge": ([PORT, BRIDGE], FOUND, {HOST: "all", "blue": "veths"}),
+    "a_bridge": ([BRIDGE], FOUND, {HOST: "all", "blue": "veths"}),
+    "a_veth_is_at_both_its_ends_before_and_after": ([MOVED], FOUND, {HOST: "all", "blue": "all", "red": "all"}),
+    "a_veth_whose_other_end_nobody_knows": ([HALF], FOUND, {"red": "all"}),
+    "an_interface_that_is_one_end_of_a_veth": ([INTERFACE], FOUND, {HOST: "all", "blue": "all"}),
+    "a_link_that_another_scope_may_lie_on": ([UPLINK], LEANING, {HOST: "all", "green": "all", "blue": "veths"}),
+    "a_link_that_lies_on_one_of_another_scope": ([MACVLAN], LEANING, None),
+    "a_new_namespace": ([change("namespace", HOST, "new", action="create")], FOUND, {"new": "all"}),
     "a_namespace_that_goes": ([change("namespace", HOST, "red", action="delete")], FOUND, None),
     "a_namespace_that_is_adopted": ([change("namespace", HOST, "red", action="adopt")], FOUND, None),
-    "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, ({"red"}, set())),
+    "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, {"red": "all"}),
     "a_setting_that_a_kernel_may_share": ([change("sysctl", "red", "net.netfilter.nf_conntrack_max")], FOUND, None),
 }
+WORDS = {"all": frozenset(BY_NAME), "nft": NFT, "veths": frozenset({"veth"})}
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_reach(name: str) -> None:
     changes, found, wanted = SITUATIONS[name]
-    if wanted is not None:
-        wanted = dict.fromkeys(wanted[0], frozenset(BY_NAME)) | dict.fromkeys(wanted[1], NFT)
-    assert reach(changes, found) == wanted
+    words = wanted and {scope: text.split() for scope, text in wanted.items()}
+    kinds = words and {scope: frozenset().union(*(WORDS[word] for word in listed)) for scope, listed in words.items()}
+    assert reach(changes, found) == kinds

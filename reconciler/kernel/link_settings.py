@@ -55,15 +55,26 @@ def read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> li
     arrays = _arrays(kernel, links)
     told, untold = _names()
     others = _read(kernel, arrays, untold)
-    models = _read(kernel, {array: place for place, array in arrays.items()}.values(), told)
-    by_array = {arrays[place]: values for place, values in models.items()}
+    models = _models(kernel, arrays, told)
     alike: dict[tuple[bytes, str], list[Place]] = {}
     for place, array in arrays.items():
-        alike.setdefault((array, repr(others[place])), []).append(place)
+        if array in models:
+            alike.setdefault((array, repr(others[place])), []).append(place)
     return [
-        LinkSettings(array, _merged(by_array[array], others[places[0]]), tuple(places))
+        LinkSettings(array, _merged(models[array], others[places[0]]), tuple(places))
         for (array, _), places in alike.items()
     ]
+
+
+def _models(kernel: Kernel, arrays: Mapping[Place, bytes], names: Names) -> dict[bytes, Values]:
+    """The files of one link for each array; of another where that one has just gone."""
+    found: dict[bytes, Values] = {}
+    alike: dict[bytes, list[Place]] = {}
+    for place, array in arrays.items():
+        alike.setdefault(array, []).append(place)
+    while tried := [places.pop() for array, places in alike.items() if places and array not in found]:
+        found.update({arrays[place]: values for place, values in _read(kernel, tried, names).items() if values})
+    return found
 
 
 def differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[Place, str]:

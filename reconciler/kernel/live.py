@@ -41,8 +41,8 @@ def read_again(
     """
     there = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
     fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *files.scopes()) if scope in scopes])
-    kept = {scope: row for scope, row in before.scopes.items() if scope not in scopes}
-    peers.carry_over(before.scopes, fresh.scopes, kept)
+    others = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
+    kept = peers.carry_over(before.scopes, fresh.scopes, others)
     for scope in tables:
         known = kept.pop(scope, None)
         if known is not None and (scope == HOST or kernel.exists(scope)):

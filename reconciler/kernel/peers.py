@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.kernel import decode, netlink
 from reconciler.kernel.namespaces import Kernel
@@ -37,14 +38,28 @@ def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
             states[far[0]].peers[far[1]] = near
 
 
-def carry_over(before: Mapping[str, ScopeState], fresh: Mapping[str, ScopeState], kept: Container[str]) -> None:
-    """Fill in the peers in scopes that were not read again, of veths that are as they were."""
-    for scope, state in fresh.items():
-        old = before.get(scope)
-        for index, far in old.peers.items() if old is not None else ():
-            row, was = state.links.get(index), old.links[index] if old is not None else None
-            if far[0] in kept and row is not None and was is not None and _tie(row) == _tie(was):
+def carry_over(
+    before: Mapping[str, ScopeState], fresh: Mapping[str, ScopeState], kept: Mapping[str, ScopeState]
+) -> dict[str, ScopeState]:
+    """Fill in the peers that veths in ``fresh`` scopes, read again, have in those ``kept`` from ``before``.
+
+    A veth whose end is as it was has the peer that it had.  Gives the kept scopes, without peers that are no more.
+    """
+    for scope in fresh.keys() & before:
+        state, old = fresh[scope], before[scope]
+        for index, far in old.peers.items():
+            if far[0] in kept and index in state.links and _tie(state.links[index]) == _tie(old.links[index]):
                 state.peers[index] = far
+    return {scope: _without_lost(state, fresh, kept) for scope, state in kept.items()}
+
+
+def _without_lost(state: ScopeState, fresh: Mapping[str, ScopeState], kept: Mapping[str, ScopeState]) -> ScopeState:
+    left = {
+        index: (scope, far)
+        for index, (scope, far) in state.peers.items()
+        if scope in kept or (scope in fresh and fresh[scope].peers.get(far) == (state.scope, index))
+    }
+    return state if len(left) == len(state.peers) else dataclasses.replace(state, peers=left)
 
 
 def _tie(row: LinkRow) -> tuple[str, int, int]:

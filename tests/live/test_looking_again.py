@@ -21,7 +21,8 @@ def namespace(number: int) -> dict[str, Any]:
 
 
 def veth(number: int, name: str) -> dict[str, Any]:
-    return {"master": "br0", "peer": {"namespace": name, "name": "eth0", "addresses": [f"10.0.0.{number}/24"]}}
+    peer = {"namespace": name, "name": "eth0", "mtu": 1500, "addresses": [f"10.0.0.{number}/24"]}
+    return {"master": "br0", "peer": peer}
 
 
 NAMES = ("blue", "green", "red")
@@ -186,6 +187,69 @@ def test_undone_as_soon_as_done_is_seen_and_done_again(
     assert len(applied(path, looks)) == 4  # it was not right, so all was read; and then the second round was
     assert ip_json("-n blue route show default")
     assert cli.main(["check", path]) == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ip -n blue link set eth0 mtu 1450",
+        'ip -n blue link set eth0 alias ""',
+        "ip -n blue link add stray0 type bridge; ip -n blue link set eth0 master stray0",
+        "ip -n blue link del eth0",
+    ],
+)
+def test_end_of_a_veth_whose_other_end_is_not_read_again(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], command: str
+) -> None:
+    applied(path, looks)
+    sh("ip -n blue route del default")
+    meanwhile(monkeypatch, command)
+    assert applied(path, looks)[:3] == [ALL, ["blue"], ALL]
+    assert cli.main(["check", path]) == 0
+
+
+def test_a_link_that_goes_gives_the_one_below_its_old_address_back(
+    tmp_path: pathlib.Path, looks: list[list[str]]
+) -> None:
+    """A passthru macvlan lends its MAC to the link that it lies on: here a veth's end, of which nothing was planned."""
+    peer = {"namespace": "blue", "name": "eth0", "mac": "02:00:00:00:00:aa", "addresses": ["10.0.0.2/24"]}
+    path = written(
+        tmp_path,
+        {
+            "version": 1,
+            "name": "rooms",
+            "bridges": {"br0": {"addresses": ["10.0.0.1/24"]}},
+            "veths": {"v2": {"master": "br0", "peer": peer}},
+            "namespaces": {"blue": {"routes": [{"to": "default", "via": "10.0.0.1"}]}},
+        },
+    )
+    applied(path, looks)
+    sh("ip -n blue link set eth0 address 02:00:00:00:00:bb")
+    passthru("blue", "eth0", "blue")
+    assert applied(path, looks)[:3] == [["blue", "host"], ["blue"], ["blue", "host"]]
+    assert cli.main(["check", path]) == 0
+
+
+def test_a_link_that_goes_gives_one_of_another_namespace_its_old_address_back(
+    tmp_path: pathlib.Path, looks: list[list[str]]
+) -> None:
+    links = {"up0": {"mac": "02:00:00:00:00:aa"}}
+    path = written(tmp_path, {"version": 1, "name": "rooms", "interfaces": links, "namespaces": {"green": {}}})
+    sh("ip link add up0 type veth peer name up1; ip link set up1 up")
+    applied(path, looks)
+    sh("ip link set up0 address 02:00:00:00:00:bb up")
+    passthru("host", "up0", "green")
+    applied(path, looks)
+    assert cli.main(["check", path]) == 0
+
+
+def passthru(lower: str, link: str, upper: str) -> None:
+    """Put a macvlan of one namespace on a link of another, and give it the MAC that the link should have."""
+    inside = "" if lower == "host" else f"-n {lower} "
+    sh(f"ip {inside}link add mv0 link {link} type macvlan mode passthru")
+    if lower != upper:
+        sh(f"ip {inside}link set mv0 netns {upper}")
+    sh(f"ip -n {upper} link set mv0 up; ip -n {upper} link set mv0 address 02:00:00:00:00:aa")
 
 
 def test_what_somebody_else_does_elsewhere_meanwhile_is_left_to_the_next_check(
