@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.data import dataclass
 from reconciler.errors import Problem
-from reconciler.kinds import BY_NAME, route
+from reconciler.kinds import BY_NAME, NFT, route
 from reconciler.kinds.port_map_entry import ANY
 from reconciler.model import HOST, Change, Key
 from reconciler.run import Planned
@@ -112,21 +112,22 @@ def _now(planned: Planned) -> dict[Key, Any]:
 
 def _then(planned: Planned, now: Objects) -> dict[Key, Any]:
     """The host's objects as the plan would leave them."""
-    gone = frozenset(where for c in planned.changes if c.action in ("delete", "replace") for where in _before(c))
-    gone |= {where for c in planned.changes if getattr(c.after, "up", None) is False for where in _links(c)}
+    changes = [change for change in planned.changes if change.key.kind not in NFT]
+    gone = frozenset(where for c in changes if c.action in ("delete", "replace") for where in _before(c))
+    gone |= {where for c in changes if getattr(c.after, "up", None) is False for where in _links(c)}
     left = {key: BY_NAME[key.kind].without(held, gone) for key, held in now.items()}
-    for change in planned.changes:
+    for change in changes:
         if change.key.scope == HOST and change.key.kind in _LEADING:
             left[change.key] = change.after
-    return _connected(planned, {key: held for key, held in left.items() if held is not None})
+    return _connected(changes, {key: held for key, held in left.items() if held is not None})
 
 
-def _connected(planned: Planned, left: dict[Key, Any]) -> dict[Key, Any]:
+def _connected(changes: list[Change], left: dict[Key, Any]) -> dict[Key, Any]:
     """With the routes that the kernel makes for new addresses, without those of addresses that go."""
     subnets = {_subnet(held) for key, held in left.items() if key.kind == "address"}
-    gone = {_subnet(c.before) for c in planned.changes if c.key.kind == "address" and c.action == "delete"} - subnets
+    gone = {_subnet(c.before) for c in changes if c.key.kind == "address" and c.action == "delete"} - subnets
     kept = {key: held for key, held in left.items() if not (key.kind == "route" and _is_of(held, gone))}
-    for change in planned.changes:
+    for change in changes:
         if change.key.kind == "address" and change.key.scope == HOST and change.after is not None:
             to, link = _subnet(change.after)
             hop = route.NextHop("", link, 1, False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reconciler import ports, records
 from reconciler.kinds import BY_NAME
-from reconciler.model import HOST, Change, Key
+from reconciler.model import HOST, Change, Key, Wanted
 from reconciler.records import Record
 from reconciler.run import Planned, Result
 from reconciler.topology import Topology
@@ -48,20 +50,26 @@ def _records(planned: Planned) -> dict[str, Record]:
     known = records.load()
     updated = {change.key: change for change in planned.changes}
     for one in planned.intent.topologies:
-        for key, wanted in one.objects.items():
-            if key.kind == "reserved_ports":
-                change, held = updated.get(key), planned.live.get(key)
-                after = change.after if change else held.object if held else wanted.object
-                found[one.name].reserved.update({key: after.ports} if after.ports else {})
-            if key.scope != HOST:
-                continue
-            if key.kind in ("address", "route") and _is_shared(one, key):
-                found[one.name].shared.add(key)
-            elif key.kind == "sysctl" and BY_NAME["sysctl"].without(wanted.object, _own_links(one)) is not None:
-                old = _value_before(key, updated.get(key), known)
-                if old is not None:
-                    found[one.name].sysctls[key] = (old, wanted.object.value)
+        record = found[one.name]
+        for key, wanted in _of_kind(one, "reserved_ports"):
+            change, held = updated.get(key), planned.live.get(key)
+            after = change.after if change else held.object if held else wanted.object
+            record.reserved.update({key: after.ports} if after.ports else {})
+        for kind in ("address", "route"):
+            record.shared.update(key for key, _ in _of_kind(one, kind, HOST) if _is_shared(one, key))
+        own = _own_links(one)
+        for key, wanted in _of_kind(one, "sysctl", HOST):
+            old = _value_before(key, updated.get(key), known)
+            if old is not None and BY_NAME["sysctl"].without(wanted.object, own) is not None:
+                record.sysctls[key] = (old, wanted.object.value)
     return found
+
+
+def _of_kind(one: Topology, kind: str, scope: str = "") -> Iterator[tuple[Key, Wanted]]:
+    """A topology's objects of one kind, of one scope or of all: there may be 10,000 others."""
+    for where, keys in one.names.by_scope.items():
+        if where[1] == kind and scope in ("", where[0]):
+            yield from ((key, one.objects[key]) for key in keys)
 
 
 def _is_shared(one: Topology, key: Key) -> bool:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from reconciler import pipeline, state
 from reconciler.diff import diff
 from reconciler.kinds import NFT, port_map, veth
-from reconciler.model import Key, LiveState, ScopeState, Wanted
+from reconciler.model import Key, LiveState, ScopeState
 from reconciler.reach import EVERY, VETHS, Reach
 from reconciler.run import Planned
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces import Kernel
+
+_PORT, _VETH = port_map.KIND.name, veth.KIND.name
 
 
 def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
@@ -33,32 +35,31 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     whole = frozenset(scope for scope, names in reach.items() if names == EVERY)
     tables = frozenset(scope for scope, names in reach.items() if names >= NFT) - whole
     beside = frozenset(scope for scope, names in reach.items() if names >= VETHS) - whole
-    desired = {key: intent.desired[key] for key in _reached(planned, reach)}
-    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
+    wanted = {key: intent.desired[key] for key in _reached(planned, reach, whole)}
+    settings = state.settings((*memory.sysctls, *memory.reserved, *wanted))
     found = live.read_again(kernel, planned.found, whole, tables, settings)
     before, after = _where_different(planned.found, found, tables)
     after.update({scope: _leading_into(whole, after[scope]) for scope in beside & after.keys()})
     held = state.objects(dataclasses.replace(found, scopes=after), view, kinds)
-    ports = {change.key for change in planned.changes} | held.keys()
-    ports |= state.objects(LiveState(before), view, lambda _: (port_map.KIND.name,)).keys()
-    wanted = {key: one for key, one in desired.items() if key.home in whole or _counts(key, one, whole, ports)}
+    ports = {change.key for change in planned.changes if change.key.kind == _PORT} | held.keys()
+    ports |= state.objects(LiveState(before), view, lambda _scope: (_PORT,)).keys()
+    wanted |= {key: intent.desired[key] for key in ports & intent.desired.keys()}
     changes, _problems = diff(wanted, held, intent.names, intent.adopt)
     return not changes
 
 
-def _reached(planned: Planned, reach: Reach) -> Iterator[Key]:
-    """The desired objects of the kinds and scopes."""
+def _reached(planned: Planned, reach: Reach, whole: Collection[str]) -> Iterator[Key]:
+    """The desired objects that may have changed, without the ports of scopes of which nftables alone are read."""
+    desired = planned.intent.desired
     for one in planned.intent.topologies:
         for (scope, kind), keys in one.names.by_scope.items():
-            if kind in reach.get(scope, ()):
-                yield from (key for key in keys if key in planned.intent.desired)
-
-
-def _counts(key: Key, wanted: Wanted, whole: Collection[str], ports: Collection[Key]) -> bool:
-    """Whether an object in a scope that was not read again as a whole can have changed."""
-    if key.kind == port_map.KIND.name:
-        return key in ports
-    return key.kind != veth.KIND.name or any(scope in whole for scope, _ in veth.links(wanted.object))
+            if kind not in reach.get(scope, ()) or (kind == _PORT and scope not in whole):
+                continue
+            there = (key for key in keys if key in desired)
+            if kind == _VETH and scope not in whole:
+                yield from (key for key in there if any(far in whole for far, _ in veth.links(desired[key].object)))
+            else:
+                yield from there
 
 
 # ------------------------------------------------------------------ what of the rows
@@ -87,6 +88,6 @@ def _leading_into(whole: Collection[str], scope: ScopeState) -> ScopeState:
     links = {
         index: row
         for index, row in scope.links.items()
-        if row.kind != veth.KIND.name or scope.peers.get(index, ("",))[0] in whole
+        if row.kind != _VETH or scope.peers.get(index, ("",))[0] in whole
     }
     return dataclasses.replace(scope, links=links)

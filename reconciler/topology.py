@@ -160,10 +160,13 @@ def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> It
 
 def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
     """The desired objects of several topologies as one; InputError where two of them want one key."""
+    listed = list(topologies)
+    if len(listed) == 1:
+        return dict(listed[0].objects)
     objects: dict[Key, Wanted] = {}
     problems: list[Problem] = []
     told: set[tuple[str, Origin, Origin]] = set()
-    for topology in topologies:
+    for topology in listed:
         for key, wanted in topology.objects.items():
             other = objects.setdefault(key, wanted)
             shareable = BY_NAME[key.kind].existing or key.kind == "sysctl"
@@ -174,7 +177,7 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
                 told.add(places)
                 text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
                 problems.append(problem_at(wanted.origin, text))
-    problems.extend(_same_names(topologies))
+    problems.extend(_same_names(listed))
     problems.extend(_overlapping(objects))
     if problems:
         raise InputError(sorted(problems))

@@ -50,6 +50,8 @@ def carry_over(
         for index, far in old.peers.items():
             if far[0] in kept and index in state.links and _tie(state.links[index]) == _tie(old.links[index]):
                 state.peers[index] = far
+    if before.keys() == kept.keys():
+        return dict(kept)
     return {scope: _without_lost(state, fresh, kept) for scope, state in kept.items()}
 
 
