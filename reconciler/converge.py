@@ -65,7 +65,7 @@ def _carry_out(
         raise
     try:
         _rounds(kernel, planned, result, progress, interrupt)
-        result.trouble = _disproved(kernel, planned, result)
+        result.trouble = result.trouble or _disproved(kernel, planned, result)
     except Exception as error:  # whatever it is, the host must not be left half way
         result.trouble = _words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
@@ -126,10 +126,11 @@ def _rounds(
             if not (result.failed or result.blocked or outcome.stopped) and _as_wanted(kernel, planned):
                 result.remaining = []
                 return
-            again, _problems = pipeline.look(kernel, planned.intent)
+            again, problems = pipeline.look(kernel, planned.intent)
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
             result.failed, result.blocked = [], []
+            result.trouble = "; ".join(map(str, problems))  # there were none, or nothing would have been changed
             return
         if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
             return

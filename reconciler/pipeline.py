@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler import declared, doctor, records, state, topology
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import Problem, Refused
+from reconciler.kinds import BY_NAME
 from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
@@ -104,7 +105,7 @@ def _seen(kernel: Kernel, found: LiveState) -> declared.Seen:
 def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
     planned, problems = look(kernel, intent)
-    problems += _occupied(kernel, planned) + _managed_elsewhere(planned)
+    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned), *_taken_along(planned)]
     if problems:
         raise Refused(problems)
     wanted = {key: one.object for key, one in planned.intent.desired.items()} if warn else {}
@@ -153,6 +154,23 @@ def _managed_elsewhere(planned: Planned) -> list[Problem]:
     return [
         topology.problem_at(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text and c.origin
     ]
+
+
+def _taken_along(planned: Planned) -> Iterator[Problem]:
+    """Declared interfaces that would go with the other end of their veth, or with the namespace that it is in."""
+    scopes = planned.found.scopes
+    for change in planned.changes:
+        if change.action != "delete":
+            continue
+        places = list(BY_NAME[change.key.kind].links(change.before))
+        if change.key.kind == "namespace" and change.key.name in scopes:
+            ends = scopes[change.key.name].peers.values()
+            places = [(scope, scopes[scope].links[index].name) for scope, index in ends]
+        for scope, name in places:
+            wanted = planned.intent.desired.get(Key("interface", scope, name))
+            if wanted is not None:
+                text = f"{name} would go with {change.key}, where its other end is; declare that too, or move it away"
+                yield topology.problem_at(wanted.origin, text)
 
 
 def _listed(pids: list[int]) -> str:

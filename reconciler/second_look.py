@@ -44,8 +44,8 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     ports = {change.key for change in planned.changes if change.key.kind == _PORT} | held.keys()
     ports |= state.objects(LiveState(before), view, lambda _scope: (_PORT,)).keys()
     wanted |= {key: intent.desired[key] for key in ports & intent.desired.keys()}
-    changes, _problems = diff(wanted, held, intent.names, intent.adopt)
-    return not changes
+    changes, problems = diff(wanted, held, intent.names, intent.adopt)
+    return not changes and not problems
 
 
 def _reached(planned: Planned, reach: Reach, whole: Collection[str]) -> Iterator[Key]:

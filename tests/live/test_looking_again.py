@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -206,6 +207,34 @@ def test_end_of_a_veth_whose_other_end_is_not_read_again(
     meanwhile(monkeypatch, command)
     assert applied(path, looks)[:3] == [ALL, ["blue"], ALL]
     assert cli.main(["check", path]) == 0
+
+
+def test_what_is_in_the_way_afterwards_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stamp taken off meanwhile: the namespace is nobody's now, and an apply may not touch it."""
+    applied(path, looks)
+    sh("ip -n blue route del default")
+    meanwhile(monkeypatch, 'ip -n blue link set lo alias ""')
+    assert cli.main(["apply", path, "-q"]) == 3
+    assert "namespace/host/blue exists already, bears no stamp" in capsys.readouterr().err
+    assert ip_json("-n blue route show default") == []
+
+
+def test_an_interface_does_not_go_with_the_namespace_of_its_other_end(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topology = {"version": 1, "name": "rooms", "interfaces": {"up0": {}}}
+    sh("ip link add up0 type veth peer name up1")
+    assert cli.main(["apply", "-q", written(tmp_path, topology | {"namespaces": {"green": {}}})]) == 0
+    sh("ip link set up1 netns green")
+    without = written(tmp_path, topology)
+    assert cli.main(["apply", "-q", without]) == 1
+    assert "interfaces.up0: up0 would go with namespace/host/green" in capsys.readouterr().err
+    assert ip_json("link show up0")
+    sh(f"ip -n green link set up1 netns {os.getpid()}")
+    assert cli.main(["apply", "-q", without]) == 0
+    assert cli.main(["check", without]) == 0
 
 
 def test_a_link_that_goes_gives_the_one_below_its_old_address_back(
