@@ -51,25 +51,24 @@ def _records(planned: Planned) -> dict[str, Record]:
     updated = {change.key: change for change in planned.changes}
     for one in planned.intent.topologies:
         record = found[one.name]
-        for key, wanted in _of_kind(one, "reserved_ports"):
+        scopes = [scope for scope, kind in one.names.by_scope if kind == "reserved_ports"]
+        for key, wanted in (pair for scope in scopes for pair in _of_kind(one, "reserved_ports", scope)):
             change, held = updated.get(key), planned.live.get(key)
             after = change.after if change else held.object if held else wanted.object
             record.reserved.update({key: after.ports} if after.ports else {})
         for kind in ("address", "route"):
-            record.shared.update(key for key, _ in _of_kind(one, kind, HOST) if _is_shared(one, key))
+            record.shared.update(key for key, _ in _of_kind(one, kind) if _is_shared(one, key))
         own = _own_links(one)
-        for key, wanted in _of_kind(one, "sysctl", HOST):
+        for key, wanted in _of_kind(one, "sysctl"):
             old = _value_before(key, updated.get(key), known)
             if old is not None and BY_NAME["sysctl"].without(wanted.object, own) is not None:
                 record.sysctls[key] = (old, wanted.object.value)
     return found
 
 
-def _of_kind(one: Topology, kind: str, scope: str = "") -> Iterator[tuple[Key, Wanted]]:
-    """A topology's objects of one kind, of one scope or of all: there may be 10,000 others."""
-    for where, keys in one.names.by_scope.items():
-        if where[1] == kind and scope in ("", where[0]):
-            yield from ((key, one.objects[key]) for key in keys)
+def _of_kind(one: Topology, kind: str, scope: str = HOST) -> Iterator[tuple[Key, Wanted]]:
+    """A topology's objects of one kind in one scope: there may be 10,000 others."""
+    return ((key, one.objects[key]) for key in one.names.by_scope.get((scope, kind), ()))
 
 
 def _is_shared(one: Topology, key: Key) -> bool:
