@@ -61,12 +61,9 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> lis
 
     ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
     """
-    listed = list(protected)
-    if not listed and all(change.key.kind in NFT for change in planned.changes):
-        return []  # a published port can take a session away, and no route
     now = _now(planned)
     then = _then(planned, now)
-    found = [problem for one, port in listed for problem in _cut(planned, now, then, one, port)]
+    found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
     found += _default_routes(now, then)
     hint = "give --confirm-within, so that the host goes back by itself, or --force"
     return [Problem(*place, f"{text}; {hint}") for place, text in dict.fromkeys(found)]

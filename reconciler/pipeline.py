@@ -10,7 +10,7 @@ from reconciler import declared, doctor, records, state, topology
 from reconciler.diff import diff
 from reconciler.doctor import Finding
 from reconciler.errors import Problem, Refused
-from reconciler.kinds import BY_NAME
+from reconciler.kinds import BY_NAME, NFT
 from reconciler.lowered import Lowered
 from reconciler.model import HOST, Held, Key, LiveState
 from reconciler.plan import order
@@ -179,11 +179,14 @@ def _listed(pids: list[int]) -> str:
 
 def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
     """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
-    from reconciler import guard
     from reconciler.kernel import session
 
-    protected = [guard.Protected(address) for address in protect]
-    ssh = session.ssh_session()
+    ssh, addresses = session.ssh_session(), list(protect)
+    if not (ssh or addresses) and all(change.key.kind in NFT for change in planned.changes):
+        return  # a published port can take a session away, and no route
+    from reconciler import guard
+
+    protected = [guard.Protected(address) for address in addresses]
     if ssh is not None and (one := guard.of_session(*ssh)) is not None:
         protected.append(one)
     listed = [(one, session.port_towards(kernel, *guard.way_to(planned, one))) for one in protected]

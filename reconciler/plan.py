@@ -36,17 +36,16 @@ def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, 
     ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
     """
     listed = list(changes)
-    index = _joined(names)
     late = _giving_way(listed)
     tables = {change.key.scope for change in listed if change.action == "delete" and change.key.kind == "nft_table"}
     going = [c for c in listed if c.action in ("delete", "replace") and c.key not in late and not _in_nft(c, tables)]
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in NFT and c.key.scope not in tables)]
     last = [c for c in listed if c.key in late or (c.key.kind in NFT and c.key.scope in tables)]
-    live_index = live_names(live)
+    there = live_names(live) if going or last else Names()
     stages = [
-        *_stages(going, live_index, True, restoring),
-        *_stages(coming, index, False, restoring),
-        *_stages(last, live_index, True, restoring),
+        *_stages(going, there, True, restoring),
+        *_stages(coming, _joined(names), False, restoring),
+        *_stages(last, there, True, restoring),
     ]
     return Plan(tuple(_as_they_run(stages)), tuple(stages))
 
@@ -64,9 +63,12 @@ def _giving_way(changes: list[Change]) -> set[Key]:
 
 
 def _joined(names: Iterable[Names]) -> Names:
+    listed = list(names)
+    if len(listed) == 1:
+        return listed[0]
     joined = Names({})
     objects: dict[Key, Any] = {}
-    for one in names:
+    for one in listed:
         objects.update(one.objects)
         joined.links.update(one.links)
         for where, keys in one.by_scope.items():

@@ -60,7 +60,7 @@ def take(planned: Planned) -> Snapshot:
     born = {c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "create"}
     entries = {change.key: _entry(change, planned.live, born) for change in planned.changes}
     stirred = {scope for change in planned.changes for scope in _stirred(change)} - born
-    for key, held in planned.live.items():
+    for key, held in planned.live.items() if stirred else ():
         if key not in entries and key.scope in stirred and key.kind not in NFT and key.kind != "dns_file":
             entries[key] = Entry(held, None, held.owner)
     return Snapshot(planned.intent.names, planned.intent.relaxed, entries)

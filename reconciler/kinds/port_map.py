@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.data import dataclass
@@ -147,12 +147,13 @@ def differing(before: TableRow, after: TableRow) -> tuple[TableRow, TableRow]:
 
 
 def _at(table: TableRow, services: set[tuple[str, int]]) -> TableRow:
-    kept = {
-        name: {key: value for key, value in table.elements[name].items() if key[-2:] in services}
-        for name in _SETS
-        if name in table.elements
-    }
+    kept = {name: _only(table.elements[name], services) for name in _SETS if name in table.elements}
     return dataclasses.replace(table, elements={**table.elements, **kept})
+
+
+def _only(elements: Mapping[Any, Any], services: set[tuple[str, int]]) -> dict[Any, Any]:
+    keys = (services & elements.keys()) | {key for key in elements if len(key) > 2 and key[-2:] in services}
+    return {key: elements[key] for key in keys}
 
 
 def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:
