@@ -22,9 +22,10 @@ def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) ->
 
     Needs that are no nodes themselves count as met.  Raises Cycle.
     """
-    sorter: TopologicalSorter[Node] = TopologicalSorter()
-    for node, needed in needs.items():
-        sorter.add(node, *(one for one in needed if one in needs and one != node))
+    inner = {node: [one for one in needed if one in needs and one != node] for node, needed in needs.items()}
+    if inner and not any(inner.values()):  # thousands of ports, say
+        return [sorted(inner, key=rank)]
+    sorter: TopologicalSorter[Node] = TopologicalSorter(inner)
     try:
         sorter.prepare()
     except CycleError as error:

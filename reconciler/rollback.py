@@ -12,7 +12,7 @@ from reconciler.apply import Failed, Southbound
 from reconciler.apply import apply as carry_out
 from reconciler.errors import Failure, KernelError
 from reconciler.kinds.kind import Names
-from reconciler.model import HOST, Change, Held, Key
+from reconciler.model import HOST, Change, Held, Key, LinkSettings
 from reconciler.plan import live_names, order
 from reconciler.run import Planned
 from reconciler.snapshot import Snapshot
@@ -35,12 +35,9 @@ def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
 
 def prepare(kernel: Kernel, planned: Planned) -> journal.Entry:
     """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
-    from reconciler.kernel import link_settings, nftables
+    from reconciler.kernel import nftables
 
-    links: dict[str, list[str]] = {}
-    for scope, link in snapshot.lost_links(planned):
-        links.setdefault(scope, []).append(link)
-    settings = link_settings.read_link_settings(kernel, links)
+    settings = _settings(kernel, snapshot.lost_links(planned))
     tables = {key: nftables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.with_tables(snapshot.take(planned), tables)
     known = records.load()
@@ -48,6 +45,17 @@ def prepare(kernel: Kernel, planned: Planned) -> journal.Entry:
     forget(kernel)
     journal.write(entry)
     return entry
+
+
+def _settings(kernel: Kernel, lost: Iterable[tuple[str, str]]) -> list[LinkSettings]:
+    links: dict[str, list[str]] = {}
+    for scope, link in lost:
+        links.setdefault(scope, []).append(link)
+    if not links:
+        return []
+    from reconciler.kernel import link_settings
+
+    return link_settings.read_link_settings(kernel, links)
 
 
 def forget(kernel: Kernel) -> None:

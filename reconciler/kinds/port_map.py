@@ -188,11 +188,12 @@ def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
 
 def _elsewhere(mapped: PortMap) -> ForgetFlows:
     """The flows that came before the port was published, or when it was published to another target."""
-    return dataclasses.replace(_translated(mapped), others=True)
+    return _translated(mapped, others=True)
 
 
-def _translated(mapped: PortMap) -> ForgetFlows:
-    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port, mapped.target, mapped.target_port)
+def _translated(mapped: PortMap, others: bool = False) -> ForgetFlows:
+    to = mapped.target, mapped.target_port
+    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port, *to, others=others)
 
 
 def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
