@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler import pipeline, reach, remembering, rollback, second_look, topology
 from reconciler.apply import Southbound
 from reconciler.apply import apply as carry_out
-from reconciler.errors import KernelError, NetreconError
+from reconciler.errors import KernelError, NetreconError, Problem
 from reconciler.interrupts import NO_INTERRUPT, Interrupt
 from reconciler.kinds import NFT
 from reconciler.run import Planned, Proof, Result
@@ -117,13 +117,15 @@ def _rounds(
     kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
 ) -> None:
     """Go on until live equals desired or nothing moves any more; to the first failure, unless told to go on."""
+    problems: list[Problem] = []
     for number in range(ROUNDS):
         with stage("send"):
             outcome = carry_out(planned.plan, southbound(kernel), progress, planned.intent.keep_going, stop)
         result.applied += len(outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
-            if not (result.failed or result.blocked or outcome.stopped) and _as_wanted(kernel, planned):
+            whole = result.failed or result.blocked or outcome.stopped or problems  # what only a look at all can settle
+            if not whole and _as_wanted(kernel, planned):
                 result.remaining = []
                 return
             again, problems = pipeline.look(kernel, planned.intent)
@@ -139,7 +141,7 @@ def _rounds(
 
 def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
     """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
-    reached = reach.reach(planned.changes, planned.found)
+    reached = reach.of(planned.changes, planned.found)
     return reached is not None and second_look.agrees(kernel, planned, reached)
 
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.model import Change, LiveState
 
-Reach = Mapping[str, frozenset[str]]  # scope -> the kinds of which an object in it can have changed
-
-EVERY = frozenset(BY_NAME)
-VETHS = frozenset({"veth"})  # with one end in a scope of which everything can have changed
+_EVERY = frozenset(BY_NAME)
+_VETHS = frozenset({"veth"})
 # Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
 
-def reach(changes: Iterable[Change], found: LiveState) -> Reach | None:
+class Reach(NamedTuple):
+    """Scopes by what can be different in them: everything; nftables; veths with their other end in one of the first."""
+
+    whole: frozenset[str]
+    tables: frozenset[str]
+    beside: frozenset[str]
+
+    def kinds(self, scope: str) -> frozenset[str]:
+        """The kinds of which an object in the scope can be different."""
+        if scope in self.whole:
+            return _EVERY
+        return (NFT if scope in self.tables else frozenset()) | (_VETHS if scope in self.beside else frozenset())
+
+
+def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
     """What can differ after the changes from what it was before, by scope; None stands for everything everywhere.
 
     An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace, and
@@ -37,8 +50,7 @@ def reach(changes: Iterable[Change], found: LiveState) -> Reach | None:
             return None
         near |= leaning
     beside = {far for scope in near & found.scopes.keys() for far, _ in found.scopes[scope].peers.values()} - near
-    kinds = dict.fromkeys(near, EVERY) | dict.fromkeys(tables - near, NFT)
-    return kinds | {scope: kinds.get(scope, frozenset()) | VETHS for scope in beside}
+    return Reach(frozenset(near), frozenset(tables - near), frozenset(beside))
 
 
 def _reaches_out(change: Change) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from reconciler import pipeline, state
 from reconciler.diff import diff
-from reconciler.kinds import NFT, port_map, veth
+from reconciler.kinds import port_map, veth
 from reconciler.model import Key, LiveState, ScopeState
-from reconciler.reach import EVERY, VETHS, Reach
+from reconciler.reach import Reach
 from reconciler.run import Planned
 
 if TYPE_CHECKING:
@@ -20,27 +20,18 @@ _PORT, _VETH = port_map.KIND.name, veth.KIND.name
 
 
 def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
-    """Whether these kinds in these scopes, read again, are as is wanted; all else is taken for what it was.
-
-    Raises KernelError.
-    """
+    """Whether what is reached, read again, is as is wanted; all else is taken for what it was.  Raises KernelError."""
     from reconciler.kernel import live
-
-    def kinds(scope: str) -> Collection[str]:
-        return reach.get(scope, ())
 
     intent = planned.intent
     memory = pipeline.memory_of(intent)
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
-    whole = frozenset(scope for scope, names in reach.items() if names == EVERY)
-    tables = frozenset(scope for scope, names in reach.items() if names >= NFT) - whole
-    beside = frozenset(scope for scope, names in reach.items() if names >= VETHS) - whole
-    wanted = {key: intent.desired[key] for key in _reached(planned, reach, whole)}
+    wanted = {key: intent.desired[key] for key in _reached(planned, reach)}
     settings = state.settings((*memory.sysctls, *memory.reserved, *wanted))
-    found = live.read_again(kernel, planned.found, whole, tables, settings)
-    before, after = _where_different(planned.found, found, tables)
-    after.update({scope: _leading_into(whole, after[scope]) for scope in beside & after.keys()})
-    held = state.objects(dataclasses.replace(found, scopes=after), view, kinds)
+    found = live.read_again(kernel, planned.found, reach.whole, reach.tables, settings)
+    before, after = _where_different(planned.found, found, reach.tables)
+    after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
+    held = state.objects(dataclasses.replace(found, scopes=after), view, reach.kinds)
     ports = {change.key for change in planned.changes if change.key.kind == _PORT} | held.keys()
     ports |= state.objects(LiveState(before), view, lambda _scope: (_PORT,)).keys()
     wanted |= {key: intent.desired[key] for key in ports & intent.desired.keys()}
@@ -48,18 +39,21 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     return not changes and not problems
 
 
-def _reached(planned: Planned, reach: Reach, whole: Collection[str]) -> Iterator[Key]:
+def _reached(planned: Planned, reach: Reach) -> Iterator[Key]:
     """The desired objects that may have changed, without the ports of scopes of which nftables alone are read."""
     desired = planned.intent.desired
     for one in planned.intent.topologies:
         for (scope, kind), keys in one.names.by_scope.items():
-            if kind not in reach.get(scope, ()) or (kind == _PORT and scope not in whole):
+            whole = scope in reach.whole
+            if kind not in reach.kinds(scope) or (kind == _PORT and not whole):
                 continue
+            leading = kind == _VETH and not whole
             there = (key for key in keys if key in desired)
-            if kind == _VETH and scope not in whole:
-                yield from (key for key in there if any(far in whole for far, _ in veth.links(desired[key].object)))
-            else:
-                yield from there
+            yield from (key for key in there if not leading or _leads_into(reach.whole, desired[key].object))
+
+
+def _leads_into(whole: Collection[str], held: veth.Veth) -> bool:
+    return any(scope in whole for scope, _ in veth.links(held))
 
 
 # ------------------------------------------------------------------ what of the rows

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from reconciler import reach
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.kinds.bridge import Bridge
 from reconciler.kinds.link import NOWHERE, End
 from reconciler.kinds.other_link import OtherLink
 from reconciler.kinds.veth import Veth
 from reconciler.model import HOST, Action, Change, Key, LinkRow, LiveState, ScopeState
-from reconciler.reach import reach
 
 
 def row(index: int, name: str, kind: str, nsid: int = -1) -> LinkRow:
@@ -79,12 +79,20 @@ SITUATIONS: dict[str, tuple[list[Change], LiveState, dict[str, str] | None]] = {
     "a_setting_of_one_scope": ([change("sysctl", "red", "net.ipv4.ip_forward")], LEANING, {"red": "all"}),
     "a_setting_that_a_kernel_may_share": ([change("sysctl", "red", "net.netfilter.nf_conntrack_max")], FOUND, None),
 }
-WORDS = {"all": frozenset(BY_NAME), "nft": NFT, "veths": frozenset({"veth"})}
+
+
+KINDS = {"all": frozenset(BY_NAME), "nft": NFT, "veths": frozenset({"veth"})}
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_reach(name: str) -> None:
     changes, found, wanted = SITUATIONS[name]
-    words = wanted and {scope: text.split() for scope, text in wanted.items()}
-    kinds = words and {scope: frozenset().union(*(WORDS[word] for word in listed)) for scope, listed in words.items()}
-    assert reach(changes, found) == kinds
+    reached = reach.of(changes, found)
+    if reached is None or wanted is None:
+        assert reached == wanted
+        return
+    words = {scope: text.split() for scope, text in wanted.items()}
+    sets = ({scope for scope, listed in words.items() if word in listed} for word in KINDS)
+    assert reached == reach.Reach(*map(frozenset, sets))
+    assert reached.kinds("nowhere") == frozenset()
+    assert all(reached.kinds(scope) == frozenset().union(*map(KINDS.get, words[scope])) for scope in words)

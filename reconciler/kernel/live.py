@@ -1,4 +1,4 @@
-"""Everything that one run needs to know of the kernel, read once."""
+"""Everything that one run needs to know of the kernel, read in one go; and a part of it once more."""
 
 from __future__ import annotations
 

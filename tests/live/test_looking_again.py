@@ -221,6 +221,17 @@ def test_what_is_in_the_way_afterwards_is_no_success(
     assert ip_json("-n blue route show default") == []
 
 
+def test_what_is_in_the_way_is_not_forgotten_over_what_can_be_done(
+    monkeypatch: pytest.MonkeyPatch, path: str, looks: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second round has one route to set elsewhere, and succeeds with that; the first problem is still there."""
+    applied(path, looks)
+    sh("ip -n blue route del default")
+    meanwhile(monkeypatch, 'ip -n blue link set lo alias ""; ip -n red route del default')
+    assert cli.main(["apply", path, "-q"]) == 3
+    assert "namespace/host/blue exists already, bears no stamp" in capsys.readouterr().err
+
+
 def test_an_interface_does_not_go_with_the_namespace_of_its_other_end(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,7 +61,7 @@ def _furnish() -> None:
             shutil.copy(f"/etc/{name}", f"/run/private/{name}")
             _mount(f"/run/private/{name}", f"/etc/{name}", "none", MS_BIND)
     sh("ip link set lo up")
-    sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0")  # a new namespace has the machine's
+    sh("sysctl -qew net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0")  # a new namespace has the machine's
 
 
 def sh(command: str) -> str:
