@@ -36,7 +36,7 @@ def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, 
     ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
     """
     listed = list(changes)
-    late = _giving_way(listed)
+    late = _giving_way(listed, live)
     tables = {change.key.scope for change in listed if change.action == "delete" and change.key.kind == "nft_table"}
     going = [c for c in listed if c.action in ("delete", "replace") and c.key not in late and not _in_nft(c, tables)]
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in NFT and c.key.scope not in tables)]
@@ -55,11 +55,14 @@ def _in_nft(change: Change, tables: set[str]) -> bool:
     return change.key.kind in NFT and (change.key.scope in tables or change.action == "delete")
 
 
-def _giving_way(changes: list[Change]) -> set[Key]:
-    """The addresses that go last, because others come to their link (see address.gives_way)."""
+def _giving_way(changes: list[Change], live: Mapping[Key, Held]) -> set[Key]:
+    """The addresses that go last, for the sake of others on their link (see address.gives_way and address.leads)."""
+    going = {c.key: c.before for c in changes if c.action == "delete" and c.key.kind == "address"}
+    if not going:
+        return set()
     coming = [c.after for c in changes if c.action == "create" and c.key.kind == "address"]
-    going = [c for c in changes if c.action == "delete" and c.key.kind == "address"]
-    return {c.key for c in going if address.gives_way(c.before, coming)}
+    staying = [held.object for key, held in live.items() if key.kind == "address" and key not in going]
+    return {key for key, old in going.items() if address.gives_way(old, coming) or address.leads(old, staying, coming)}
 
 
 def _joined(names: Iterable[Names]) -> Names:

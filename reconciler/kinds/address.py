@@ -221,6 +221,23 @@ def gives_way(old: Address, coming: Iterable[Address]) -> bool:
     return bool(here) and all(ipaddress.ip_interface(one.address).network != mine for one in here)
 
 
+def leads(old: Address, staying: Iterable[Address], coming: Iterable[Address]) -> bool:
+    """Whether an address that goes may take others of its subnet along, and nobody new comes to that.
+
+    The kernel deletes the secondary ones with their primary (unless promote_secondaries is set).  What needs one of
+    them is better made before: then nothing fails, and what went by the way is made again.
+    """
+    if ":" in old.address:
+        return False
+    mine = ipaddress.ip_interface(old.address).network
+
+    def beside(one: Address) -> bool:
+        here = (one.scope, one.link) == (old.scope, old.link) and ":" not in one.address
+        return here and ipaddress.ip_interface(one.address).network == mine
+
+    return any(map(beside, staying)) and not any(map(beside, coming))
+
+
 def without_any(going: Iterable[Address], staying: Iterable[Address], coming: Sequence[Address]) -> Places:
     """The links, as (scope, name), that are without any IPv4 address for a moment, and so lose their IPv4 routes."""
     lost = {(one.scope, one.link) for one in going if ":" not in one.address and not gives_way(one, coming)}

@@ -232,6 +232,20 @@ def test_what_is_in_the_way_is_not_forgotten_over_what_can_be_done(
     assert "namespace/host/blue exists already, bears no stamp" in capsys.readouterr().err
 
 
+def test_secondary_addresses_that_go_with_their_primary_are_made_again(
+    tmp_path: pathlib.Path, looks: list[list[str]]
+) -> None:
+    """What is made in the same plan and needs one of them does not fail over it."""
+    topology = {"version": 1, "name": "rooms", "bridges": {"br0": {"addresses": ["10.1.0.2/25", "10.1.0.1/25"]}}}
+    applied(written(tmp_path, topology), looks)
+    topology["bridges"] = {"br0": {"addresses": ["10.1.0.1/25", "fd00:1::1/64"]}}
+    routes = {"routes": [{"to": "default", "via": "10.1.0.100", "metric": 50}]}
+    path = written(tmp_path, topology | routes)
+    applied(path, looks)
+    assert [one["local"] for one in ip_json("-4 addr show br0")[0]["addr_info"]] == ["10.1.0.1"]
+    assert cli.main(["check", path]) == 0
+
+
 def test_an_interface_does_not_go_with_the_namespace_of_its_other_end(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
