@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def measure(runs: int, flows: int) -> dict[str, Any]:
-    from reconciler.kernel.namespaces import Kernel
+    from reconciler.kernel.namespaces.worker import Kernel
 
     results: dict[str, Any] = {"kernel": platform.release(), "cpus": os.cpu_count(), "runs": runs, "flows": flows}
     with Kernel() as kernel:
@@ -74,20 +74,21 @@ def measure(runs: int, flows: int) -> dict[str, Any]:
 
 def publish(kernel: Any, count: int) -> None:
     """A table anew with so many published ports, all of one target, as an apply would make it."""
-    from reconciler.kernel import nftables
-    from reconciler.kinds import nat_frame
-    from reconciler.model import HOST, NftFrame
+    from reconciler.kernel.nftables import nft_tables
+    from reconciler.kinds.nat import ruleset
+    from reconciler.model.keys import HOST
+    from reconciler.model.requests import NftFrame
 
     nft(f"add table inet {TABLE}; delete table inet {TABLE}")
-    frame = NftFrame(HOST, TABLE, nat_frame.frame_text(TABLE, {}))
-    failure = nftables.transact(kernel, HOST, [frame, *elements(range(1, count + 1), "add")])
+    frame = NftFrame(HOST, TABLE, ruleset.frame_text(TABLE, {}))
+    failure = nft_tables.transact(kernel, HOST, [frame, *elements(range(1, count + 1), "add")])
     if failure is not None:
         sys.exit(f"bench: {failure}")
 
 
 def elements(ports: Any, action: str, protocol: str = "udp") -> list[Any]:
-    from reconciler.kinds import port_map
-    from reconciler.model import HOST
+    from reconciler.kinds.nat import port_map
+    from reconciler.model.keys import HOST
 
     maps = [port_map.PortMap(HOST, protocol, "0.0.0.0", port, TARGET, 80, TABLE) for port in ports]
     made = (port_map.create(one, "bench") if action == "add" else port_map.delete(one) for one in maps)
@@ -109,31 +110,31 @@ def timed(run: Callable[[], object]) -> float:
 
 def added(kernel: Any, runs: int) -> dict[str, float]:
     """ADDED ports more on a host that has 10,000, in turn by us and by ``nft -f``; milliseconds."""
-    from reconciler.kernel import nftables
-    from reconciler.model import HOST
+    from reconciler.kernel.nftables import nft_tables
+    from reconciler.model.keys import HOST
 
     coming, going = (elements(range(1, ADDED + 1), action, "tcp") for action in ("add", "delete"))
     file = pathlib.Path("/run/elements.nft")
-    file.write_text(nftables.commands(coming) + "\n")
+    file.write_text(nft_tables.commands(coming) + "\n")
     ours, floor = [], []
     for _ in range(runs):
-        ours.append(timed(lambda: nftables.transact(kernel, HOST, coming)))
-        nftables.transact(kernel, HOST, going)
+        ours.append(timed(lambda: nft_tables.transact(kernel, HOST, coming)))
+        nft_tables.transact(kernel, HOST, going)
         floor.append(timed(lambda: subprocess.run(["nft", "-f", str(file)], check=True)))
-        nftables.transact(kernel, HOST, going)
+        nft_tables.transact(kernel, HOST, going)
     mine, theirs = statistics.median(ours), statistics.median(floor)
     return {"ports": ADDED, "ms": mine, "nft_ms": theirs, "ratio": mine / theirs}
 
 
 def read(kernel: Any, runs: int) -> dict[str, float]:
     """The whole table with 10,000 ports read and decoded, beside ``nft list table``; milliseconds."""
-    from reconciler.kernel import nftables
-    from reconciler.model import HOST
+    from reconciler.kernel.nftables import nft_tables
+    from reconciler.model.keys import HOST
 
     ours, floor = [], []
     command = ["nft", "list", "table", "inet", TABLE]
     for _ in range(runs):
-        ours.append(timed(lambda: nftables.read_tables(kernel, HOST)))
+        ours.append(timed(lambda: nft_tables.read_tables(kernel, HOST)))
         floor.append(timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)))
     mine, theirs = statistics.median(ours), statistics.median(floor)
     return {"ports": 10_000, "ms": mine, "nft_ms": theirs, "ratio": mine / theirs}
@@ -161,7 +162,7 @@ def packets(kernel: Any, flows: int) -> list[dict[str, float]]:
 
 def enter(namespace: str) -> None:
     """Move this thread; it is one that does nothing else."""
-    from reconciler.kernel import libc
+    from reconciler.kernel.namespaces import libc
 
     fd = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
     libc.setns(fd, libc.CLONE_NEWNET, namespace)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from reconciler.kernel import files, nftables, peers, reader, sysctl
-from reconciler.kernel.namespaces import Kernel
-from reconciler.kernel.netlink import NETFILTER
-from reconciler.model import HOST, LiveState
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import peers, reader
+from reconciler.kernel.netlink.transport import NETFILTER
+from reconciler.kernel.nftables import nft_tables
+from reconciler.kernel.proc import dns_files, sysctl
+from reconciler.model.keys import HOST
+from reconciler.model.rows import LiveState
 
 
 def read(
@@ -25,7 +28,7 @@ def read(
     names = kernel.namespaces()
     owners = reader.read_owners(kernel, (name for name in names if name not in chosen))
     scopes = [HOST, *(name for name in names if name in chosen or ours(owners[name]))]
-    return _read(kernel, scopes, sysctls, (HOST, *files.scopes()))
+    return _read(kernel, scopes, sysctls, (HOST, *dns_files.scopes()))
 
 
 def read_again(
@@ -40,13 +43,13 @@ def read_again(
     A scope that is no more is left out.
     """
     there = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
-    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *files.scopes()) if scope in scopes])
+    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
     others = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
     kept = peers.carry_over(before.scopes, fresh.scopes, others)
     for scope in tables:
         known = kept.pop(scope, None)
         if known is not None and (scope == HOST or kernel.exists(scope)):
-            kept[scope] = dataclasses.replace(known, tables=nftables.read_tables(kernel, scope))
+            kept[scope] = dataclasses.replace(known, tables=nft_tables.read_tables(kernel, scope))
     return LiveState(
         {**kept, **fresh.scopes},
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},
@@ -59,11 +62,11 @@ def _read(
 ) -> LiveState:
     live = LiveState(scopes=reader.read(kernel, scopes))
     for scope in kernel.with_sockets(scopes, NETFILTER):
-        live.scopes[scope].tables = nftables.read_tables(kernel, scope)
+        live.scopes[scope].tables = nft_tables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))
     for scope in with_files:
-        for name in files.NAMES:
-            text = files.read_file(scope, name)
+        for name in dns_files.NAMES:
+            text = dns_files.read_file(scope, name)
             if text is not None:
                 live.files[scope, name] = text
     return live

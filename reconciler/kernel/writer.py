@@ -7,14 +7,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from reconciler.errors import Failure, KernelError
-from reconciler.kernel import files, flows, netlink, sysctl
-from reconciler.kernel.collector import young_collected
-from reconciler.kernel.groups import delete_group, groups, spare, to_group
-from reconciler.kernel.links import LinkIndexes, Missing
-from reconciler.kernel.messages import Reference, encode, references
-from reconciler.kernel.namespaces import Kernel
-from reconciler.model import (
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import transport
+from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare, to_group
+from reconciler.kernel.netlink.encode import Reference, encode, references
+from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
+from reconciler.kernel.nftables import flows
+from reconciler.kernel.proc import dns_files, sysctl
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.requests import (
     CreateNamespace,
     DeleteNamespace,
     ForgetFlows,
@@ -26,15 +27,16 @@ from reconciler.model import (
     NftFrame,
     Request,
     ReservePorts,
-    ScopeState,
     WriteFile,
     WriteSysctl,
 )
+from reconciler.model.rows import ScopeState
+from reconciler.startup import young_collected
 
 Nft = Callable[[str, list[NftFrame | NftElement]], Failure | None]
 Destination = tuple[str, str]  # what takes it, and the scope: ("netlink", "host")
 _Numbered = list[tuple[int, Request]]  # requests with the numbers of their entries
-_NLM_F_CREATE = netlink.NLM_F_CREATE
+_NLM_F_CREATE = transport.NLM_F_CREATE
 _RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA_TARGET_NETNSID"})
 
 
@@ -117,7 +119,7 @@ class Writer:
         elif isinstance(request, ReservePorts):
             return sysctl.reserve_ports(self._kernel, request.scope, request.add, request.drop)
         elif isinstance(request, WriteFile):
-            files.write_file(request.scope, request.name, request.text, request.owner)
+            dns_files.write_file(request.scope, request.name, request.text, request.owner)
         return None
 
     # -------------------------------------------------------------- netlink
@@ -135,8 +137,8 @@ class Writer:
 
     def _send_all(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
         results: list[Failure | None] = []
-        for at in range(0, len(requests), netlink.WINDOW):
-            results += self._send_window(scope, requests[at : at + netlink.WINDOW])
+        for at in range(0, len(requests), transport.WINDOW):
+            results += self._send_window(scope, requests[at : at + transport.WINDOW])
         return results
 
     def _delete_links(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
@@ -151,7 +153,7 @@ class Writer:
             return [error.failure] * len(requests)
         group = spare({*before.values()})
         moved = self._send_all(scope, [to_group(request, group) for request in requests])
-        (refused,) = netlink.send_window(self._kernel.socket(scope), [delete_group(group)])
+        (refused,) = transport.send_window(self._kernel.socket(scope), [delete_group(group)])
         if refused is None:
             self.sent += 1
             return moved
@@ -172,7 +174,7 @@ class Writer:
                     places.append(place)
                 except Missing as missing:
                     results[place] = missing.failure
-            failures = netlink.send_window(self._kernel.socket(scope), messages) if messages else []
+            failures = transport.send_window(self._kernel.socket(scope), messages) if messages else []
         except KernelError as error:
             return [result or error.failure for result in results]
         finally:

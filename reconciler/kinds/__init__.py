@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.kinds import (
-    address,
-    bridge,
-    dns_file,
-    interface,
-    isolation,
-    masquerade,
-    namespace,
-    nft_table,
-    other_link,
-    port_map,
-    reserved_ports,
-    route,
-    rule,
-    sysctl,
-    veth,
-)
+from reconciler.kinds import address, dns_file, namespace, reserved_ports, route, rule, sysctl
 from reconciler.kinds.kind import Kind
+from reconciler.kinds.links import bridge, interface, other_link, veth
+from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
 
 KINDS: tuple[Kind, ...] = (
     namespace.KIND,

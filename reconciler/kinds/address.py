@@ -7,25 +7,14 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
+from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
 from reconciler.kinds.namespace import home
-from reconciler.model import (
-    KERNEL,
-    NOBODY,
-    PROTOCOL,
-    STAMP,
-    UNKNOWN,
-    AddressRow,
-    Held,
-    Key,
-    LinkRef,
-    LinkRow,
-    Netlink,
-    Request,
-    stamped,
-)
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
+from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.model.rows import AddressRow, LinkRow
 
 AF_INET, AF_INET6 = 2, 10
 IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
-from reconciler.model import HOST, NOBODY, Held, Key, Request, WriteFile
+from reconciler.model.changes import NOBODY, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import HOST, Key
+from reconciler.model.requests import Request, WriteFile
 
 FILES = ("resolv.conf", "hosts")
 _FIRST = "# netrecon:"

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.data import dataclass
-from reconciler.model import Held, Key, LiveState, Origin, Request, ScopeState, Wanted
-from reconciler.ports import PortRanges
+from reconciler.model.changes import Held, Wanted
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key, Origin
+from reconciler.model.port_ranges import PortRanges
+from reconciler.model.requests import Request
+from reconciler.model.rows import LiveState, ScopeState
 
 Path = tuple[str | int, ...]
 Parsed = tuple[Key, Any, Origin]

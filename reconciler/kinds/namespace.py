@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
-from reconciler.model import (
-    HOST,
-    NOBODY,
-    STAMP,
-    CreateNamespace,
-    DeleteNamespace,
-    Held,
-    Key,
-    LinkRef,
-    Netlink,
-    Request,
-)
+from reconciler.model.changes import NOBODY, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import HOST, STAMP, Key
+from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef, Netlink, Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
-from reconciler import ports
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home
-from reconciler.model import Held, Key, Request, ReservePorts
-from reconciler.ports import PortRanges
+from reconciler.model import port_ranges
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.port_ranges import PortRanges
+from reconciler.model.requests import Request, ReservePorts
 
 RESERVED = "net.ipv4.ip_local_reserved_ports"  # IPv6 too has no other list
 EPHEMERAL = "net.ipv4.ip_local_port_range"
@@ -45,7 +47,7 @@ def imply(names: Names) -> Iterator[Parsed]:
     for (scope, kind), keys in names.by_scope.items():
         if kind != "port_map" or not keys or Key("sysctl", scope, RESERVED) in names.objects:
             continue
-        published = ports.ranges_of(names.objects[key].port for key in keys)
+        published = port_ranges.ranges_of(names.objects[key].port for key in keys)
         declared = names.objects.get(Key("sysctl", scope, EPHEMERAL))
         made = ReservedPorts(scope, names.topology, published, declared and _range(declared.value))
         yield key_of(scope, names.topology), made, names.origins[keys[0]]
@@ -58,14 +60,14 @@ def _range(text: str) -> tuple[int, int] | None:
 
 def settle(wanted: ReservedPorts, live: ReservedPorts) -> ReservedPorts:
     """Of the published ports those that the kernel would lend, and that are not reserved by somebody else already."""
-    needed = _lent(wanted, live.ephemeral) - ports.ports_of(live.foreign)
-    return dataclasses.replace(wanted, ports=ports.ranges_of(needed))
+    needed = _lent(wanted, live.ephemeral) - port_ranges.ports_of(live.foreign)
+    return dataclasses.replace(wanted, ports=port_ranges.ranges_of(needed))
 
 
 def _lent(wanted: ReservedPorts, ephemeral: tuple[int, int] | None) -> set[int]:
     """Of the published ports those that the kernel would lend; ``ephemeral`` is its range now."""
     first, last = wanted.ephemeral or ephemeral or _DEFAULT
-    return ports.ports_of(ports.clipped(wanted.ports, first, last))
+    return port_ranges.ports_of(port_ranges.clipped(wanted.ports, first, last))
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
@@ -74,19 +76,19 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
     A port on record for several is let go by all but the last of them without a change to the list.
     """
     scope = reading.state.scope
-    recorded = {key: ports.ports_of(held) for key, held in reading.reserved.items() if key.scope == scope}
+    recorded = {key: port_ranges.ports_of(held) for key, held in reading.reserved.items() if key.scope == scope}
     wanted = {key for name in reading.topologies if (key := key_of(scope, name)) in reading.wanted}
     if not recorded and not wanted:
         return
-    listed = ports.ports_of(ports.parse(reading.live.sysctls.get((scope, RESERVED), "")))
-    foreign = ports.ranges_of(listed.difference(*recorded.values()))
+    listed = port_ranges.ports_of(port_ranges.parse(reading.live.sysctls.get((scope, RESERVED), "")))
+    foreign = port_ranges.ranges_of(listed.difference(*recorded.values()))
     ephemeral = _range(reading.live.sysctls.get((scope, EPHEMERAL), ""))
     staying = {key: _staying(reading, key, recorded.get(key, set()), ephemeral) for key in wanted | recorded.keys()}
     for key in sorted(staying):
         others = set().union(*(held for other, held in staying.items() if other != key))
         own = (recorded.get(key, set()) & listed) - (others - staying[key])
         if own or key in wanted:
-            yield key, Held(ReservedPorts(scope, key.name, ports.ranges_of(own), ephemeral, foreign), key.name)
+            yield key, Held(ReservedPorts(scope, key.name, port_ranges.ranges_of(own), ephemeral, foreign), key.name)
 
 
 def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[int, int] | None) -> set[int]:
@@ -107,8 +109,8 @@ def create(reserved: ReservedPorts, _owner: str) -> Iterator[Request]:
 
 
 def update(before: ReservedPorts, after: ReservedPorts, _owner: str) -> Iterator[Request]:
-    have, want = map(ports.ports_of, (before.ports, after.ports))
-    yield ReservePorts(after.scope, ports.ranges_of(want - have), ports.ranges_of(have - want))
+    have, want = map(port_ranges.ports_of, (before.ports, after.ports))
+    yield ReservePorts(after.scope, port_ranges.ranges_of(want - have), port_ranges.ranges_of(have - want))
 
 
 def delete(reserved: ReservedPorts) -> Iterator[Request]:
@@ -120,7 +122,7 @@ def needs(reserved: ReservedPorts, _names: Names) -> tuple[Key, ...]:
 
 
 def shown(reserved: ReservedPorts) -> dict[str, Any]:
-    return {"ports": ports.written(reserved.ports)}
+    return {"ports": port_ranges.written(reserved.ports)}
 
 
 KIND = Kind(

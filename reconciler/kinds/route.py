@@ -8,26 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.data import dataclass
-from reconciler.kinds import link
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
+from reconciler.kinds.links import link
+from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from reconciler.kinds.namespace import home
-from reconciler.model import (
-    KERNEL,
-    NOBODY,
-    PROTOCOL,
-    STAMP,
-    UNKNOWN,
-    Held,
-    Hop,
-    Key,
-    LinkRef,
-    Netlink,
-    Request,
-    RouteRow,
-    stamped,
-)
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
+from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.model.rows import Hop, RouteRow
 
 AF_INET, AF_INET6 = 2, 10
 TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}  # RTN_*

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Reading
-from reconciler.kinds.link import NLM_F_CREATE, NLM_F_EXCL
-from reconciler.model import KERNEL, PROTOCOL, Held, Key, Netlink, Request
+from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL
+from reconciler.model.changes import KERNEL, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import PROTOCOL, Key
+from reconciler.model.requests import Netlink, Request
 
 RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC = 0, 3, 4
 _KERNELS_OWN = (0, 32766, 32767)  # the priorities of the three rules that every namespace is born with

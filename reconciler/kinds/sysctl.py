@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 
-from reconciler.data import dataclass
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
-from reconciler.kinds.published import published_links
-from reconciler.model import Held, Key, Origin, Request, WriteSysctl
+from reconciler.kinds.nat.target_links import published_links
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key, Origin
+from reconciler.model.requests import Request, WriteSysctl
 
 # These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.
 BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")

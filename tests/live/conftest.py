@@ -11,8 +11,8 @@ import oracle
 import pytest
 import throwaway
 
-from reconciler.kernel import decode, messages, quick, reader
-from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import decode, encode, encode_fast, reader
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +34,15 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every message that a live test encodes by struct is encoded by pyroute2 as well, and must be the same bytes."""
-    by_struct = quick.encode
+    by_struct = encode_fast.encode
 
     def checked(request: Any, resolve: Any) -> bytes | None:
         message = by_struct(request, resolve)
         if message is not None:
-            assert message == messages.encode_by_class(request, resolve), request
+            assert message == encode.encode_by_class(request, resolve), request
         return message
 
-    monkeypatch.setattr(quick, "encode", checked)
+    monkeypatch.setattr(encode_fast, "encode", checked)
 
 
 _seen: set[tuple[str, bytes]] = set()  # pyroute2 takes 40 times as long: once for each message is enough

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from throwaway import ip_json, sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 BY_HAND = [
@@ -101,7 +101,7 @@ def test_adopted_without_a_packet_lost(
     routes = routing()
     before, carriers, lost = details(), carrier_changes(), []  # type: ignore[var-annotated]
     with pinged(lost):
-        assert cli.main(["apply", "--json", "--adopt", file]) == 0
+        assert main.main(["apply", "--json", "--adopt", file]) == 0
     changes = json.loads(capsys.readouterr().out)["changes"]
     adopted = {change["key"] for change in changes if change["action"] == "adopt"}
     assert {"bridge/host/br0", "veth/host/v0", "namespace/host/blue", "route/host/main/10.9.0.0/16"} <= adopted
@@ -111,14 +111,14 @@ def test_adopted_without_a_packet_lost(
     assert details() == before
     assert routing() == routes
     assert ip_json("link show br0")[0]["ifalias"] == "netrecon:adopter"
-    assert cli.main(["check", file]) == 0
+    assert main.main(["check", file]) == 0
 
 
 def test_adopted_with_a_change_in_place(by_hand: None, tmp_path: pathlib.Path) -> None:
     topology = {**WANTED, "bridges": {"br0": {**WANTED["bridges"]["br0"], "ageing_time": 20000}}}
     carriers, lost = carrier_changes(), []  # type: ignore[var-annotated]
     with pinged(lost):
-        assert cli.main(["apply", "-q", "--adopt", written(tmp_path, topology)]) == 0
+        assert main.main(["apply", "-q", "--adopt", written(tmp_path, topology)]) == 0
     assert lost == [0]
     assert carrier_changes() == carriers
     assert ip_json("-d link show br0")[0]["linkinfo"]["info_data"]["ageing_time"] == 20000
@@ -129,7 +129,7 @@ def test_what_would_need_a_replace_is_refused(
 ) -> None:
     veth = {"master": "br0", "peer": {"namespace": "blue", "name": "eth9", "addresses": ["10.1.0.2/24"]}}
     before = details()
-    assert cli.main(["apply", "--adopt", written(tmp_path, {**WANTED, "veths": {"v0": veth}})]) == 1
+    assert main.main(["apply", "--adopt", written(tmp_path, {**WANTED, "veths": {"v0": veth}})]) == 1
     message = capsys.readouterr().err
     assert "veth/host/v0 cannot be adopted: peer.name cannot change in place" in message
     assert details() == before
@@ -140,7 +140,7 @@ def test_an_adoption_that_fails_gives_everything_back(
 ) -> None:
     impossible = {**WANTED, "routes": [*WANTED["routes"], {"to": "10.123.0.0/16", "via": "192.0.2.77"}]}
     before = everything()
-    assert cli.main(["apply", "-q", "--adopt", written(tmp_path, impossible)]) == 3
+    assert main.main(["apply", "-q", "--adopt", written(tmp_path, impossible)]) == 3
     assert everything() == before
 
 

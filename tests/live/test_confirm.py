@@ -18,7 +18,8 @@ from big_plan import AFTER, BEFORE
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli, confirmation
+from reconciler.cli import main
+from reconciler.safety.commit_confirmed import confirmation
 
 pytestmark = pytest.mark.live
 KILLS = int(os.environ.get("NETRECON_KILLS", "9"))  # of which a third are of a rollback here
@@ -59,24 +60,24 @@ def files(tmp_path: pathlib.Path) -> dict[str, str]:
     for name, topology in {"before": BEFORE, "after": AFTER}.items():
         paths[name] = str(tmp_path / f"{name}.yaml")
         pathlib.Path(paths[name]).write_text(json.dumps(topology))
-    assert cli.main(["apply", "-q", paths["before"]]) == 0
+    assert main.main(["apply", "-q", paths["before"]]) == 0
     return paths
 
 
 def test_confirmed_in_another_shell(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     process = start("apply", "--confirm-within", "60s", files["after"])
     waiting(process)
-    assert cli.main(["apply", files["before"]]) == 1
+    assert main.main(["apply", files["before"]]) == 1
     assert "waits for confirmation" in capsys.readouterr().err
-    assert cli.main(["list", "--json"]) == 0
+    assert main.main(["list", "--json"]) == 0
     assert 0 < json.loads(capsys.readouterr().out)["confirmation"]["seconds"] <= 60
-    assert cli.main(["confirm"]) == 0
+    assert main.main(["confirm"]) == 0
     output = process.communicate(timeout=20)[0]
     assert process.returncode == 0, output
-    assert cli.main(["check", files["after"]]) == 0
+    assert main.main(["check", files["after"]]) == 0
     assert sh("ls /run/netrecon/parked || true") == ""
-    assert cli.main(["confirm"]) == 1
-    assert cli.main(["rollback"]) == 1
+    assert main.main(["confirm"]) == 1
+    assert main.main(["rollback"]) == 1
     assert "nothing to roll back" in capsys.readouterr().err
 
 
@@ -87,7 +88,7 @@ def test_confirmed_at_the_prompt(files: dict[str, str]) -> None:
     os.write(ours, b"netrecon confirm\n")
     assert process.wait(timeout=20) == 0
     process.communicate()
-    assert cli.main(["check", files["after"]]) == 0
+    assert main.main(["check", files["after"]]) == 0
     os.close(ours)
     os.close(theirs)
 
@@ -129,14 +130,14 @@ def test_session_terminal_and_apply_are_gone(files: dict[str, str], moment: str)
     process.wait()
     settled("rolled back")
     assert differences(before, snapshot()) == []
-    assert cli.main(["check", files["before"]]) == 0
+    assert main.main(["check", files["before"]]) == 0
 
 
 def test_rolled_back_at_once(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     before = snapshot()
     process = start("apply", "-q", "--confirm-within", "60s", files["after"])
     waiting(process)
-    assert cli.main(["rollback"]) == 0
+    assert main.main(["rollback"]) == 0
     assert "rolled back" in capsys.readouterr().out
     process.communicate(timeout=20)
     assert process.returncode == 3
@@ -164,9 +165,9 @@ def test_a_stale_confirmation_never_blocks(files: dict[str, str], capsys: pytest
         os.kill(int(pid), signal.SIGKILL)
     time.sleep(2.2)
     assert confirmation.read() == one
-    assert cli.main(["apply", "-q", files["before"]]) == 0
+    assert main.main(["apply", "-q", files["before"]]) == 0
     assert "not confirmed in time; rolled back" in capsys.readouterr().err
-    assert cli.main(["check", files["before"]]) == 0
+    assert main.main(["check", files["before"]]) == 0
 
 
 def test_a_confirmation_of_an_earlier_boot_counts_for_nothing(files: dict[str, str]) -> None:
@@ -174,7 +175,7 @@ def test_a_confirmation_of_an_earlier_boot_counts_for_nothing(files: dict[str, s
     path = pathlib.Path("/run/netrecon/confirmation")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"boot": "another"}))
     assert confirmation.pending() is None
-    assert cli.main(["apply", "-q", files["after"]]) == 0
+    assert main.main(["apply", "-q", files["after"]]) == 0
     assert one.open
 
 
@@ -182,7 +183,7 @@ def test_a_failure_goes_back_at_once(files: dict[str, str], tmp_path: pathlib.Pa
     before = snapshot()
     bad = {**AFTER, "routes": [*AFTER["routes"], {"to": "10.123.0.0/16", "via": "192.0.2.77"}]}
     (tmp_path / "bad.yaml").write_text(json.dumps(bad))
-    assert cli.main(["apply", "-q", "--confirm-within", "60s", str(tmp_path / "bad.yaml")]) == 3
+    assert main.main(["apply", "-q", "--confirm-within", "60s", str(tmp_path / "bad.yaml")]) == 3
     assert differences(before, snapshot()) == []
     assert confirmation.pending() is None
 
@@ -190,7 +191,7 @@ def test_a_failure_goes_back_at_once(files: dict[str, str], tmp_path: pathlib.Pa
 def test_what_cannot_be_watched_is_not_begun(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot()
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert cli.main(["apply", "-q", "--confirm-within", "60s", files["after"]]) == 1
+    assert main.main(["apply", "-q", "--confirm-within", "60s", files["after"]]) == 1
     assert differences(before, snapshot()) == []
     assert confirmation.pending() is None
 
@@ -215,7 +216,7 @@ def test_killed_while_it_goes_back(files: dict[str, str], capsys: pytest.Capture
         assert again.returncode in (0, 1), output  # 1: there is nothing left to go back from
         applying.communicate()
         assert differences(before, snapshot()) == [], output
-        assert cli.main(["check", files["before"]]) == 0
+        assert main.main(["check", files["before"]]) == 0
         assert confirmation.read() is None or not confirmation.read().open
     with capsys.disabled():
         print(f"\nkilled {died} of {KILLS // 3} rollbacks in the middle, states lost 0")

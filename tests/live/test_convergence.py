@@ -16,7 +16,7 @@ import pytest
 from snapshot import differences, scopes, snapshot
 from throwaway import sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -254,7 +254,7 @@ def test_without_libnftables_nothing_is_changed(
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
     before = snapshot()
-    assert cli.main(["apply", "-q", wide]) == 1
+    assert main.main(["apply", "-q", wide]) == 1
     assert capsys.readouterr().err == "libnftables.so.1 is missing: apt install libnftables1\n"
     assert differences(before, snapshot()) == []
     assert os.listdir("/run/netrecon") == ["lock"]
@@ -263,27 +263,37 @@ def test_without_libnftables_nothing_is_changed(
 def test_a_check_that_finds_nothing_imports_nothing_heavy() -> None:
     """pyroute2 alone takes longer to import than a thousand routes take to read."""
     file = str(ROOT / "topologies/docker-by-hand.yaml")
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     unwanted = (
         *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "importlib.metadata"),
         *("pathlib", "secrets", "difflib", "shutil"),
-        *(f"reconciler.{name}" for name in ("report", "lowering", "networks", "guard", "rollback", "snapshot")),
-        *(f"reconciler.{name}" for name in ("converge", "apply", "remembering", "expectations")),
+        *("reconciler.cli.report", "reconciler.language.networks.lower", "reconciler.language.networks.model"),
+        *(f"reconciler.safety.{name}" for name in ("lockout", "rollback", "snapshot", "ownership")),
+        *("reconciler.run.converge", "reconciler.planning.apply", "reconciler.planning.expectations"),
     )
-    assert imported(unwanted, "check", file) == {"reconciler.kernel.reader"}
+    assert imported(unwanted, "check", file) == {"reconciler.kernel.netlink.reader"}
 
 
 def test_an_apply_that_goes_well_and_is_silent_imports_nothing_that_tells() -> None:
     file = str(ROOT / "topologies/docker-by-hand.yaml")
-    unwanted = ("rich", "deepdiff", "jsonschema", "secrets", "shutil", "reconciler.watchdog", "reconciler.expectations")
-    assert imported(unwanted, "apply", "-q", file) == {"reconciler.kernel.reader"}
+    unwanted = (
+        "rich",
+        "deepdiff",
+        "jsonschema",
+        "secrets",
+        "shutil",
+        "reconciler.safety.commit_confirmed.watchdog",
+        "reconciler.planning.expectations",
+    )
+    assert imported(unwanted, "apply", "-q", file) == {"reconciler.kernel.netlink.reader"}
 
 
 def imported(names: tuple[str, ...], *words: str) -> set[str]:
     """Which of the modules a run that ends with 0 has imported, and the one that reads."""
     code = (
-        f"import sys; sys.path += {sys.path!r}; from reconciler import cli; assert cli.main({list(words)!r}) == 0;"
-        f"print(*({{'reconciler.kernel.reader', *{names}}} & {{*sys.modules}}))"
+        f"import sys; sys.path += {sys.path!r}; from reconciler.cli.main import main;"
+        f"assert main({list(words)!r}) == 0;"
+        f"print(*({{'reconciler.kernel.netlink.reader', *{names}}} & {{*sys.modules}}))"
     )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())

@@ -22,7 +22,8 @@ from snapshot import differences
 from snapshot import snapshot as exact
 from throwaway import sh
 
-from reconciler import cli, remembering, rollback
+from reconciler.cli import main
+from reconciler.safety import ownership, rollback
 
 pytestmark = pytest.mark.live
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -126,13 +127,13 @@ def test_stopped_by_a_signal(files: dict[str, str]) -> None:
 def test_signal_in_the_middle_of_an_apply_takes_it_back(
     files: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["apply", "-q", files["before"]]) == 0
+    assert main.main(["apply", "-q", files["before"]]) == 0
     before = snapshot()
-    remember = remembering.before
+    remember = ownership.before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with monkeypatch.context() as patch:
-            patch.setattr(remembering, "before", lambda planned, n=number: (remember(planned), os.kill(os.getpid(), n)))
-            assert cli.main(["apply", files["after"]]) == 3
+            patch.setattr(ownership, "before", lambda planned, n=number: (remember(planned), os.kill(os.getpid(), n)))
+            assert main.main(["apply", files["after"]]) == 3
         assert f"stopped by {number.name}" in capsys.readouterr().err
         assert differences(before, snapshot()) == []
 
@@ -140,22 +141,22 @@ def test_signal_in_the_middle_of_an_apply_takes_it_back(
 def test_a_full_disk_is_noticed_before_anything_is_changed(
     files: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["apply", "-q", files["before"]]) == 0
+    assert main.main(["apply", "-q", files["before"]]) == 0
     before = snapshot()
     sh("mkdir -p /run/netrecon; cp -a /run/netrecon /run/kept; mount -t tmpfs -o size=16k,mode=755 none /run/netrecon")
     sh("cp -a /run/kept/*.json /run/netrecon/; dd if=/dev/zero of=/run/netrecon/full bs=4k 2>/dev/null || true")
-    assert cli.main(["apply", files["after"]]) == 1
+    assert main.main(["apply", files["after"]]) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert differences(before, snapshot()) == []
-    assert cli.main(["check", files["before"]]) == 0
+    assert main.main(["check", files["before"]]) == 0
     sh("rm /run/netrecon/full; mount -o remount,size=1m /run/netrecon")
-    assert cli.main(["apply", "-q", files["after"]]) == 0
+    assert main.main(["apply", "-q", files["after"]]) == 0
 
 
 def test_a_disk_that_fills_up_meanwhile(
     files: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["apply", "-q", files["before"]]) == 0
+    assert main.main(["apply", "-q", files["before"]]) == 0
     before = snapshot()
     sh("cp -a /run/netrecon /run/kept; mount -t tmpfs -o size=256k,mode=755 none /run/netrecon")
     sh("cp -a /run/kept/* /run/netrecon/")
@@ -168,14 +169,14 @@ def test_a_disk_that_fills_up_meanwhile(
 
     monkeypatch.setattr(rollback, "prepare", fill)
     for file in ("impossible", "after"):
-        code = cli.main(["apply", files[file]])
+        code = main.main(["apply", files[file]])
         assert code in (0, 1, 3), capsys.readouterr().err
         if code:
             assert differences(before, snapshot()) == []
         sh("rm -f /run/netrecon/full")
     monkeypatch.undo()
-    assert cli.main(["apply", "-q", files["after"]]) == 0
-    assert cli.main(["check", files["after"]]) == 0
+    assert main.main(["apply", "-q", files["after"]]) == 0
+    assert main.main(["check", files["after"]]) == 0
 
 
 def test_a_crowd_of_applies_ends_as_one_after_the_other(
@@ -199,13 +200,15 @@ def test_a_crowd_of_applies_ends_as_one_after_the_other(
 
 def test_a_lock_that_is_held_is_told_with_its_holder(files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     sh("mkdir -p /run/netrecon")
-    code = "import time; from reconciler import lock\nwith lock.held(0): print('held', flush=True); time.sleep(60)"
+    code = (
+        "import time; from reconciler.safety import lock\nwith lock.held(0): print('held', flush=True); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code, "holder"], cwd=ROOT, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        assert cli.main(["apply", "--json", files["before"]]) == 5
+        assert main.main(["apply", "--json", files["before"]]) == 5
         message = json.loads(capsys.readouterr().out)["errors"][0]["message"]
         assert f"pid {holder.pid}" in message
         assert "holder" in message
         holder.kill()
-    assert cli.main(["apply", "-q", files["before"]]) == 0  # the kernel has let go of it
+    assert main.main(["apply", "-q", files["before"]]) == 0  # the kernel has let go of it

@@ -13,7 +13,7 @@ import pytest
 from snapshot import differences, snapshot
 from throwaway import inside, sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 
@@ -121,7 +121,7 @@ def file(tmp_path: pathlib.Path) -> str:
     sh(LAN)
     path = tmp_path / "case.yaml"
     path.write_text(json.dumps(TOPOLOGY))
-    assert cli.main(["apply", "-q", str(path)]) == 0
+    assert main.main(["apply", "-q", str(path)]) == 0
     return str(path)
 
 
@@ -156,7 +156,7 @@ def test_damage(name: str, file: str, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     sh(command)
     damaged = snapshot()
-    code = cli.main(["check", "--json", file])
+    code = main.main(["check", "--json", file])
     document = json.loads(capsys.readouterr().out)
     assert differences(damaged, snapshot()) == [], "check changed something"
     if name in UNMANAGED:
@@ -165,8 +165,8 @@ def test_damage(name: str, file: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert code == 2
     assert keys <= {f"{change['action']} {change['key']}" for change in document["changes"]}
     assert len(document["changes"]) == len(keys) or name == "namespace_deleted"
-    assert cli.main(["apply", "-q", file]) == 0
-    assert cli.main(["check", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
+    assert main.main(["check", file]) == 0
     assert differences(whole, snapshot()) == []
     for address in ("192.0.2.1", "2001:db8::1"):
         assert answers(address)

@@ -13,8 +13,8 @@ import pytest
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli
-from reconciler.kernel import nftables
+from reconciler.cli import main
+from reconciler.kernel.nftables import nft_tables
 
 pytestmark = pytest.mark.live
 
@@ -43,17 +43,17 @@ class Run:
 
     def __call__(self, *arguments: str, code: int) -> str:
         self._capsys.readouterr()
-        assert cli.main([*arguments, str(self.file)]) == code, self._capsys.readouterr()
+        assert main.main([*arguments, str(self.file)]) == code, self._capsys.readouterr()
         return self._capsys.readouterr().out
 
     def findings(self, *without: str) -> list[dict[str, Any]]:
         """What doctor finds, having seen that plan and check -v say the same."""
-        code = cli.main(["doctor", "--json", str(self.file)])
+        code = main.main(["doctor", "--json", str(self.file)])
         found: list[dict[str, Any]] = json.loads(self._capsys.readouterr().out)["findings"]
         assert code == (2 if found else 0)
-        cli.main(["plan", "--json", str(self.file)])
+        main.main(["plan", "--json", str(self.file)])
         assert json.loads(self._capsys.readouterr().out)["warnings"] == found
-        cli.main(["check", "-v", str(self.file)])
+        main.main(["check", "-v", str(self.file)])
         lines = [line for line in self._capsys.readouterr().out.splitlines() if line.startswith("! ")]
         assert len(lines) == len(found)
         assert all(one["message"] in line and one["hint"] in line for one, line in zip(found, lines, strict=True))
@@ -189,14 +189,14 @@ def test_a_listener_in_a_namespace_that_publishes(run: Run) -> None:
 
 
 def test_doctor_without_a_file_looks_at_all_that_the_kernel_holds(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["doctor"]) == 0
+    assert main.main(["doctor"]) == 0
     assert "The kernel holds no topology" in capsys.readouterr().out
     run("apply", "-q", code=0)
     capsys.readouterr()
-    assert cli.main(["doctor"]) == 2
+    assert main.main(["doctor"]) == 2
     assert capsys.readouterr().out.count("is 0: this scope passes no IPv") == 2
     sh(ON)
-    assert cli.main(["doctor", "--json"]) == 0
+    assert main.main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["topologies"] == ["case"]
 
 
@@ -204,20 +204,20 @@ def test_an_element_of_a_protocol_without_ports_stops_neither_doctor_nor_apply(r
     sh(ON)
     run("apply", code=0)
     sh("nft add element inet netrecon-case pub_any4 '{ icmp . 8 : 172.16.0.9 . 80 }'")
-    assert cli.main(["doctor"]) == 0
+    assert main.main(["doctor"]) == 0
     run("apply", code=0)
     run("check", code=0)
 
 
 def test_a_ruleset_that_changes_as_doctor_looks_is_looked_at_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     sh(f"{ON}; {chain('inet', 'forward')}")
-    look, changes = nftables.Ruleset.of_any_family, iter([True, False, True])
+    look, changes = nft_tables.Ruleset.of_any_family, iter([True, False, True])
 
-    def changing(ruleset: nftables.Ruleset, kind: int) -> Any:
+    def changing(ruleset: nft_tables.Ruleset, kind: int) -> Any:
         if next(changes, False):
-            raise nftables.Changed
+            raise nft_tables.Changed
         return look(ruleset, kind)
 
-    monkeypatch.setattr(nftables.Ruleset, "of_any_family", changing)
+    monkeypatch.setattr(nft_tables.Ruleset, "of_any_family", changing)
     run("doctor", code=2)
     assert next(changes, None) is None

@@ -10,7 +10,7 @@ import pytest
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 TOPOLOGY: dict[str, Any] = {
@@ -57,43 +57,43 @@ def written(folder: pathlib.Path, expect: list[dict[str, Any]], **more: Any) -> 
 
 def test_what_holds_is_proved(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path, HOLDS)
-    assert cli.main(["apply", "-q", "--verify", file]) == 0
+    assert main.main(["apply", "-q", "--verify", file]) == 0
     before = snapshot()
-    code = cli.main(["verify", "--json", file])
+    code = main.main(["verify", "--json", file])
     found = json.loads(capsys.readouterr().out)
     assert [one for one in found["expectations"] if not one["holds"]] == []
     assert code == 0
     assert len(found["expectations"]) == len(HOLDS)
-    assert cli.main(["verify", file]) == 0
+    assert main.main(["verify", file]) == 0
     assert "10.1.0.1:15432" in capsys.readouterr().out
     assert differences(before, snapshot()) == []
 
 
 def test_the_contrary_is_disproved(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path, [{**one, "reach": not one.get("reach", True)} for one in HOLDS])
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     capsys.readouterr()
-    assert cli.main(["verify", "--json", file]) == 2
+    assert main.main(["verify", "--json", file]) == 2
     assert [one for one in json.loads(capsys.readouterr().out)["expectations"] if one["holds"]] == []
-    assert cli.main(["verify", file]) == 2
+    assert main.main(["verify", file]) == 2
     assert capsys.readouterr().out.count("NOT SO") == len(HOLDS)
 
 
 def test_a_service_that_listens_already_is_asked_itself(tmp_path: pathlib.Path) -> None:
     file = written(tmp_path, [{"from": "host", "to": "db:5432"}])
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     sh("ip netns exec db python3 -m http.server --bind 10.2.0.2 5432 >/dev/null 2>&1 & echo $! > /run/server")
     sh("for i in $(seq 50); do ip netns exec db ss -ltn | grep -q 5432 && break; sleep 0.1; done")
     try:
-        assert cli.main(["verify", "-q", file]) == 0
+        assert main.main(["verify", "-q", file]) == 0
     finally:
         sh("kill $(cat /run/server)")
 
 
 def test_an_apply_that_disproves_goes_back(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["apply", "-q", written(tmp_path, HOLDS)]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, HOLDS)]) == 0
     before = snapshot()
-    assert cli.main(["apply", "--verify", written(tmp_path, HOLDS, isolations=[])]) == 3
+    assert main.main(["apply", "--verify", written(tmp_path, HOLDS, isolations=[])]) == 3
     assert "not as expected: app reaches db:5432" in capsys.readouterr().err
     assert differences(before, snapshot()) == []
 
@@ -111,5 +111,5 @@ def test_an_apply_that_disproves_goes_back(tmp_path: pathlib.Path, capsys: pytes
 def test_an_expectation_that_says_nothing_is_a_problem(
     expectation: dict[str, Any], reason: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["validate", written(tmp_path, [expectation])]) == 1
+    assert main.main(["validate", written(tmp_path, [expectation])]) == 1
     assert reason in capsys.readouterr().err

@@ -14,9 +14,11 @@ import pytest
 from nat_lab import Lab, run
 from throwaway import inside
 
-from reconciler.kernel import flows, netlink, nftables
+from reconciler.kernel.netlink import transport
+from reconciler.kernel.nftables import flows, nft_tables
 from reconciler.kernel.writer import Writer
-from reconciler.model import HOST, ForgetFlows
+from reconciler.model.keys import HOST
+from reconciler.model.requests import ForgetFlows
 
 pytestmark = pytest.mark.live
 
@@ -224,7 +226,7 @@ def test_entries_are_recognised_the_quick_way_and_the_long_way(lab: Lab, monkeyp
         for port in (5000, 5001):
             assert Client(HOSTS[family], port).answer().startswith("target ")
     wanted = {(17, 5000): [ForgetFlows(HOST, "udp", "0.0.0.0", 5000, "172.16.0.2", 80)]}
-    bodies = [body for _, body in netlink.dump(lab.kernel.socket(HOST, netlink.NETFILTER), flows._GET, bytes(4))]
+    bodies = [body for _, body in transport.dump(lab.kernel.socket(HOST, transport.NETFILTER), flows._GET, bytes(4))]
     quick = [body for body in bodies if flows._may_match(body, wanted)]
     assert all(body[4:12] in flows._BEGINNINGS for body in bodies)
     assert len(quick) == 2
@@ -242,7 +244,7 @@ def test_nothing_is_asked_of_conntrack_for_a_transaction_that_failed(lab: Lab) -
     before = [line for line in entries() if "dport=5000" in line]
     mapped = nat_lab.wanted({"port_maps": [udp(4, 5000, 1)]})
     (key,) = (key for key in mapped if key.kind == "port_map")
-    writer = Writer(lab.kernel, {}, lambda scope, requests: nftables.transact(lab.kernel, scope, requests))
+    writer = Writer(lab.kernel, {}, lambda scope, requests: nft_tables.transact(lab.kernel, scope, requests))
     (failure,) = writer.send([list(nat_lab.KINDS["port_map"].create(mapped[key], "lab"))])
     assert failure is not None
     assert failure.errno == 17

@@ -11,7 +11,7 @@ import pytest
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 # eth0 leads to a LAN with the administrator's machine (192.0.2.9, SSH from there) and the router 192.0.2.1
@@ -75,18 +75,18 @@ def test_cut_is_refused(
 ) -> None:
     ssh.setenv("SSH_CONNECTION", f"{peer} 50000 192.0.2.10 22")
     before = snapshot()
-    assert cli.main(["apply", written(tmp_path, topology)]) == 1
+    assert main.main(["apply", written(tmp_path, topology)]) == 1
     message = capsys.readouterr().err
     assert reason in message
     assert "--confirm-within" in message
     assert differences(before, snapshot()) == []
-    assert cli.main(["apply", "-q", "--force", written(tmp_path, topology)]) == 0
+    assert main.main(["apply", "-q", "--force", written(tmp_path, topology)]) == 0
 
 
 def test_what_does_not_concern_the_session_goes_through(ssh: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     ssh.setenv("SSH_CONNECTION", f"{FAR} 50000 192.0.2.10 22")
-    assert cli.main(["apply", "-q", written(tmp_path, HARMLESS)]) == 0
-    assert cli.main(["delete", "-q", "--name", "guard"]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, HARMLESS)]) == 0
+    assert main.main(["delete", "-q", "--name", "guard"]) == 0
 
 
 def test_protected_address_counts_like_a_session(
@@ -94,18 +94,20 @@ def test_protected_address_counts_like_a_session(
 ) -> None:
     ssh.delenv("SSH_CONNECTION", raising=False)
     file = written(tmp_path, {"routes": [{"to": "198.51.100.0/24", "type": "blackhole"}]})
-    assert cli.main(["apply", "--protect", "198.51.100.7", file]) == 1
+    assert main.main(["apply", "--protect", "198.51.100.7", file]) == 1
     assert "no route to 198.51.100.7" in capsys.readouterr().err
-    assert cli.main(["apply", "-q", "--protect", "203.0.113.1", file]) == 0
-    assert cli.main(["apply", "--protect", "nonsense", file]) == 1
+    assert main.main(["apply", "-q", "--protect", "203.0.113.1", file]) == 0
+    assert main.main(["apply", "--protect", "nonsense", file]) == 1
 
 
 def test_address_of_the_session_goes(
     ssh: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["apply", "-q", written(tmp_path, {"interfaces": {"eth0": {"addresses": ["192.0.2.20/24"]}}})]) == 0
+    assert (
+        main.main(["apply", "-q", written(tmp_path, {"interfaces": {"eth0": {"addresses": ["192.0.2.20/24"]}}})]) == 0
+    )
     ssh.setenv("SSH_CONNECTION", f"{NEAR} 50000 192.0.2.20 22")
-    assert cli.main(["delete", "--name", "guard"]) == 1
+    assert main.main(["delete", "--name", "guard"]) == 1
     assert "the address 192.0.2.20 would go" in capsys.readouterr().err
 
 
@@ -114,11 +116,11 @@ def test_only_default_route_goes(
 ) -> None:
     ssh.delenv("SSH_CONNECTION", raising=False)
     sh("ip route del default")
-    assert cli.main(["apply", "-q", written(tmp_path, {"routes": [{"to": "default", "via": "192.0.2.1"}]})]) == 0
-    assert cli.main(["delete", "--name", "guard"]) == 1
+    assert main.main(["apply", "-q", written(tmp_path, {"routes": [{"to": "default", "via": "192.0.2.1"}]})]) == 0
+    assert main.main(["delete", "--name", "guard"]) == 1
     assert "the host's only IPv4 default route" in capsys.readouterr().err
     sh("ip route add default via 192.0.2.2 metric 500")
-    assert cli.main(["delete", "-q", "--name", "guard"]) == 0
+    assert main.main(["delete", "-q", "--name", "guard"]) == 0
 
 
 def test_bridge_port_behind_which_the_session_is(
@@ -132,13 +134,13 @@ def test_bridge_port_behind_which_the_session_is(
         },
         "namespaces": {"admin": {}, "other": {}},
     }
-    assert cli.main(["apply", "-q", written(tmp_path, topology)]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, topology)]) == 0
     sh("ip netns exec admin ping -c1 -W2 10.3.0.1")
     ssh.setenv("SSH_CONNECTION", "10.3.0.2 50000 10.3.0.1 22")
     without = {**topology, "veths": {"v0": topology["veths"]["v0"]}}
-    assert cli.main(["apply", "-q", written(tmp_path, without)]) == 0  # v1 leads elsewhere
+    assert main.main(["apply", "-q", written(tmp_path, without)]) == 0  # v1 leads elsewhere
     sh("ping -c1 -W2 10.3.0.2")  # the bridge may have another MAC now, and forgot its neighbours
-    assert cli.main(["apply", written(tmp_path, {**topology, "veths": {}})]) == 1
+    assert main.main(["apply", written(tmp_path, {**topology, "veths": {}})]) == 1
     assert "behind v0" in capsys.readouterr().err
 
 

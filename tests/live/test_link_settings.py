@@ -8,8 +8,8 @@ import pathlib
 import pytest
 from throwaway import sh
 
-from reconciler.kernel import link_settings
-from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.proc import link_settings
 
 pytestmark = pytest.mark.live
 CONF = pathlib.Path("/proc/sys/net")

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from throwaway import ip_json, sh
 
-from reconciler import cli, converge
-from reconciler.kernel import nftables, reader
+from reconciler.cli import main
+from reconciler.kernel.netlink import reader
+from reconciler.kernel.nftables import nft_tables
+from reconciler.run import converge
 
 pytestmark = pytest.mark.live
 
@@ -73,7 +75,7 @@ def written(folder: pathlib.Path, topology: dict[str, Any]) -> str:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The scopes of each look at the kernel, or "nft of" those of which nftables alone were read."""
     found: list[list[str]] = []
-    read, read_tables = reader.read, nftables.read_tables
+    read, read_tables = reader.read, nft_tables.read_tables
 
     def noted(kernel: Any, scopes: Sequence[str]) -> Any:
         found.append(sorted(scopes))
@@ -85,13 +87,13 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return read_tables(kernel, scope)
 
     monkeypatch.setattr(reader, "read", noted)
-    monkeypatch.setattr(nftables, "read_tables", noted_tables)
+    monkeypatch.setattr(nft_tables, "read_tables", noted_tables)
     return found
 
 
 def applied(path: str, looks: list[list[str]]) -> list[list[str]]:
     looks.clear()
-    assert cli.main(["apply", path, "-q"]) == 0
+    assert main.main(["apply", path, "-q"]) == 0
     return list(looks)
 
 
@@ -103,7 +105,7 @@ def test_repair_reads_again_what_it_can_have_changed(path: str, looks: list[list
     first, *later = applied(path, looks)
     there = [scope for scope in ALL if scope != "red" or name != "a_namespace_and_its_veth"]
     assert (first, later) == (there, [again])
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def test_namespaces_that_go_take_along_what_only_a_whole_look_shows(
@@ -137,7 +139,7 @@ def test_nftables_undone_as_soon_as_done_are_seen_and_done_again(
     meanwhile(monkeypatch, command)
     assert applied(path, looks) == [ALL, ["nft of host"], ALL, ["nft of host"]]
     assert "10.0.0.2 . 80" in sh("nft list ruleset")
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def test_namespace_that_is_gone_when_its_tables_are_read_again(
@@ -150,7 +152,7 @@ def test_namespace_that_is_gone_when_its_tables_are_read_again(
     sh("ip netns exec red nft flush map inet netrecon-rooms pub_any4")
     meanwhile(monkeypatch, "ip netns del red")
     applied(path, looks)
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
@@ -187,7 +189,7 @@ def test_undone_as_soon_as_done_is_seen_and_done_again(
     meanwhile(monkeypatch, command)
     assert len(applied(path, looks)) == 4  # it was not right, so all was read; and then the second round was
     assert ip_json("-n blue route show default")
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_end_of_a_veth_whose_other_end_is_not_read_again(
     sh("ip -n blue route del default")
     meanwhile(monkeypatch, command)
     assert applied(path, looks)[:3] == [ALL, ["blue"], ALL]
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def test_what_is_in_the_way_afterwards_is_no_success(
@@ -216,7 +218,7 @@ def test_what_is_in_the_way_afterwards_is_no_success(
     applied(path, looks)
     sh("ip -n blue route del default")
     meanwhile(monkeypatch, 'ip -n blue link set lo alias ""')
-    assert cli.main(["apply", path, "-q"]) == 3
+    assert main.main(["apply", path, "-q"]) == 3
     assert "namespace/host/blue exists already, bears no stamp" in capsys.readouterr().err
     assert ip_json("-n blue route show default") == []
 
@@ -228,7 +230,7 @@ def test_what_is_in_the_way_is_not_forgotten_over_what_can_be_done(
     applied(path, looks)
     sh("ip -n blue route del default")
     meanwhile(monkeypatch, 'ip -n blue link set lo alias ""; ip -n red route del default')
-    assert cli.main(["apply", path, "-q"]) == 3
+    assert main.main(["apply", path, "-q"]) == 3
     assert "namespace/host/blue exists already, bears no stamp" in capsys.readouterr().err
 
 
@@ -243,7 +245,7 @@ def test_secondary_addresses_that_go_with_their_primary_are_made_again(
     path = written(tmp_path, topology | routes)
     applied(path, looks)
     assert [one["local"] for one in ip_json("-4 addr show br0")[0]["addr_info"]] == ["10.1.0.1"]
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def test_an_interface_does_not_go_with_the_namespace_of_its_other_end(
@@ -251,15 +253,15 @@ def test_an_interface_does_not_go_with_the_namespace_of_its_other_end(
 ) -> None:
     topology = {"version": 1, "name": "rooms", "interfaces": {"up0": {}}}
     sh("ip link add up0 type veth peer name up1")
-    assert cli.main(["apply", "-q", written(tmp_path, topology | {"namespaces": {"green": {}}})]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, topology | {"namespaces": {"green": {}}})]) == 0
     sh("ip link set up1 netns green")
     without = written(tmp_path, topology)
-    assert cli.main(["apply", "-q", without]) == 1
+    assert main.main(["apply", "-q", without]) == 1
     assert "interfaces.up0: up0 would go with namespace/host/green" in capsys.readouterr().err
     assert ip_json("link show up0")
     sh(f"ip -n green link set up1 netns {os.getpid()}")
-    assert cli.main(["apply", "-q", without]) == 0
-    assert cli.main(["check", without]) == 0
+    assert main.main(["apply", "-q", without]) == 0
+    assert main.main(["check", without]) == 0
 
 
 def test_a_link_that_goes_gives_the_one_below_its_old_address_back(
@@ -281,7 +283,7 @@ def test_a_link_that_goes_gives_the_one_below_its_old_address_back(
     sh("ip -n blue link set eth0 address 02:00:00:00:00:bb")
     passthru("blue", "eth0", "blue")
     assert applied(path, looks)[:3] == [["blue", "host"], ["blue"], ["blue", "host"]]
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def test_a_link_that_goes_gives_one_of_another_namespace_its_old_address_back(
@@ -294,7 +296,7 @@ def test_a_link_that_goes_gives_one_of_another_namespace_its_old_address_back(
     sh("ip link set up0 address 02:00:00:00:00:bb up")
     passthru("host", "up0", "green")
     applied(path, looks)
-    assert cli.main(["check", path]) == 0
+    assert main.main(["check", path]) == 0
 
 
 def passthru(lower: str, link: str, upper: str) -> None:
@@ -313,5 +315,5 @@ def test_what_somebody_else_does_elsewhere_meanwhile_is_left_to_the_next_check(
     sh("ip -n blue route del default")
     meanwhile(monkeypatch, "ip -n red route del default")
     assert applied(path, looks) == [ALL, ["blue"]]
-    assert cli.main(["check", path]) == 2
+    assert main.main(["check", path]) == 2
     assert applied(path, looks) == [ALL, ["red"]]

@@ -12,9 +12,10 @@ import threading
 import pytest
 from throwaway import ip_json, sh
 
-from reconciler.errors import KernelError
-from reconciler.kernel import libc, namespaces, netlink, netns_files
-from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.namespaces import libc, netns_files, worker
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import transport
+from reconciler.model.errors import KernelError
 
 
 def test_a_created_namespace_is_ips_too(kernel: Kernel) -> None:
@@ -30,7 +31,7 @@ def test_a_created_namespace_is_ips_too(kernel: Kernel) -> None:
 def test_a_namespace_of_ips_is_ours_too(kernel: Kernel) -> None:
     sh("ip netns add blue && ip -n blue link add br0 type bridge")
     assert kernel.namespaces() == ["blue"]
-    assert len(netlink.dump(kernel.socket("blue"), 18, bytes(16))) == 2
+    assert len(transport.dump(kernel.socket("blue"), 18, bytes(16))) == 2
     kernel.delete_namespace("blue")
     assert os.listdir("/run/netns") == []
     assert kernel.namespaces() == []
@@ -118,14 +119,14 @@ def test_a_socket_is_kept_and_follows_the_name(kernel: Kernel) -> None:
     first = kernel.socket("blue")
     assert kernel.socket("blue") is first
     sh("ip netns delete blue; ip netns add blue")
-    assert len(netlink.dump(kernel.socket("blue"), 18, bytes(16))) == 1
+    assert len(transport.dump(kernel.socket("blue"), 18, bytes(16))) == 1
 
 
 def test_more_namespaces_than_descriptors(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespaces, "_ROOM", 100)
+    monkeypatch.setattr(worker, "_ROOM", 100)
     for number in range(300):
         kernel.create_namespace(f"n{number}", "")
-    assert all(len(netlink.dump(kernel.socket(name), 18, bytes(16))) == 1 for name in kernel.namespaces())
+    assert all(len(transport.dump(kernel.socket(name), 18, bytes(16))) == 1 for name in kernel.namespaces())
     assert list(kernel.with_sockets(kernel.namespaces())) == kernel.namespaces()
     assert len(os.listdir("/proc/self/fd")) < 200
 

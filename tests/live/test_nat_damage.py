@@ -11,10 +11,11 @@ import nat_lab
 import pytest
 from nat_lab import converge, differing, live, run
 
-from reconciler.kernel import nftables
-from reconciler.kernel.namespaces import Kernel
-from reconciler.kinds import nat_frame
-from reconciler.model import HOST, Key, NftElement, NftFrame
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.nftables import nft_tables
+from reconciler.kinds.nat import ruleset
+from reconciler.model.keys import HOST, Key
+from reconciler.model.requests import NftElement, NftFrame
 
 pytestmark = pytest.mark.live
 
@@ -178,9 +179,9 @@ def test_a_damaged_element_is_seen_and_repaired(name: str, kernel: Kernel, desir
 
 
 def test_every_rule_counts(kernel: Kernel, desired: dict[Key, Any]) -> None:
-    for chain, declared in nat_frame.CHAINS.items():
+    for chain, declared in ruleset.CHAINS.items():
         for number in range(len(declared.rules)):
-            rules = [item["rule"] for item in ruleset(f"-a list chain {T} {chain}") if "rule" in item]
+            rules = [item["rule"] for item in nft_json(f"-a list chain {T} {chain}") if "rule" in item]
             nft(f"delete rule {T} {chain} handle {rules[number]['handle']}")
             assert differing(kernel, desired) == {TABLE}, (chain, declared.rules[number])
             converge(kernel, desired)
@@ -204,9 +205,9 @@ def test_all_damage_at_once(kernel: Kernel, desired: dict[Key, Any]) -> None:
 
 
 def test_killed_before_the_stamp_is_drift(kernel: Kernel, desired: dict[Key, Any]) -> None:
-    text = nat_frame.frame_text("netrecon-lab", {})
+    text = ruleset.frame_text("netrecon-lab", {})
     nft(f"delete table {T}")
-    assert nftables._execute(kernel, HOST, text) is None
+    assert nft_tables._execute(kernel, HOST, text) is None
     assert TABLE in differing(kernel, desired)
     converge(kernel, desired)
     assert differing(kernel, desired) == set()
@@ -218,7 +219,7 @@ def test_repair_keeps_the_elements_it_need_not_touch(kernel: Kernel, desired: di
     request, _ = nat_lab.KINDS["nft_table"].update(live(kernel)[key].object, desired[key], "lab")
     assert isinstance(request, NftFrame)
     assert "delete" not in request.text.replace(f"delete chain {T} stamp", "")
-    assert nftables.transact(kernel, HOST, [request]) is None
+    assert nft_tables.transact(kernel, HOST, [request]) is None
     assert differing(kernel, desired) == set()
 
 
@@ -246,7 +247,7 @@ def test_a_failed_transaction_changes_nothing_and_says_why(kernel: Kernel, desir
         NftElement(HOST, "netrecon-lab", "pub_any4", "add", "tcp . 9999 : 172.16.0.2 . 80"),
         NftElement(HOST, "netrecon-lab", "pub_any4", "add", "tcp . 8001 : 172.16.0.9 . 80"),
     ]
-    failure = nftables.transact(kernel, HOST, requests)
+    failure = nft_tables.transact(kernel, HOST, requests)
     assert failure is not None
     assert failure.errno == 17
     assert "\n" not in str(failure)
@@ -256,7 +257,7 @@ def test_a_failed_transaction_changes_nothing_and_says_why(kernel: Kernel, desir
 # ------------------------------------------------------------------ nft as the oracle
 
 
-def ruleset(arguments: str) -> list[dict[str, Any]]:
+def nft_json(arguments: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(run(f"nft -j {arguments}"))["nftables"]
     return found
 
@@ -271,10 +272,10 @@ def test_elements_are_what_nft_lists(kernel: Kernel, desired: dict[Key, Any]) ->
     ]
     for name, text in extra:
         nft(f"add element {T} {name} {{ {text} }}")
-    table = nftables.read_tables(kernel, HOST)["netrecon-lab"]
-    rows = [row for item in ruleset(f"list table {T}") for kind, row in item.items() if kind in ("set", "map")]
+    table = nft_tables.read_tables(kernel, HOST)["netrecon-lab"]
+    rows = [row for item in nft_json(f"list table {T}") for kind, row in item.items() if kind in ("set", "map")]
     listed = {row["name"]: row for row in rows}
-    assert set(listed) == set(nat_frame.SETS) == set(table.elements)
+    assert set(listed) == set(ruleset.SETS) == set(table.elements)
     for name, found in listed.items():
         interval = "interval" in found.get("flags", ())
         expected = dict(_entry(item, "map" in found, interval) for item in found.get("elem", ()))

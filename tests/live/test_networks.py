@@ -15,7 +15,7 @@ from nat_lab import AGENT, NO_DAD
 from snapshot import differences, snapshot
 from throwaway import ip_json, sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 
@@ -83,7 +83,7 @@ host tcp 127.0.0.1 9002 q1 172.22.0.1
 
 
 def netrecon(*arguments: str) -> int:
-    return cli.main(list(arguments))
+    return main.main(list(arguments))
 
 
 def written(folder: pathlib.Path, text: str, name: str = "lab") -> str:
@@ -94,7 +94,7 @@ def written(folder: pathlib.Path, text: str, name: str = "lab") -> str:
 
 def planned(capsys: pytest.CaptureFixture[str], file: str, *options: str) -> list[dict[str, Any]]:
     capsys.readouterr()
-    cli.main(["plan", "--json", *options, file])
+    main.main(["plan", "--json", *options, file])
     changes: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["changes"]
     return changes
 

@@ -14,9 +14,10 @@ import throwaway
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler import cli, loops, topology
-from reconciler.errors import InputError
-from reconciler.model import Origin
+from reconciler.cli import main
+from reconciler.model.errors import InputError
+from reconciler.model.keys import Origin
+from reconciler.planning import loops, topology
 
 SPACES = ("red", "blue", "green")
 SETTINGS = settings(
@@ -148,7 +149,7 @@ def run(tmp_path: pathlib.Path, command: str, data: dict[str, Any], *options: st
     path = tmp_path / "topology.yaml"
     path.write_text(json.dumps(data))
     forced = ["--force"] if command in ("apply", "delete") else []  # it may be the only default route that goes
-    return cli.main([command, *forced, *options, str(path)])
+    return main.main([command, *forced, *options, str(path)])
 
 
 def dump(data: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pathlib
 import pytest
 from snapshot import differences, snapshot
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 
@@ -36,12 +36,12 @@ def written(folder: pathlib.Path, name: str, *port_maps: str) -> str:
 def test_what_another_topology_publishes_is_in_the_way(
     first: str, second: str, said: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["apply", "-q", written(tmp_path, "one", first)]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, "one", first)]) == 0
     before = snapshot()
     two = written(tmp_path, "two", second)
     capsys.readouterr()
     for command in ("plan", "apply", "check"):
-        assert cli.main([command, two]) == 1
+        assert main.main([command, two]) == 1
         err = capsys.readouterr().err
         assert said in err
         assert err.startswith(f"{two}:1:")
@@ -50,13 +50,13 @@ def test_what_another_topology_publishes_is_in_the_way(
 
 
 def test_the_same_port_of_another_protocol_family_or_address_is_not(tmp_path: pathlib.Path) -> None:
-    assert cli.main(["apply", "-q", written(tmp_path, "one", "80:10.0.0.2:80", "192.0.2.1:81:10.0.0.2:80")]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, "one", "80:10.0.0.2:80", "192.0.2.1:81:10.0.0.2:80")]) == 0
     two = written(tmp_path, "two", "80:10.0.0.2:80/udp", "[::]:80:[fd00::2]:80", "192.0.2.2:81:10.0.0.2:80")
-    assert cli.main(["apply", "-q", two]) == 0
+    assert main.main(["apply", "-q", two]) == 0
 
 
 def test_a_port_moves_from_one_topology_to_another_in_one_run(tmp_path: pathlib.Path) -> None:
-    assert cli.main(["apply", "-q", written(tmp_path, "one", "80:10.0.0.2:80", "90:10.0.0.2:90")]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, "one", "80:10.0.0.2:80", "90:10.0.0.2:90")]) == 0
     files = [written(tmp_path, "one", "90:10.0.0.2:90"), written(tmp_path, "two", "127.0.0.1:80:10.0.0.2:80")]
-    assert cli.main(["apply", "-q", *files]) == 0
-    assert cli.main(["check", *files]) == 0
+    assert main.main(["apply", "-q", *files]) == 0
+    assert main.main(["check", *files]) == 0

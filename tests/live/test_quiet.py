@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 
@@ -35,8 +35,8 @@ def apply(tmp_path: pathlib.Path) -> Callable[[str], None]:
     def run(text: str) -> None:
         file = tmp_path / "quiet.yaml"
         file.write_text(text)
-        assert cli.main(["apply", "-q", str(file)]) == 0
-        assert cli.main(["check", str(file)]) == 0
+        assert main.main(["apply", "-q", str(file)]) == 0
+        assert main.main(["check", str(file)]) == 0
 
     return run
 

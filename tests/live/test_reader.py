@@ -10,11 +10,12 @@ import oracle
 import pytest
 from throwaway import changes, ip_json, sh
 
-from reconciler.errors import KernelError
-from reconciler.kernel import decode, decode_rule, netlink, reader, sysctl
-from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import decode, decode_rule, reader, transport
+from reconciler.kernel.proc import sysctl
 from reconciler.kernel.writer import Writer
-from reconciler.model import LinkRef, Netlink
+from reconciler.model.errors import KernelError
+from reconciler.model.requests import LinkRef, Netlink
 
 RICH = """set -e
 ip netns add blue; ip netns add red
@@ -80,7 +81,7 @@ def forwarding(scope: str, port: str) -> None:
 )
 def test_rows_are_what_pyroute2_reads(rich: Kernel, request_: int, size: int, decoder: str, least: int) -> None:
     """conftest.py compares what any live test reads; here are messages with everything in them."""
-    bodies = [body for _, body in netlink.dump(rich.socket("blue"), request_, bytes(size))]
+    bodies = [body for _, body in transport.dump(rich.socket("blue"), request_, bytes(size))]
     module = decode_rule if decoder == "rule" else decode
     rows = [getattr(module, decoder)(body) for body in bodies]
     for body, row in zip(bodies, rows, strict=True):

@@ -14,7 +14,7 @@ from big_plan import AFTER, BEFORE
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -32,7 +32,7 @@ def lived_in(tmp_path: pathlib.Path) -> None:
     """A host with hardware (a stand-in itself), a topology of ours and things of others."""
     sh("ip link add eth0 type veth peer name far0; ip link set eth0 up; ip link set far0 up")
     sh("ip addr add 192.0.2.10/24 dev eth0; ip route add default via 192.0.2.1 proto dhcp")
-    assert cli.main(["apply", "-q", written(tmp_path, BEFORE)]) == 0
+    assert main.main(["apply", "-q", written(tmp_path, BEFORE)]) == 0
     sh("ip route add 10.66.0.0/16 via 10.5.0.2 proto static")
 
 
@@ -41,13 +41,13 @@ def test_what_goes_well_is_said_and_nothing_is_touched(
 ) -> None:
     before = snapshot()
     after = {**AFTER, "interfaces": {**AFTER["interfaces"], "eth0": {"addresses": ["192.0.2.11/24"]}}}
-    assert cli.main(["plan", "--rehearse", written(tmp_path, after)]) == 2
+    assert main.main(["plan", "--rehearse", written(tmp_path, after)]) == 2
     captured = capsys.readouterr()
     assert "rehearsed in a throwaway copy" in captured.err
     assert "create" in captured.out
     assert differences(before, snapshot()) == []
-    assert cli.main(["apply", "-q", "--rehearse", written(tmp_path, after)]) == 0
-    assert cli.main(["check", written(tmp_path, after)]) == 0
+    assert main.main(["apply", "-q", "--rehearse", written(tmp_path, after)]) == 0
+    assert main.main(["check", written(tmp_path, after)]) == 0
 
 
 def test_what_the_kernel_would_refuse_is_known_beforehand(
@@ -55,7 +55,7 @@ def test_what_the_kernel_would_refuse_is_known_beforehand(
 ) -> None:
     before = snapshot()
     for command in ("plan", "apply"):
-        assert cli.main([command, "--rehearse", written(tmp_path, IMPOSSIBLE)]) == 1
+        assert main.main([command, "--rehearse", written(tmp_path, IMPOSSIBLE)]) == 1
         message = capsys.readouterr().err
         assert "topology.yaml:1:" in message
         assert "create route/host/main/10.123.0.0/16 fails: Nexthop has invalid gateway" in message
@@ -68,8 +68,8 @@ def test_the_copy_depends_on_what_is_live(
     """A route whose gateway only an address made by hand reaches: good here, refused on an empty host."""
     topology = {"version": 1, "name": "more", "routes": [{"to": "10.200.0.0/16", "via": "192.0.2.77"}]}
     file = written(tmp_path, topology)
-    assert cli.main(["plan", "--rehearse", file]) == 2
-    assert cli.main(["rehearse", file]) == 1
+    assert main.main(["plan", "--rehearse", file]) == 2
+    assert main.main(["rehearse", file]) == 1
     assert "10.200.0.0/16 fails" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_rehearsed_from_an_empty_host_without_root() -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "topologies").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_example_can_be_rehearsed(file: pathlib.Path) -> None:
-    assert cli.main(["rehearse", "-q", str(file)]) == 0
+    assert main.main(["rehearse", "-q", str(file)]) == 0
 
 
 def test_a_machine_that_forbids_it_says_so_in_a_line() -> None:

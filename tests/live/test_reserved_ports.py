@@ -9,7 +9,8 @@ import pathlib
 import pytest
 from throwaway import sh
 
-from reconciler import cli, ports
+from reconciler.cli import main
+from reconciler.model import port_ranges
 
 pytestmark = pytest.mark.live
 
@@ -32,9 +33,9 @@ def file(folder: pathlib.Path, name: str, *port_maps: str) -> str:
 
 
 def run(command: str, *files: str) -> None:
-    assert cli.main([command, "-q", *files]) == 0
+    assert main.main([command, "-q", *files]) == 0
     if command == "apply":
-        assert cli.main(["check", "-q", *files]) == 0
+        assert main.main(["check", "-q", *files]) == 0
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_port_moves_from_one_topology_to_another(shared: list[str], tmp_path: 
 
 
 def test_a_list_longer_than_a_page_stays_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    foreign = ports.written(ports.ranges_of(range(20001, 32000, 2)))
+    foreign = port_ranges.written(port_ranges.ranges_of(range(20001, 32000, 2)))
     fd = os.open(LIST, os.O_WRONLY)
     for at in range(0, len(foreign), 300):
         os.write(fd, ",".join(foreign[at : at + 300]).encode() + b"\n")

@@ -12,12 +12,14 @@ from big_plan import AFTER, BEFORE
 from snapshot import differences, snapshot
 from throwaway import sh
 
-from reconciler import cli, converge, rollback
-from reconciler.errors import Failure
-from reconciler.kernel import nftables
-from reconciler.kernel.namespaces import Kernel
+from reconciler.cli import main
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.writer import Writer
-from reconciler.model import Request
+from reconciler.model.errors import Failure
+from reconciler.model.requests import Request
+from reconciler.run import converge
+from reconciler.safety import rollback
 
 pytestmark = pytest.mark.live
 
@@ -63,7 +65,7 @@ class Faulty(Writer):
 
 
 def faulty(kernel: Kernel) -> Faulty:
-    return Faulty(kernel, {}, lambda scope, requests: nftables.transact(kernel, scope, requests), True)
+    return Faulty(kernel, {}, lambda scope, requests: nft_tables.transact(kernel, scope, requests), True)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def whole() -> dict[str, Any]:
 
 
 def prepared(files: tuple[str, str]) -> dict[str, Any]:
-    assert cli.main(["apply", "-q", files[0]]) == 0
+    assert main.main(["apply", "-q", files[0]]) == 0
     for command in BY_HAND:
         sh(command)
     return whole()
@@ -100,13 +102,13 @@ def test_every_request_of_an_apply_made_to_fail(
     files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = prepared(files)
-    assert cli.main(["plan", "--json", files[1]]) == 2
+    assert main.main(["plan", "--json", files[1]]) == 2
     objects = len(json.loads(capsys.readouterr().out)["changes"])
     assert objects >= 60
     monkeypatch.setattr(converge, "southbound", faulty)
     for number in range(1, 10_000):
         Faulty.count, Faulty.fault = 0, number
-        code = cli.main(["apply", "--json", files[1]])
+        code = main.main(["apply", "--json", files[1]])
         answer = json.loads(capsys.readouterr().out)
         if code == 0:  # there is no request of that number any more
             break
@@ -124,7 +126,7 @@ def test_every_request_of_a_delete_made_to_fail(
     monkeypatch.setattr(converge, "southbound", faulty)
     for number in range(1, 10_000):
         Faulty.count, Faulty.fault = 0, number
-        code = cli.main(["delete", "--json", files[0]])
+        code = main.main(["delete", "--json", files[0]])
         answer = json.loads(capsys.readouterr().out)
         if code == 0:
             break
@@ -142,13 +144,13 @@ def test_what_cannot_be_taken_back_is_named_and_the_next_apply_converges(
     monkeypatch.setattr(converge, "southbound", faulty)
     monkeypatch.setattr(rollback, "southbound", lambda kernel, parking=False: Refusing(kernel))
     Faulty.count, Faulty.fault = 0, 60
-    assert cli.main(["apply", "--json", files[1]]) == 4
+    assert main.main(["apply", "--json", files[1]]) == 4
     result = json.loads(capsys.readouterr().out)["result"]
     assert (result["rolled_back"], result["failed"][0]["error"]) == (False, "made to fail")
     assert {"key", "action", "errno", "error", "hint"} == set(result["not_undone"][0])
     monkeypatch.undo()
-    assert cli.main(["apply", "-q", files[1]]) == 0
-    assert cli.main(["check", files[1]]) == 0
+    assert main.main(["apply", "-q", files[1]]) == 0
+    assert main.main(["check", files[1]]) == 0
 
 
 class Refusing:
@@ -182,7 +184,7 @@ def test_a_conflict_made_by_hand_between_plan_and_apply(
         return entry
 
     monkeypatch.setattr(rollback, "prepare", meddling)
-    assert cli.main(["apply", "--json", files[1]]) == 3
+    assert main.main(["apply", "--json", files[1]]) == 3
     result = json.loads(capsys.readouterr().out)["result"]
     assert result["failed"], result
     assert result["failed"][0]["error"]
@@ -195,14 +197,14 @@ def test_keep_going_applies_what_can_be_applied(
 ) -> None:
     prepared(files)
     monkeypatch.setattr(converge, "southbound", lambda kernel: Stubborn(faulty(kernel)))
-    assert cli.main(["apply", "--keep-going", "--json", files[1]]) == 4
+    assert main.main(["apply", "--keep-going", "--json", files[1]]) == 4
     result = json.loads(capsys.readouterr().out)["result"]
     assert (result["rolled_back"], result["undone"]) == (False, [])
     assert [one["key"] for one in result["failed"]] == ["bridge/host/new0"]
     assert {one["waits_for"] for one in result["blocked"]} == {"bridge/host/new0"}
     assert "route/host/main/10.8.0.0/16" not in {one["key"] for one in result["blocked"]}
     monkeypatch.undo()
-    assert cli.main(["apply", "-q", files[1]]) == 0
+    assert main.main(["apply", "-q", files[1]]) == 0
 
 
 class Stubborn:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from throwaway import sh
 
-from reconciler import cli
+from reconciler.cli import main
 
 pytestmark = pytest.mark.live
 TOPOLOGY: dict[str, Any] = {
@@ -33,7 +33,7 @@ def file(tmp_path: pathlib.Path) -> str:
 def test_files_have_safe_modes_whatever_the_umask(file: str) -> None:
     before = os.umask(0)
     try:
-        assert cli.main(["apply", "-q", file]) == 0
+        assert main.main(["apply", "-q", file]) == 0
     finally:
         os.umask(before)
     for folder in ("/run/netrecon", "/etc/netns"):
@@ -46,7 +46,7 @@ def test_a_planted_link_is_not_followed(planted: str, file: str, tmp_path: pathl
     victim = tmp_path / "victim"
     victim.write_text("mine")
     os.symlink(victim, planted)
-    cli.main(["apply", "-q", file])
+    main.main(["apply", "-q", file])
     assert victim.read_text() == "mine"
 
 
@@ -54,16 +54,16 @@ def test_a_planted_link_in_a_namespaces_folder_is_replaced(file: str, tmp_path: 
     victim = tmp_path / "victim"
     victim.write_text("mine")
     sh(f"mkdir -p /etc/netns/blue; ln -s {victim} /etc/netns/blue/.hosts.netrecon")
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     assert victim.read_text() == "mine"
     sh(f"rm -r /etc/netns/blue; mkdir {tmp_path}/elsewhere; ln -s {tmp_path}/elsewhere /etc/netns/blue")
-    cli.main(["apply", "-q", file])
+    main.main(["apply", "-q", file])
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_folder_of_somebody_else_is_refused(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     sh("chown 12345 /run/netrecon")
-    assert cli.main(["apply", file]) == 1
+    assert main.main(["apply", file]) == 1
     assert "/run/netrecon" in capsys.readouterr().err
 
 
@@ -71,22 +71,22 @@ def test_a_folder_of_somebody_else_is_refused(file: str, capsys: pytest.CaptureF
 def test_a_folder_open_to_all_is_closed_and_what_others_put_there_goes(command: str, file: str) -> None:
     sh(f"{command}; touch /run/netrecon/lock /run/netrecon/mine.json; chown 12345 /run/netrecon/*")
     sh("touch /run/netrecon/ours")
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     assert sh("stat -c %a:%u /run/netrecon /run/netrecon/lock").split() == ["755:0", "644:0"]
     assert not os.path.exists("/run/netrecon/mine.json")
     assert os.path.exists("/run/netrecon/ours")
 
 
 def test_names_from_the_kernel_bring_no_control_characters(file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["apply", "-q", file]) == 0
+    assert main.main(["apply", "-q", file]) == 0
     for name in (b"evil\x1b[31m", b"csi\xc2\x9b31m", b"line\x07bell"):
         subprocess.run([b"ip", b"-n", b"blue", b"link", b"add", name, b"type", b"bridge"], check=True)
         subprocess.run([b"ip", b"-n", b"blue", b"link", b"set", name, b"alias", b"a\x1b]0;title\x07"], check=True)
     capsys.readouterr()
     for arguments in (["check", "-v"], ["plan", "--json"], ["apply", "--json"]):
-        cli.main([*arguments, file])
+        main.main([*arguments, file])
         out, err = capsys.readouterr()
         assert not [c for c in out + err if not c.isprintable() and c != "\n"]
         if "--json" in arguments:
             assert len(json.loads(out).get("changes", ())) == 3, out
-    assert cli.main(["check", file]) == 0
+    assert main.main(["check", file]) == 0

@@ -1,6 +1,6 @@
 """Situations as data: what is there, what is wanted, what the plan must say, and what ip and nft show after it.
 
-A case is a YAML file in tests/cases/live/<kind>/<situation>.yaml:
+A case is a YAML file in tests/cases/situations/<kind>/<situation>.yaml:
 
 before:   commands run first of all (optional)
 given:    a topology applied then (optional)
@@ -29,9 +29,9 @@ import pytest
 import yaml
 from snapshot import differences, snapshot
 
-from reconciler import cli
+from reconciler.cli import main
 
-FOLDER = pathlib.Path(__file__).parent.parent / "cases" / "live"
+FOLDER = pathlib.Path(__file__).parents[1] / "cases" / "situations"
 WORDS = set(
     "before given by_hand wanted delete options plan impact ordered refused verify needs needs_bridge_option".split()
 )
@@ -40,7 +40,7 @@ CASES = sorted(FOLDER.glob("*/*.yaml"))
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     capsys.readouterr()
-    code = cli.main(list(arguments))
+    code = main.main(list(arguments))
     out, err = capsys.readouterr()
     return code, out, err
 

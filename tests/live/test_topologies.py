@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import throwaway
 
-from reconciler import cli
+from reconciler.cli import main
 
 TOPOLOGIES = sorted((pathlib.Path(__file__).parent.parent.parent / "topologies").glob("*.yaml"))
 PATHS = {file.stem: str(file) for file in TOPOLOGIES}
@@ -76,26 +76,26 @@ def test_example_is_applied_once_and_leaves_nothing(
     name: str, sh: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = holdings(sh)
-    assert cli.main(["plan", "-q", PATHS[name]]) == 2
-    assert cli.main(["apply", PATHS[name]]) == 0, capsys.readouterr()
+    assert main.main(["plan", "-q", PATHS[name]]) == 2
+    assert main.main(["apply", PATHS[name]]) == 0, capsys.readouterr()
     for command in REACHES[name]:
         sh(command)
     scopes = ("host", *sh("ls /run/netns").split())
-    assert throwaway.changes(lambda: cli.main(["apply", PATHS[name]]), *scopes) == (0, [])
-    assert cli.main(["check", PATHS[name]]) == 0, capsys.readouterr()
-    assert cli.main(["delete", "--name", name]) == 0, capsys.readouterr()
+    assert throwaway.changes(lambda: main.main(["apply", PATHS[name]]), *scopes) == (0, [])
+    assert main.main(["check", PATHS[name]]) == 0, capsys.readouterr()
+    assert main.main(["delete", "--name", name]) == 0, capsys.readouterr()
     assert holdings(sh) == before
 
 
 def test_all_examples_live_side_by_side(sh: Callable[[str], str], capsys: pytest.CaptureFixture[str]) -> None:
     before = holdings(sh)
     folder = str(TOPOLOGIES[0].parent)
-    assert cli.main(["apply", folder]) == 0, capsys.readouterr()
-    assert cli.main(["check", folder]) == 0
-    assert cli.main(["delete", PATHS["router-two-lans"]]) == 0
+    assert main.main(["apply", folder]) == 0, capsys.readouterr()
+    assert main.main(["check", folder]) == 0
+    assert main.main(["delete", PATHS["router-two-lans"]]) == 0
     capsys.readouterr()
-    assert cli.main(["check", "--json", folder]) == 2
+    assert main.main(["check", "--json", folder]) == 2
     drift = json.loads(capsys.readouterr().out)["changes"]
     assert {change["origin"].partition(":")[0] for change in drift} == {PATHS["router-two-lans"]}
-    assert cli.main(["delete", folder]) == 0
+    assert main.main(["delete", folder]) == 0
     assert holdings(sh) == before

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from throwaway import ip_json, sh
 
-from reconciler.errors import Failure
-from reconciler.kernel import files, netlink, reader
-from reconciler.kernel.namespaces import Kernel
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import reader, transport
+from reconciler.kernel.proc import dns_files
 from reconciler.kernel.writer import Writer
-from reconciler.model import (
+from reconciler.model.errors import Failure
+from reconciler.model.requests import (
     CreateNamespace,
     DeleteNamespace,
     LinkRef,
@@ -25,7 +26,7 @@ from reconciler.model import (
     WriteSysctl,
 )
 
-CREATE = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
+CREATE = transport.NLM_F_CREATE | transport.NLM_F_EXCL
 
 
 def no_nft(_scope: str, _requests: list[Any]) -> Failure | None:
@@ -86,7 +87,7 @@ def test_a_sandbox_in_one_batch_of_ordered_entries(kernel: Kernel, writer: Write
     (route,) = ip_json("-n blue route show default")
     assert (route["gateway"], route["protocol"], route["metrics"]) == ("172.16.0.1", "110", [{"mtu": 1300}])
     assert sh("ip netns exec blue sysctl -n net.ipv4.ip_forward").strip() == "1"
-    assert files.read_file("blue", "hosts") == "# netrecon:lab\n10.0.0.7 db\n"
+    assert dns_files.read_file("blue", "hosts") == "# netrecon:lab\n10.0.0.7 db\n"
     assert writer.send([[WriteFile("blue", "hosts", None, "lab"), DeleteNamespace("blue")]]) == [None]
     assert not pathlib.Path("/etc/netns/blue").exists()
     assert kernel.namespaces() == []

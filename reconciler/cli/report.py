@@ -1,0 +1,401 @@
+"""Plans, problems and results as text or JSON: the only file that formats for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from reconciler.cli import folding
+from reconciler.kinds import BY_NAME
+from reconciler.model.changes import NOBODY, Action, Change
+from reconciler.model.errors import Failure, Problem
+from reconciler.planning.apply import Blocked, Failed
+from reconciler.planning.doctor import Finding
+from reconciler.planning.intent import Planned, Proof, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+FORMAT = 1
+GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
+COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
+HINTS = {
+    1: "run netrecon as root",
+    16: "something holds it; see the kernel's words",
+    17: "something else made it meanwhile; run netrecon plan again",
+    19: "a link or namespace that it needs is missing",
+    22: "the kernel does not take these values together",
+    95: "this kernel lacks the feature; see netrecon's list of what it needs",
+    100: "the link is down",
+    101: "no connected prefix reaches the gateway; give it an address there or onlink",
+    113: "no connected prefix reaches the gateway; give it an address there or onlink",
+}
+
+_WARNING = "bold yellow"
+_EMPTY: tuple[Any, ...] = (None, "", (), [])
+
+# ------------------------------------------------------------------------------------------------ JSON
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One document on stdout; json escapes control characters that names from the kernel may hold."""
+    sys.stdout.write(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def errors_json(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
+    listed = [
+        {"file": one.file, "line": one.line, "column": one.column, "path": one.path, "message": one.message}
+        for one in problems
+    ]
+    return {"format": FORMAT, "command": command, "errors": listed}
+
+
+def plan_json(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
+    """The document of plan, check, apply and delete (spec: ``--json``)."""
+    counts = Counter(change.action for change in planned.changes)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "command": command,
+        "topologies": sorted(planned.intent.names),
+        "in_sync": not planned.changes,
+        "summary": {action: counts[action] for action in GLYPHS},
+        "changes": [_change_json(change) for change in planned.changes],
+        "warnings": [_finding_json(finding) for finding in planned.warnings],
+    }
+    if result is not None:
+        document["result"] = _result_json(result)
+    return document
+
+
+def findings_json(topologies: Iterable[str], findings: Iterable[Finding]) -> dict[str, Any]:
+    """The document of doctor."""
+    listed = [_finding_json(finding) for finding in findings]
+    return {"format": FORMAT, "command": "doctor", "topologies": list(topologies), "findings": listed}
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "scope": finding.scope,
+        "topic": finding.topic,
+        "key": str(finding.key) if finding.key else None,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    before, after = _sides(change)
+    return {
+        "action": change.action,
+        "kind": change.key.kind,
+        "key": str(change.key),
+        "impact": change.impact,
+        "before": before,
+        "after": after,
+        "origin": str(change.origin) if change.origin else None,
+    }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    return {
+        "applied": result.applied,
+        "failed": [_failed_json(one.change, one.failure) for one in result.failed],
+        "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
+        "remaining": [str(change.key) for change in result.remaining],
+        "verified": result.verified,
+        "rolled_back": result.rolled_back,
+        "confirmed": result.confirmed,
+        "trouble": result.trouble,
+        **({"expectations": proofs_json(result.proofs)["expectations"]} if result.proofs else {}),
+        **undone_json(result.undone, result.left),
+        "seconds": round(result.seconds, 6),
+    }
+
+
+def undone_json(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
+    """What a rollback came to."""
+    return {
+        "undone": [{"key": str(change.key), "action": change.action} for change in undone],
+        "not_undone": [_failed_json(one.change, one.failure) for one in left],
+    }
+
+
+def proofs_json(proofs: Iterable[Proof]) -> dict[str, Any]:
+    """What the expectations came to."""
+    listed = [
+        {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
+        | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}
+        for one in proofs
+    ]
+    return {"holds": all(one["holds"] for one in listed), "expectations": listed}
+
+
+def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
+    """A table of the expectations and what came of each."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("from", "to", "expected", "found", ""):
+        table.add_column(name)
+    for one in proofs:
+        wanted = one.expectation
+        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", one.shows]
+        ending = Text("ok", style="green") if one.holds else Text(f"NOT SO  {wanted.origin}", style="red")
+        table.add_row(*map(clean, words), ending)
+    console(colour).print(table)
+
+
+def _failed_json(change: Change, failure: Failure) -> dict[str, Any]:
+    return {
+        "key": str(change.key),
+        "action": change.action,
+        "errno": failure.errno,
+        "error": str(failure),
+        "hint": HINTS.get(failure.errno, ""),
+    }
+
+
+def _sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The attributes before and after: of an update only those that differ."""
+    kind = BY_NAME[change.key.kind]
+    before = None if change.before is None else dict(kind.shown(change.before))
+    after = None if change.after is None else dict(kind.shown(change.after))
+    if change.action == "adopt":
+        return {"owner": NOBODY}, {"owner": change.owner}
+    if change.action in ("update", "replace") and before is not None and after is not None:
+        before = {name: before.get(name) for name in change.differs}
+        after = {name: after.get(name) for name in change.differs}
+        if "owner" in change.differs:
+            before["owner"], after["owner"] = NOBODY, change.owner
+    return before, after
+
+
+# ------------------------------------------------------------------------------------------------ YAML
+
+
+def print_topologies(listed: Iterable[Mapping[str, Any]]) -> None:
+    """Topologies as canonical YAML, several with --- between them."""
+    from reconciler.cli import yaml_writer
+
+    sys.stdout.write("---\n".join(yaml_writer.text(data) for data in listed))
+
+
+# ------------------------------------------------------------------------------------------------ text
+
+
+def clean(text: object) -> str:
+    """Text without the control characters that a name read from the kernel may hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def console(colour: str, stream: TextIO | None = None) -> Console:
+    from rich.console import Console
+
+    forced = {"always": True, "never": False}.get(colour)
+    out = Console(
+        file=stream or sys.stdout,
+        force_terminal=forced,
+        no_color=forced is False or None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
+    if forced:
+        out.no_color = False
+    return out
+
+
+def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
+    """A line per change with its attributes, in the order in which they run, warnings, and a summary."""
+    if not planned.changes and not planned.warnings:
+        sys.stdout.write(summary(planned) + "\n")
+        return
+    from rich.text import Text
+
+    out = console(colour)
+    for run in [[change] for change in planned.changes] if verbose else folding.grouped(planned.changes):
+        head = Text(f"{GLYPHS[run[0].action]} ", style=COLOURS[run[0].action])
+        if len(run) > 1:
+            out.print(_with_impact(head.append(clean(folding.told(run)), style="bold"), run[0], verbose))
+            continue
+        head.append(f"{run[0].action:8}").append(clean(run[0].key), style="bold")
+        out.print(_with_impact(head, run[0], verbose))
+        for line in _attribute_lines(run[0]):
+            out.print(Text(f"    {clean(line)}"))
+    for finding in planned.warnings:
+        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+    out.print(summary(planned))
+
+
+def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
+    if change.impact != "none":
+        impact = "in place" if change.impact == "in-place" else change.impact
+        head.append(f"  {impact}", style="bold red" if change.impact == "disruptive" else "dim")
+    if change.origin and (verbose or change.action in ("update", "replace")):
+        head.append(f"  {clean(change.origin)}", style="dim")
+    return head
+
+
+def _attribute_lines(change: Change) -> Iterator[str]:
+    before, after = _sides(change)
+    if change.action in ("create", "delete") and not BY_NAME[change.key.kind].brief:
+        words = [f"{name}: {_value(value)}" for name, value in (after or before or {}).items() if value not in _EMPTY]
+        yield from [", ".join(words)] if words else []
+    elif change.action in ("update", "replace", "adopt"):
+        yield from _differences(before or {}, after or {})
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """``attribute: before → after``, down to the items of lists and mappings (DeepDiff)."""
+    from deepdiff import DeepDiff
+
+    plain_before, plain_after = _plain(before), _plain(after)
+    for found in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
+        for level in found:
+            path = ".".join(str(part) for part in level.path(output_format="list"))
+            yield f"{path}: {_value(level.t1)} → {_value(level.t2)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or value == "" or type(value).__name__ == "NotPresent":
+        return "none"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_value(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return str(value)
+
+
+def summary(planned: Planned) -> str:
+    """One line: what a plan comes to."""
+    names = ", ".join(sorted(planned.intent.names))
+    if not planned.changes:
+        return f"{names}: in sync, nothing to do."
+    counts = Counter(change.action for change in planned.changes)
+    parts = [f"{counts[action]} to {action}" for action in GLYPHS if counts[action]]
+    stops = sum(change.impact == "disruptive" for change in planned.changes)
+    impact = f"; {stops} disruptive" if stops else "; none disruptive"
+    return f"{names}: {', '.join(parts)}{impact}."
+
+
+def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> None:
+    """What was done; failures with the kernel's words and what to do, on stderr."""
+    names = ", ".join(sorted(planned.intent.names))
+    if result.verified and not quiet:
+        sys.stdout.write(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.\n")
+    if result.verified and not (result.failed or result.blocked or result.trouble or result.notes):
+        return
+    from rich.text import Text
+
+    errors = console(colour, sys.stderr)
+    for failed in result.failed:
+        errors.print(Text(_failed_line(failed), style="red"))
+    for blocked in result.blocked:
+        errors.print(Text(_blocked_line(blocked), style="yellow"))
+    for change in [] if result.failed or result.trouble else result.remaining:
+        errors.print(Text(f"not as declared after all: {change.action} {clean(change.key)}", style="red"))
+    for trouble in filter(None, [result.trouble, *result.notes]):
+        errors.print(Text(clean(trouble), style="red"))
+    if not result.verified:
+        for line in _rollback_lines(result.undone, result.left):
+            errors.print(Text(clean(line), style="yellow"))
+        errors.print(f"{names}: {_ending(result)}")
+
+
+def print_undone(undone: Sequence[Change], left: Sequence[Failed], colour: str, quiet: bool) -> None:
+    """What netrecon rollback did."""
+    from rich.text import Text
+
+    for line in _rollback_lines(undone, left):
+        if left or not quiet:
+            console(colour, sys.stderr).print(Text(clean(line), style="yellow"))
+    if not (left or quiet):
+        console(colour).print("rolled back: the host is as it was.")
+
+
+def _rollback_lines(undone: Sequence[Change], left: Sequence[Failed]) -> Iterator[str]:
+    if undone:
+        keys = [str(change.key) for change in undone]
+        yield f"taken back: {', '.join(keys[:10])}" + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+    yield from (f"not taken back: {one.change.action} {one.change.key}: {one.failure}" for one in left)
+
+
+def _ending(result: Result) -> str:
+    if result.rolled_back:
+        return "failed and rolled back: the host is as it was. Mend the cause and apply again."
+    if result.undone or result.left:
+        return "failed, and not all of it could be taken back; netrecon rollback tries again."
+    counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
+    return f"not whole: {counts}; what was applied stays. Mend the cause and apply again."
+
+
+def _failed_line(failed: Failed) -> str:
+    hint = HINTS.get(failed.failure.errno, "")
+    line = f"failed: {failed.change.action} {failed.change.key}: {failed.failure}"
+    return clean(line + (f"; {hint}" if hint else ""))
+
+
+def _blocked_line(blocked: Blocked) -> str:
+    return clean(f"blocked: {blocked.change.action} {blocked.change.key}: waits for {blocked.waits_for}, which failed")
+
+
+def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colour: str) -> None:
+    """A line for each, or that there are none."""
+    from rich.text import Text
+
+    out = console(colour)
+    for finding in findings:
+        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+    if not findings:
+        names = ", ".join(map(clean, topologies)) or "The kernel holds no topology of netrecon's"
+        out.print(f"{names}: nothing found that keeps packets from where they are sent.")
+
+
+def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:
+    """A table of the topologies that the kernel holds."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("topology")
+    table.add_column("objects", justify="right")
+    table.add_column("kinds")
+    for name, kinds in counts.items():
+        listed = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
+        table.add_row(clean(name), str(sum(kinds.values())), clean(listed))
+    console(colour).print(table)
+
+
+@contextmanager
+def progress(planned: Planned, colour: str, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr for applies that take longer than a moment; nothing for the others."""
+    steps = sum(len(stage) for stage in planned.plan.stages)
+    if not wanted or steps < 100 or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(colour, sys.stderr), transient=True) as bar:
+        task = bar.add_task("applying", total=steps)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        sys.stderr.write(clean(problem) + "\n")

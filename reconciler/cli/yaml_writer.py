@@ -1,0 +1,77 @@
+"""A topology as canonical YAML: sections in one order, short things on one line, nothing that needs an anchor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import yaml
+
+from reconciler.language.document import paused_gc
+
+SECTIONS = (
+    "version name bridges veths interfaces routes sysctls port_maps masquerades isolations dns hosts namespaces "
+    "networks sandboxes expect"
+).split()
+WIDTH = 120
+_ONE_LINE = 100  # characters that a mapping or list may take on one line
+_MAP, _SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
+
+
+def text(data: Mapping[str, Any]) -> str:
+    """The YAML of a topology, which reads back as the same data."""
+    known = {section: data[section] for section in SECTIONS if section in data}
+    rest = {section: value for section, value in data.items() if section not in known}
+    done: dict[int, Any] = {}
+    styled = {section: _styled(value, done) for section, value in {**known, **rest}.items()}
+    with paused_gc():
+        return yaml.dump(
+            styled, Dumper=_dumper(), sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
+        )
+
+
+class _Short(dict[str, Any]):
+    """A mapping that stands on one line."""
+
+
+class _ShortList(list[Any]):
+    """A list that stands on one line."""
+
+
+def _styled(value: Any, done: dict[int, Any]) -> Any:
+    """The value with its innermost mappings and lists marked for one line, where they fit; ``done`` are those by id."""
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        done[id(value)] = _marked(value, done)
+    return done[id(value)]
+
+
+def _marked(value: Any, done: dict[int, Any]) -> Any:
+    if isinstance(value, dict):
+        inner = {key: _styled(one, done) for key, one in value.items()}
+        return _Short(inner) if _fits(inner, inner.values()) else inner
+    items = [_styled(one, done) for one in value]
+    return _ShortList(items) if _fits(items, items) and not any(isinstance(one, dict) for one in items) else items
+
+
+def _fits(whole: Any, inner: Any) -> bool:
+    plain = all(not isinstance(one, dict | list) or isinstance(one, _Short | _ShortList) for one in inner)
+    return plain and len(str(whole)) <= _ONE_LINE
+
+
+@cache
+def _dumper() -> Any:
+    base: Any = getattr(import_module("yaml"), "CSafeDumper", yaml.SafeDumper)
+
+    class Dumper(base):  # type: ignore[misc]
+        """YAML without anchors: what one mapping stands for twice is written twice."""
+
+        def ignore_aliases(self, _data: Any) -> bool:
+            return True
+
+    Dumper.add_representer(_Short, lambda dumper, data: dumper.represent_mapping(_MAP, data.items(), flow_style=True))
+    Dumper.add_representer(_ShortList, lambda dumper, data: dumper.represent_sequence(_SEQ, data, flow_style=True))
+    return Dumper

@@ -1,0 +1,160 @@
+"""The files under /run/netns, kept exactly as ip-netns(8) keeps them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from reconciler.kernel.namespaces import libc
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import HOST
+
+RUN_NETNS = "/run/netns"
+PARKED = "/run/netrecon/parked"  # namespaces that are taken down, and may yet come back
+_NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
+
+
+def refuse_odd_name(name: str) -> None:
+    """KernelError for a name that is no plain file name, or that stands for the host's own scope."""
+    odd = not name or name in (".", "..", HOST) or "/" in name or "\0" in name or len(os.fsencode(name)) > 255
+    if odd:
+        raise KernelError("namespace", Failure(errno.EINVAL, f"{name!r} cannot be a namespace's name"))
+
+
+def open_namespace(name: str) -> int:
+    """A descriptor of the namespace, for the caller to close; KernelError ENOENT where there is none.
+
+    A plain file counts as none: it is what remains of a namespace whose mount is gone.
+    """
+    refuse_odd_name(name)
+    try:
+        # O_NONBLOCK: a FIFO of that name must not hold us up
+        fd = os.open(f"{RUN_NETNS}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise _missing(name, error) from None
+    if not _is_network_namespace(fd):
+        os.close(fd)
+        raise _missing(name, None)
+    return fd
+
+
+def _missing(name: str, error: OSError | None) -> KernelError:
+    if error is not None and error.errno not in (None, errno.ENOENT):
+        return libc.refused(f"open namespace {name}", error.errno or errno.EIO)
+    return KernelError(f"namespace {name}", Failure(errno.ENOENT, "there is no such namespace"))
+
+
+def _is_network_namespace(fd: int) -> bool:
+    try:
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == libc.CLONE_NEWNET
+    except OSError:
+        return False
+
+
+def namespace_names() -> list[str]:
+    """The names under /run/netns that are network namespaces, sorted."""
+    try:
+        names = os.listdir(RUN_NETNS)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if name != HOST and _exists(name))
+
+
+def _exists(name: str) -> bool:
+    try:
+        os.close(open_namespace(name))
+    except KernelError:
+        return False
+    return True
+
+
+def bind(source: str, name: str, folder: str = RUN_NETNS) -> None:
+    """Give the namespace ``source`` the name: a bind mount on /run/netns/<name>.
+
+    A plain file that lies there is used; a name that is in use raises KernelError EEXIST.
+    """
+    path = f"{folder}/{name}"
+    try:
+        created = _create_file(path)
+    except OSError as error:
+        raise libc.refused(f"create {path}", error.errno or errno.EIO) from None
+    try:
+        libc.mount(source, path, "none", libc.MS_BIND)
+    except KernelError:
+        if created:
+            os.unlink(path)
+        raise
+
+
+def _create_file(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0))
+        return True
+    except FileExistsError:
+        # a mount on a symlink's target would be a surprise; a plain leftover is as good as a new file
+        if os.path.islink(path) or os.path.ismount(path):
+            raise
+        return False
+
+
+def share_folder() -> None:
+    """Make /run/netns a shared mount, so that a mount in it is seen, and goes, in every mount namespace."""
+    try:
+        os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
+        lock = os.open(RUN_NETNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise libc.refused(f"create {RUN_NETNS}", error.errno or errno.EIO) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ip-netns takes the same lock for the same steps
+        _mount_shared()
+    finally:
+        os.close(lock)
+
+
+def _mount_shared() -> None:
+    try:
+        libc.mount("", RUN_NETNS, "none", libc.MS_SHARED | libc.MS_REC)
+    except KernelError as error:
+        if error.failure.errno != errno.EINVAL:  # EINVAL: not a mount point yet
+            raise
+        libc.mount(RUN_NETNS, RUN_NETNS, "none", libc.MS_BIND | libc.MS_REC)
+        libc.mount("", RUN_NETNS, "none", libc.MS_SHARED | libc.MS_REC)
+
+
+def parked_names() -> list[str]:
+    """The namespaces that are put aside, sorted."""
+    try:
+        return sorted(os.listdir(PARKED))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def park(name: str) -> None:
+    """Take /run/netns/<name> away and keep the namespace alive under a name that only netrecon knows."""
+    try:
+        os.makedirs(PARKED, 0o700, exist_ok=True)
+    except OSError as error:
+        raise libc.refused(f"create {PARKED}", error.errno or errno.EIO) from None
+    bind(f"{RUN_NETNS}/{name}", name, PARKED)
+    release(name)
+
+
+def unpark(name: str) -> None:
+    """Give the namespace back its name under /run/netns."""
+    bind(f"{PARKED}/{name}", name)
+    release(name, PARKED)
+
+
+def release(name: str, folder: str = RUN_NETNS) -> None:
+    """Unmount and unlink /run/netns/<name>; KernelError ENOENT where there is none."""
+    path = f"{folder}/{name}"
+    try:
+        libc.umount(path)
+    except KernelError as error:
+        if error.failure.errno != errno.EINVAL:  # EINVAL: a leftover file without a mount
+            raise
+    try:
+        os.unlink(path)
+    except OSError as error:
+        raise libc.refused(f"remove {path}", error.errno or errno.EIO) from None

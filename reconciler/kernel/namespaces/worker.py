@@ -1,0 +1,320 @@
+"""One worker thread that visits network namespaces, and the sockets it opened in them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import socket as sockets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from reconciler.kernel.namespaces import libc
+from reconciler.kernel.namespaces.netns_files import (
+    PARKED,
+    RUN_NETNS,
+    bind,
+    namespace_names,
+    open_namespace,
+    park,
+    parked_names,
+    refuse_odd_name,
+    release,
+    share_folder,
+    unpark,
+)
+from reconciler.kernel.namespaces.stamping import stamp_loopback
+from reconciler.kernel.netlink import transport
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import HOST
+
+_T = TypeVar("_T")
+_HERE = "/proc/thread-self/ns/net"
+# Sockets kept open at a time.  libnftables waits with select(), which aborts the process where a descriptor is 1,024 or
+# more; to open a socket anew takes ten microseconds.
+_ROOM = 400
+_BATCH = 64  # namespaces whose sockets are opened in one visit of the worker
+
+_Job = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
+
+
+class Kernel:
+    """The owner of the worker thread and of every socket into a namespace.
+
+    The main thread never moves: a thread in the wrong namespace is the worst that can happen to
+    a program like this.  Scope ``host`` is the namespace in which the Kernel was made.
+    Use it as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[tuple[str, int], tuple[sockets.socket, tuple[int, int]]] = {}
+        self._home = os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC)
+        self._broken = ""
+        self._shared = False
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._work, name="namespaces", daemon=True)
+        self._worker.start()
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker and close every socket; a second call does nothing."""
+        if self._home < 0:
+            return
+        self._jobs.put(None)
+        self._worker.join()
+        for sock, _ in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+        os.close(self._home)
+        self._home = -1
+
+    # -------------------------------------------------------------- running inside
+
+    def run(self, scope: str, function: Callable[..., _T], *args: Any) -> _T:
+        """``function(*args)``, executed by the worker while it is in the scope's network namespace.
+
+        Raises what the function raises; KernelError where the namespace is missing or may not be entered.
+        """
+        if scope == HOST:
+            return self._in_worker(function, args)
+        result: _T = self._in_worker(self._visit, (scope, function, args))
+        return result
+
+    def run_each(self, calls: Sequence[tuple[str, Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+        """As ``run`` for many (scope, function, arguments), in one visit of the worker.
+
+        To wake the worker costs more than to change namespaces.  The first error ends it.
+        """
+        return self._in_worker(self._visit_each, (calls,))
+
+    def _visit_each(self, calls: Sequence[tuple[str, Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+        return [
+            function(*args) if scope == HOST else self._visit(scope, function, args) for scope, function, args in calls
+        ]
+
+    def _visit(self, scope: str, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+        fd = open_namespace(scope)
+        try:
+            libc.setns(fd, libc.CLONE_NEWNET, f"enter namespace {scope}")
+        finally:
+            os.close(fd)
+        try:
+            return function(*args)
+        finally:
+            self._return()
+
+    def _return(self) -> None:
+        try:
+            libc.setns(self._home, libc.CLONE_NEWNET, "return from a namespace")
+        except KernelError as error:
+            self._broken = str(error)  # the worker is lost: it must do nothing more
+            raise
+
+    def _in_worker(self, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+        if self._broken:
+            raise KernelError("namespaces", Failure(errno.EIO, self._broken))
+        if threading.current_thread() is self._worker:
+            raise RuntimeError("run() inside run(): the worker is in a namespace already")
+        answer: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._jobs.put((lambda: function(*args), answer))
+        result, error = answer.get()
+        if error is not None:
+            raise error
+        value: _T = result
+        return value
+
+    def _work(self) -> None:
+        while not self._broken and (job := self._jobs.get()) is not None:
+            call, answer = job
+            try:
+                result = call()
+            except BaseException as error:
+                answer.put((None, error))
+                del error
+            else:
+                answer.put((result, None))
+                del result
+            del call, answer, job
+
+    # -------------------------------------------------------------- sockets and descriptors
+
+    def open(self, scope: str) -> int:
+        """A descriptor of the scope's network namespace, for the caller to close; KernelError: missing."""
+        if scope == HOST:
+            return os.dup(self._home)
+        return open_namespace(scope)
+
+    def exists(self, name: str) -> bool:
+        """Whether a namespace of that name is mounted under /run/netns."""
+        try:
+            os.close(open_namespace(name))
+        except KernelError:
+            return False
+        return True
+
+    def socket(self, scope: str, protocol: int = transport.ROUTE) -> sockets.socket:
+        """A netlink socket in the scope, opened once and kept; do not close it.
+
+        It is opened anew when the name has come to stand for another namespace.  Only so many stay open:
+        fetch it again rather than hold it.
+        """
+        identity = _identity(scope)
+        kept = self._sockets.pop((scope, protocol), None)
+        if kept is not None and kept[1] != identity:
+            kept[0].close()
+            kept = None
+        if kept is None:
+            kept = (self.run(scope, transport.open_socket, protocol), identity)
+        self._keep(scope, protocol, *kept)
+        return kept[0]
+
+    def with_sockets(self, scopes: Iterable[str], *protocols: int) -> Iterator[str]:
+        """The scopes, one after the other, with sockets open that ``socket`` then gives at once.
+
+        They are opened a batch at a time, as to wake the worker costs more than to change namespaces; a scope that
+        is missing comes without.
+        """
+        listed = list(scopes)
+        for at in range(0, len(listed), _BATCH):
+            batch = listed[at : at + _BATCH]
+            self._open_batch(
+                [(s, p) for s in batch for p in protocols or (transport.ROUTE,) if (s, p) not in self._sockets]
+            )
+            yield from batch
+
+    def _open_batch(self, wanted: list[tuple[str, int]]) -> None:
+        if wanted:
+            for place, opened in self._in_worker(self._open_each, (wanted,)).items():
+                self._keep(*place, *opened)
+
+    def _open_each(
+        self, wanted: list[tuple[str, int]]
+    ) -> dict[tuple[str, int], tuple[sockets.socket, tuple[int, int]]]:
+        protocols: dict[str, list[int]] = {}
+        for scope, protocol in wanted:
+            protocols.setdefault(scope, []).append(protocol)
+        found = {}
+        for scope, asked in protocols.items():
+            with contextlib.suppress(KernelError, OSError):  # ``socket`` will say what is wrong with this one
+                arguments = (scope, asked)
+                opened = _open_here(*arguments) if scope == HOST else self._visit(scope, _open_here, arguments)
+                found.update({(scope, protocol): kept for protocol, kept in opened.items()})
+        return found
+
+    def _keep(self, scope: str, protocol: int, sock: sockets.socket, identity: tuple[int, int]) -> None:
+        while len(self._sockets) >= _ROOM:
+            self._sockets.pop(next(iter(self._sockets)))[0].close()
+        self._sockets[scope, protocol] = (sock, identity)
+
+    def _forget(self, scope: str) -> None:
+        for key in [key for key in self._sockets if key[0] == scope]:
+            self._sockets.pop(key)[0].close()
+
+    # -------------------------------------------------------------- namespaces as such
+
+    def namespaces(self) -> list[str]:
+        """The names under /run/netns that are network namespaces, sorted; leftover files are not."""
+        return namespace_names()
+
+    def create_namespace(self, name: str, alias: str) -> None:
+        """Make the namespace, its ``lo`` up and bearing ``alias`` before the name can be seen.
+
+        Killed half way, this leaves nothing but perhaps an empty file, which counts as absent.
+        Raises KernelError, EEXIST where the namespace exists.
+        """
+        refuse_odd_name(name)
+        if self.exists(name):
+            raise KernelError(f"create namespace {name}", Failure(errno.EEXIST, "it exists already"))
+        self._forget(name)
+        if not self._shared:
+            share_folder()
+            self._shared = True
+        sock = self._in_worker(self._create, (name, alias))
+        self._keep(name, transport.ROUTE, sock, _identity(name))
+
+    def _create(self, name: str, alias: str) -> sockets.socket:
+        libc.unshare(libc.CLONE_NEWNET, f"create namespace {name}")
+        try:
+            sock = transport.open_socket(transport.ROUTE)
+            try:
+                stamp_loopback(sock, alias)
+                bind(_HERE, name)
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        finally:
+            self._return()
+
+    def delete_namespace(self, name: str, keep: bool = False) -> None:
+        """Unmount and remove /run/netns/<name>; the kernel takes the rest down in its own time.
+
+        ``keep``: not yet; the namespace is put aside, for ``unpark_namespace`` or ``release_parked``.
+        Our sockets into it are closed first: each would keep the namespace alive.
+        """
+        refuse_odd_name(name)
+        self._forget(name)
+        if keep:
+            park(name)
+        else:
+            release(name)
+
+    def unpark_namespace(self, name: str) -> None:
+        """Bring back a namespace that was put aside, with all that is in it."""
+        refuse_odd_name(name)
+        self._forget(name)
+        share_folder()
+        unpark(name)
+
+    def release_parked(self) -> None:
+        """Let the namespaces go that were put aside; one that cannot be unmounted stays for the next run."""
+        for name in parked_names():
+            with contextlib.suppress(KernelError):
+                release(name, PARKED)
+
+    def pids_in(self, name: str) -> list[int]:
+        """The processes, ourselves excepted, whose main thread is in the namespace."""
+        return self.occupants([name])[name]
+
+    def occupants(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """As pids_in for many namespaces, with one walk through /proc."""
+        found: dict[str, list[int]] = {name: [] for name in names}
+        at = {_identity(name): name for name in found}
+        for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
+            name = at.get(_namespace_of(pid))
+            if name is not None and pid != os.getpid():
+                found[name].append(pid)
+        return {name: sorted(pids) for name, pids in found.items()}
+
+
+def _namespace_of(pid: int) -> tuple[int, int]:
+    try:
+        found = os.stat(f"/proc/{pid}/ns/net")
+    except OSError:  # it has ended, or it is not ours to look at
+        return (0, 0)
+    return (found.st_dev, found.st_ino)
+
+
+def _identity(scope: str) -> tuple[int, int]:
+    if scope == HOST:
+        return (0, 0)
+    try:
+        found = os.stat(f"{RUN_NETNS}/{scope}")
+    except OSError as error:
+        raise KernelError(f"namespace {scope}", Failure(error.errno or 0)) from None
+    return (found.st_dev, found.st_ino)
+
+
+def _open_here(scope: str, protocols: list[int]) -> dict[int, tuple[sockets.socket, tuple[int, int]]]:
+    identity = _identity(scope)
+    return {protocol: (transport.open_socket(protocol), identity) for protocol in protocols}

@@ -1,0 +1,87 @@
+"""One namespace in four dumps, and which veth is whose peer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from socket import socket as Socket  # noqa: N812
+from typing import TypeVar
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import decode, transport
+from reconciler.kernel.netlink.decode_rule import rule
+from reconciler.kernel.netlink.peers import resolve_peers
+from reconciler.model.keys import stamped
+from reconciler.model.rows import LinkRow, ScopeState
+from reconciler.startup import uncollected
+
+RTM_NEWLINK, RTM_GETLINK = 16, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWRULE, RTM_GETRULE = 32, 34
+
+# Without RTEXT_FILTER_SKIP_STATS half of a link dump is counters.
+_NO_STATISTICS = transport.attribute(decode.IFLA_EXT_MASK, struct.pack("=I", 8))
+_ALL_LINKS = bytes(16) + _NO_STATISTICS
+
+_Row = TypeVar("_Row")
+
+
+def read(kernel: Kernel, scopes: Iterable[str]) -> dict[str, ScopeState]:
+    """Every scope's links, addresses, routes and rules, with the veth peers among them.
+
+    Raises KernelError when a namespace is missing.
+    """
+    with uncollected():
+        states = {scope: read_scope(kernel, scope) for scope in kernel.with_sockets(scopes)}
+        resolve_peers(kernel, states)
+        return states
+
+
+def read_scope(kernel: Kernel, scope: str) -> ScopeState:
+    """One namespace as it is; ``peers`` stays empty, since it takes all namespaces to know them."""
+    sock = kernel.socket(scope)
+    return ScopeState(
+        scope,
+        links={row.index: row for row in read_links(kernel, scope)},
+        addresses=_rows(sock, RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address),
+        routes=_rows(sock, RTM_GETROUTE, bytes(12), RTM_NEWROUTE, decode.route),
+        rules=_rows(sock, RTM_GETRULE, bytes(12), RTM_NEWRULE, rule),
+    )
+
+
+def read_links(kernel: Kernel, scope: str) -> list[LinkRow]:
+    """One link dump."""
+    return read_links_as(kernel, scope, decode.link)
+
+
+def read_links_as(kernel: Kernel, scope: str, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
+    """One link dump, each message (without its nlmsghdr) decoded by ``decoder``; what it makes None is left out."""
+    return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decoder)
+
+
+def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:
+    """The addresses, without their lengths, that the scope's links have."""
+    rows = _rows(kernel.socket(scope), RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address)
+    return frozenset(row.address.partition("/")[0] for row in rows)
+
+
+def _rows(sock: Socket, request: int, body: bytes, answer: int, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
+    rows = (decoder(data) for kind, data in transport.dump(sock, request, body) if kind == answer)
+    return [row for row in rows if row is not None]
+
+
+def read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
+    """As read_owner for many namespaces, several times faster."""
+    return {scope: read_owner(kernel, scope) for scope in kernel.with_sockets(scopes)}
+
+
+def read_owner(kernel: Kernel, scope: str) -> str:
+    """The topology stamped on the namespace's ``lo``, "" for none.
+
+    A dump of the links, of which only ``lo`` is decoded: to ask for lo alone takes three times as long.
+    """
+    for kind, body in transport.dump(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS):
+        if kind == RTM_NEWLINK and decode.is_loopback(body):
+            return stamped(decode.link(body).alias)
+    return ""

@@ -1,0 +1,268 @@
+"""Our nftables tables: read by raw nfnetlink, written by libnftables in atomic transactions."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from reconciler.kernel.netlink import transport
+from reconciler.kernel.netlink.decode import malformed
+from reconciler.kernel.nftables import nft_decode as nft
+from reconciler.kernel.nftables import nft_elements
+from reconciler.kernel.nftables.nft_decode import Attributes
+from reconciler.model.errors import Failure, KernelError, MissingDependency
+from reconciler.model.requests import NftElement, NftFrame
+from reconciler.model.rows import TableRow
+
+PREFIX = "netrecon-"
+STAMP_CHAIN = "stamp"
+ADMIN = "admin"  # the administrator's own chain: what is in it is not ours to judge
+
+_INET = 1  # NFPROTO_INET
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+GETTABLE, GETCHAIN, GETRULE, GETSET, GETSETELEM = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13))
+_GENERATION = struct.Struct(">2xH")  # nfgenmsg.res_id: the low half of the ruleset's generation
+_NO_NFTABLES = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.EAFNOSUPPORT}
+
+
+class Entry(Protocol):
+    """What of kernel.namespaces.Kernel is used here."""
+
+    def run(self, scope: str, function: Any, *args: Any) -> Any: ...
+    def socket(self, scope: str, protocol: int = ...) -> Any: ...
+
+
+# ------------------------------------------------------------------ reading
+
+
+class Changed(Exception):
+    """The ruleset's generation moved between two dumps."""
+
+
+class Ruleset:
+    """Dumps of one namespace that must all be of one generation; ``family`` 0 is every family."""
+
+    def __init__(self, sock: Any, family: int = _INET) -> None:
+        self._sock = sock
+        self._family = family
+        self._generations: set[int] = set()
+
+    def dump(self, kind: int, *wanted: tuple[int, str]) -> list[bytes]:
+        header = struct.pack(">BBH", self._family, 0, 0)
+        names = b"".join(transport.attribute(number, name.encode() + b"\0") for number, name in wanted)
+        bodies = [body for _, body in transport.dump(self._sock, kind, header + names)]
+        self._generations.update(_GENERATION.unpack_from(body)[0] for body in bodies)
+        if len(self._generations) > 1:
+            raise Changed
+        return bodies
+
+    def rows(self, kind: int, *wanted: tuple[int, str]) -> list[Attributes]:
+        return [dict(nft.attributes(body, 4)) for body in self.dump(kind, *wanted)]
+
+    def of_any_family(self, kind: int) -> list[tuple[bytes, Attributes]]:
+        """Each message, whose first byte is its family (NFPROTO_*), and its attributes."""
+        return [(body, dict(nft.attributes(body, 4))) for body in self.dump(kind)]
+
+
+def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
+    """Our tables in one namespace, by name; {} where there are none or the kernel has no nf_tables.
+
+    Read by raw dumps of a single generation.  Raises KernelError.
+    """
+    try:
+        sock = kernel.socket(scope, transport.NETFILTER)
+    except OSError as error:
+        if error.errno in _NO_NFTABLES:
+            return {}
+        raise
+    for _ in range(transport.RETRIES):
+        try:
+            return _read_tables(Ruleset(sock))
+        except Changed:
+            continue
+        except KernelError as error:
+            if error.failure.errno != errno.ENOENT:  # a table went away between two dumps
+                raise
+        except (KeyError, ValueError, struct.error):  # a message without its name, or cut short
+            raise malformed("nf_tables message") from None
+    raise KernelError("read", Failure(errno.EAGAIN, "the nftables ruleset keeps changing while it is read"))
+
+
+def _read_tables(ruleset: Ruleset) -> dict[str, TableRow]:
+    try:
+        rows = ruleset.rows(GETTABLE)
+    except KernelError as error:
+        if error.failure.errno in _NO_NFTABLES:
+            return {}
+        raise
+    tables = {nft.text(row[nft.TABLE_NAME]): row for row in rows}
+    ours = {name: row for name, row in tables.items() if name.startswith(PREFIX)}
+    if not ours:
+        return {}
+    chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
+    return {name: _read_table(ruleset, name, row, chains[name]) for name, row in ours.items()}
+
+
+def _by_table(rows: Iterable[Attributes], kind: int) -> dict[str, list[Attributes]]:
+    found: dict[str, list[Attributes]] = defaultdict(list)
+    for row in rows:
+        found[nft.text(row[kind])].append(row)
+    return found
+
+
+def _read_table(ruleset: Ruleset, name: str, table: Attributes, chains: list[Attributes]) -> TableRow:
+    rules = _by_table(ruleset.rows(GETRULE, (nft.RULE_TABLE, name)), nft.RULE_TABLE)[name]
+    sets = _by_table(ruleset.rows(GETSET, (nft.SET_TABLE, name)), nft.SET_TABLE)[name]
+    named = {nft.text(row[nft.SET_NAME]): row for row in sets if not nft.anonymous(row)}
+    frame = {"table": nft.table_form(table)} | _chain_forms(chains, rules)
+    frame |= {f"set {key}": nft.set_form(row) for key, row in named.items()}
+    elements = {key: _read_elements(ruleset, name, key, row) for key, row in named.items()}
+    return TableRow(name, frame, elements)
+
+
+def _read_elements(ruleset: Ruleset, table: str, name: str, row: Attributes) -> nft_elements.Elements:
+    form = nft_elements.layout(row)
+    if form is None:
+        return {}
+    return nft_elements.decode(ruleset.dump(GETSETELEM, (1, table), (2, name)), form)
+
+
+def _chain_forms(chains: list[Attributes], rules: list[Attributes]) -> dict[str, str]:
+    by_chain = _rules_by_chain(rules)
+    frame, stamped = {"stamp": "missing"}, {}
+    for row in chains:
+        name = nft.text(row[nft.CHAIN_NAME])
+        form = nft.chain_form(row)
+        if name == STAMP_CHAIN and form == "regular":
+            version, _, digests = nft.comment(row.get(nft.CHAIN_USERDATA, b"")).partition(" ")
+            frame["stamp"] = version or "unreadable"
+            stamped = dict(word.split(":", 1) for word in digests.split() if ":" in word)
+        else:
+            frame[f"chain {name}"] = form
+            frame[f"rules {name}"] = "empty"
+    for name, found in by_chain.items():
+        frame[f"rules {name}"] = _rules_form(found, stamped.get(name, "no stamp" if not stamped else ""))
+    return {part: form for part, form in frame.items() if not (form == "empty" and part[6:] not in stamped)}
+
+
+def _rules_by_chain(rules: list[Attributes]) -> dict[str, list[Attributes]]:
+    found: dict[str, list[Attributes]] = defaultdict(list)
+    for row in rules:
+        found[nft.text(row[nft.RULE_CHAIN])].append(row)
+    return found
+
+
+def _rules_form(rules: list[Attributes], stamp: str) -> str:
+    if stamp == nft.rules_digest(rules):
+        return "as declared"
+    count = f"{len(rules)} rule" + ("s" if len(rules) != 1 else "")
+    if not stamp:
+        return f"foreign ({count})"
+    return f"{stamp} ({count})" if stamp == "no stamp" else f"edited ({count})"
+
+
+# ------------------------------------------------------------------ writing
+
+
+def transact(kernel: Entry, scope: str, requests: Iterable[NftFrame | NftElement]) -> Failure | None:
+    """Do all requests of one scope as one atomic transaction; None when it is done.
+
+    Element deletions go first, then the frames, then the additions.  A frame's rules are then read back and
+    their digests left in the table.  Raises MissingDependency where libnftables or its binding is missing.
+    """
+    requests = list(requests)
+    frames = [request for request in requests if isinstance(request, NftFrame)]
+    text = commands(requests)
+    if not text:
+        return None
+    failure = _execute(kernel, scope, text)
+    tables = [frame.table for frame in frames if frame.stamp]
+    if failure is not None or not tables:
+        return failure
+    try:
+        return _execute(kernel, scope, _stamp_text(kernel, scope, tables))
+    except KernelError as error:
+        return error.failure
+
+
+def commands(requests: Iterable[NftFrame | NftElement]) -> str:
+    """The transaction's text: one command per set for what goes and one for what comes."""
+    requests = list(requests)
+    frames = [request for request in requests if isinstance(request, NftFrame)]
+    doomed = {frame.table for frame in frames if not frame.stamp}  # goes with all its elements
+    merged: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for request in requests:
+        if isinstance(request, NftElement) and not (request.action == "delete" and request.table in doomed):
+            merged[request.action, request.table, request.set].append(request.text)
+    lines: dict[str, list[str]] = {"delete": [], "add": []}
+    for (action, table, name), texts in merged.items():
+        lines[action].append(f"{action} element inet {table} {name} {{ {', '.join(texts)} }}")
+    return "\n".join([*lines["delete"], *(frame.text for frame in frames), *lines["add"]])
+
+
+def listing(kernel: Entry, scope: str, table: str) -> str:
+    """A table as nft lists it, which nft takes back; "" where it cannot be had."""
+    code, output = kernel.run(scope, _run_libnftables, f"list table inet {table}", True)
+    return output if code == 0 else ""
+
+
+def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
+    ruleset = Ruleset(kernel.socket(scope, transport.NETFILTER))
+    chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
+    lines: list[str] = []
+    for table in tables:
+        version = next(
+            nft.comment(row.get(nft.CHAIN_USERDATA, b"")).partition(" ")[0]
+            for row in chains[table]
+            if nft.text(row[nft.CHAIN_NAME]) == STAMP_CHAIN
+        )
+        rules = _rules_by_chain(ruleset.rows(GETRULE, (nft.RULE_TABLE, table)))
+        rules.pop(ADMIN, None)
+        digests = (f"{name}:{nft.rules_digest(found)}" for name, found in sorted(rules.items()))
+        words = " ".join([version, *digests])
+        lines.append(f"delete chain inet {table} {STAMP_CHAIN}")
+        lines.append(f'add chain inet {table} {STAMP_CHAIN} {{ comment "{words}"; }}')
+    return "\n".join(lines)
+
+
+def _execute(kernel: Entry, scope: str, text: str) -> Failure | None:
+    code, output = kernel.run(scope, _run_libnftables, text)
+    return None if code == 0 else failure_of(output)
+
+
+def _run_libnftables(text: str, answer: bool = False) -> tuple[int, str]:
+    """The exit code and the error, or (``answer``) what nft printed.
+
+    Made, used and freed here: a context belongs to the namespace and thread it was made in.
+    """
+    code, output, error = library().Nftables().cmd(text)
+    return code, output if answer else error
+
+
+def library() -> Any:
+    """The binding of libnftables; MissingDependency, before anything is changed, where it or the library is missing."""
+    try:
+        import ctypes
+
+        import nftables
+    except ImportError:
+        raise MissingDependency("the Python module nftables is missing: pip install pip-nftables") from None
+    try:
+        ctypes.CDLL("libnftables.so.1")
+    except OSError:
+        raise MissingDependency("libnftables.so.1 is missing: apt install libnftables1") from None
+    return nftables
+
+
+def failure_of(output: str) -> Failure:
+    """libnftables' error text as one line, with the errno that its words tell (EINVAL where they do not)."""
+    lines = [line for line in output.splitlines() if "Error:" in line] or output.split("\n", 1)
+    words = (lines[0].partition("Error:")[2] or lines[0]).strip() or "nftables failed"
+    parts = {part.strip() for part in re.split(r"[:;] ", words)}
+    number = next((code for code in errno.errorcode if os.strerror(code) in parts), errno.EINVAL)
+    return Failure(number, words)

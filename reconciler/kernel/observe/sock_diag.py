@@ -1,0 +1,100 @@
+"""Who listens on which port: socket diagnostics through netlink, and the processes behind the sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Collection, Iterable, Iterator
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import transport
+from reconciler.kernel.nftables.nft_decode import attributes
+from reconciler.model.errors import KernelError
+from reconciler.model.rows import Listener
+
+SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
+_BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
+# A TCP or SCTP socket that takes connections is in LISTEN (10); a UDP socket without a peer in CLOSE (7).
+_PROTOCOLS = {"tcp": (6, 1 << 10), "udp": (17, 1 << 7), "sctp": (132, 1 << 10)}
+# struct inet_diag_msg (linux/inet_diag.h): family, state, timer, retrans, ports, addresses, interface, cookie,
+# expires, rqueue, wqueue, uid, inode
+_MESSAGE = struct.Struct(">4BHH16s16s")
+_INODE = struct.Struct("=I")
+_INODE_AT, _SIZE = 68, 72
+_SKV6ONLY = 11  # INET_DIAG_SKV6ONLY
+_MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
+
+
+def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -> list[Listener]:
+    """The sockets of one scope that listen on one of the ``wanted`` (protocol, port), with their processes.
+
+    Raises KernelError; a kernel without socket diagnostics for a protocol has no listeners of it.
+    """
+    asked = _PROTOCOLS.keys() & {protocol for protocol, _ in wanted}
+    found = [(one, inode) for one, inode in _sockets(kernel, scope, asked)]
+    found = [(one, inode) for one, inode in found if (one.protocol, one.port) in wanted]
+    if not found:
+        return []
+    owners = _owners({inode for _, inode in found})
+    return [one._replace(pid=pid, process=name) for one, inode in found for pid, name in (owners.get(inode, (0, "")),)]
+
+
+def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
+    """(protocol, port) that some socket of the scope listens on, whatever its address."""
+    return frozenset((one.protocol, one.port) for one, _ in _sockets(kernel, scope, _PROTOCOLS))
+
+
+def _sockets(kernel: Kernel, scope: str, protocols: Iterable[str]) -> Iterator[tuple[Listener, int]]:
+    for protocol in sorted(protocols):
+        number, states = _PROTOCOLS[protocol]
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = struct.pack("=BBBBI48x", family, number, 0, 0, states)
+            try:
+                messages = transport.dump(kernel.socket(scope, SOCK_DIAG), _BY_FAMILY, request)
+            except KernelError:  # ENOENT: no sockets of this sort, or the module cannot be loaded
+                continue
+            for _, body in messages:
+                if len(body) >= _SIZE:
+                    yield _listener(protocol, body), _INODE.unpack_from(body, _INODE_AT)[0]
+
+
+def _listener(protocol: str, body: bytes) -> Listener:
+    family, _, _, _, port, _, source, _ = _MESSAGE.unpack_from(body)
+    only6 = dict(attributes(body, _SIZE)).get(_SKV6ONLY, b"\0")[:1] == b"\1"
+    if family == socket.AF_INET:
+        address = socket.inet_ntop(socket.AF_INET, source[:4])
+    elif source.startswith(_MAPPED):
+        address = socket.inet_ntop(socket.AF_INET, source[12:])
+    else:
+        address = socket.inet_ntop(socket.AF_INET6, source)
+    return Listener(protocol, address, port, only6, 0, "")
+
+
+def _owners(inodes: Collection[int]) -> dict[int, tuple[int, str]]:
+    """By socket inode the process that holds it: one walk through /proc, only when somebody listens."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, tuple[int, str]] = {}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        for target in _open_files(pid):
+            if target in wanted:
+                found.setdefault(wanted[target], (pid, _name(pid)))
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # it has ended
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{name}")
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,234 @@
+"""resolv.conf and hosts: whole files under /etc/netns, a marked block in the host's own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from typing import TextIO
+
+from reconciler.kernel.namespaces import libc
+from reconciler.kernel.namespaces.netns_files import refuse_odd_name
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import HOST
+
+ETC = "/etc"
+NAMES = ("resolv.conf", "hosts")
+UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved, which itself is on loopback
+_MODE = 0o644
+_SYMLINK_OWNERS = {
+    "systemd/resolve": "systemd-resolved",
+    "resolvconf": "resolvconf",
+    "NetworkManager": "NetworkManager",
+}
+
+
+def scopes() -> list[str]:
+    """The namespaces with a folder under /etc/netns, whether or not they exist, sorted."""
+    try:
+        with os.scandir(f"{ETC}/netns") as entries:
+            return sorted(entry.name for entry in entries if entry.name != HOST and os.path.isdir(entry.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read_file(scope: str, name: str) -> str | None:
+    """The whole file of a scope, None where there is none; ``name`` is one of NAMES.
+
+    What is no regular file is somebody's own and holds no stamp: "" in a namespace's folder, which may be one
+    that does not concern us at all; a KernelError in the host's.
+    """
+    path = f"{_folder(scope)}/{_checked(name)}"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return _regular_text(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if scope != HOST:
+            return ""
+        raise libc.refused(f"read {path}", error.errno or errno.EIO) from None
+
+
+def _regular_text(file: TextIO) -> str:
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file.read()
+
+
+def upstream_resolver() -> str:
+    """The resolv.conf of what the host's own local resolver asks, "" where there is no such thing."""
+    try:
+        with open(UPSTREAM, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def write_file(scope: str, name: str, text: str | None, owner: str) -> None:
+    """Write the file of a namespace as a whole, or the host's block of ``owner``; None removes it.
+
+    Atomic: a reader finds the old file or the new one.  In a namespace's folder no symlink is followed; the folder
+    is made when it is needed and goes when it is empty.  ``text`` of a block has its two marker
+    lines in it.  Raises KernelError; so it does when the host's file is somebody's symlink.
+    """
+    path = f"{_folder(scope)}/{_checked(name)}"
+    try:
+        if scope == HOST:
+            _write_block(path, text, owner)
+        elif text is None:
+            _remove(scope, name)
+        else:
+            _write_whole(scope, name, text)
+    except OSError as error:
+        raise libc.refused(f"write {path}", error.errno or errno.EIO) from None
+
+
+def _folder(scope: str) -> str:
+    if scope == HOST:
+        return ETC
+    refuse_odd_name(scope)
+    return f"{ETC}/netns/{scope}"
+
+
+def _checked(name: str) -> str:
+    if name not in NAMES:
+        raise KernelError(name, Failure(errno.EINVAL, f"not one of {', '.join(NAMES)}"))
+    return name
+
+
+# ------------------------------------------------------------------ a namespace's files
+
+
+def _write_whole(scope: str, name: str, text: str) -> None:
+    os.makedirs(f"{ETC}/netns", 0o755, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(f"{ETC}/netns/{scope}", 0o755)
+    with _directory(_folder(scope)) as folder:
+        _replace(folder, name, text, _MODE, None)
+
+
+def _remove(scope: str, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError), _directory(_folder(scope)) as folder:
+        os.unlink(name, dir_fd=folder)
+    for path in (_folder(scope), f"{ETC}/netns"):
+        try:
+            os.rmdir(path)
+        except OSError:  # not empty, or gone
+            return
+
+
+@contextlib.contextmanager
+def _directory(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _replace(folder: int, name: str, text: str, mode: int, owner: tuple[int, int] | None) -> None:
+    """Put a new file in the place of ``name``: a symlink there is replaced, not followed."""
+    temporary = f".{name}.netrecon"
+    with contextlib.suppress(FileNotFoundError):  # of a run that was killed
+        os.unlink(temporary, dir_fd=folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+    try:
+        with open(fd, "wb") as file:
+            if owner is not None:
+                os.fchown(fd, *owner)
+            os.fchmod(fd, mode)  # the umask has no say here
+            file.write(_encoded(text))
+            file.flush()
+            os.fsync(fd)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+# ------------------------------------------------------------------ the host's files
+
+
+def _write_block(path: str, block: str | None, owner: str) -> None:
+    _refuse_symlink(path)
+    folder, _, name = path.rpartition("/")
+    before = read_file(HOST, name)
+    after = with_block(before or "", block, owner)
+    if before == after or (before is None and block is None):
+        return
+    if os.path.ismount(path):  # as in a container: no other file can take its place, and /etc may be shared
+        _rewrite(path, after)
+        return
+    found = os.stat(path) if before is not None else None
+    mode = stat.S_IMODE(found.st_mode) if found else _MODE
+    try:
+        with _directory(os.path.realpath(folder)) as directory:
+            _replace(directory, name, after, mode, (found.st_uid, found.st_gid) if found else None)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EXDEV):
+            raise
+        _rewrite(path, after)
+
+
+def _refuse_symlink(path: str) -> None:
+    text = managed_elsewhere(path.rpartition("/")[2])
+    if text:
+        raise KernelError(f"write {path}", Failure(errno.ELOOP, text))
+
+
+def managed_elsewhere(name: str) -> str:
+    """Why the host's file cannot take a block: it is somebody's symlink; "" where it can."""
+    path = f"{ETC}/{name}"
+    if not os.path.islink(path):
+        return ""
+    target = os.readlink(path)
+    manager = next((who for part, who in _SYMLINK_OWNERS.items() if part in target), "something else")
+    return f"it is a symlink to {target}: {manager} manages it; set names there instead"
+
+
+def _rewrite(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(fd, "wb") as file:
+        file.write(_encoded(text))
+        file.flush()
+        os.fsync(fd)
+
+
+def with_block(text: str, block: str | None, owner: str) -> str:
+    """``text`` with the owner's marked block put in, exchanged in its place, or (None) taken out.
+
+    Of a block that lost one of its markers only the other marker goes: what is in between may be anybody's.
+    """
+    first, last = f"# BEGIN netrecon:{owner}", f"# END netrecon:{owner}"
+    kept: list[str] = []
+    start = place = None
+    for line in text.splitlines(keepends=True):
+        if line.rstrip("\r\n") == first:
+            start = len(kept)
+            place = start if place is None else place
+        elif line.rstrip("\r\n") == last:
+            if start is not None:
+                del kept[start:]
+            start = None
+        else:
+            kept.append(line)
+    if block is not None:
+        _insert(kept, place, block)
+    return "".join(kept)
+
+
+def _insert(lines: list[str], place: int | None, block: str) -> None:
+    at = len(lines) if place is None else min(place, len(lines))
+    if at and not lines[at - 1].endswith("\n"):
+        lines[at - 1] += "\n"
+    lines.insert(at, block if block.endswith("\n") else block + "\n")

@@ -1,0 +1,82 @@
+"""Who runs this from afar: the SSH session that it belongs to, and the bridge port that leads there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import reader, transport
+from reconciler.model.errors import KernelError
+from reconciler.model.keys import HOST
+
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+AF_BRIDGE = 7
+NDA_DST, NDA_LLADDR, NDA_MASTER = 1, 2, 9
+_NDMSG = struct.Struct("=B3xiHBB")  # ndmsg: family, ifindex, state, flags, type
+
+
+class Session(NamedTuple):
+    """SSH_CONNECTION: the far address and our end of it."""
+
+    peer: str
+    local: str
+    port: int
+
+
+def ssh_session() -> Session | None:
+    """The session by SSH_CONNECTION of this process or of an ancestor: sudo takes the variable away."""
+    for environment in _environments():
+        words = environment.get("SSH_CONNECTION", "").split()
+        if len(words) == 4 and words[3].isdigit():
+            return Session(words[0], words[2], int(words[3]))
+    return None
+
+
+def _environments() -> Iterator[dict[str, str]]:
+    yield dict(os.environ)
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                pairs = (entry.decode("utf-8", "replace").partition("=") for entry in file.read().split(b"\0"))
+                yield {name: value for name, _, value in pairs}
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+def port_towards(kernel: Kernel, bridge: str, neighbour: str) -> str:
+    """The port of a bridge behind which an address is, by the neighbour table and the bridge's own; "" if unknown."""
+    with contextlib.suppress(KernelError, OSError):
+        rows = {row.index: row for row in reader.read_links(kernel, HOST)}
+        index = next((row.index for row in rows.values() if row.name == bridge and row.kind == "bridge"), 0)
+        family = socket.AF_INET6 if ":" in neighbour else socket.AF_INET
+        wanted = socket.inet_pton(family, neighbour)
+        found = _neighbours(kernel, family) if index else ()
+        mac = next((row.get(NDA_LLADDR) for link, row in found if link == index and row.get(NDA_DST) == wanted), None)
+        for link, row in _neighbours(kernel, AF_BRIDGE) if mac else ():
+            if row.get(NDA_LLADDR) == mac and link in rows and rows[link].master == index:
+                return rows[link].name
+    return ""
+
+
+def _neighbours(kernel: Kernel, family: int) -> Iterator[tuple[int, dict[int, bytes]]]:
+    """(ifindex, attributes) of one family's neighbours; of AF_BRIDGE the forwarding database."""
+    for kind, body in transport.dump(kernel.socket(HOST), RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, 0, 0)):
+        if kind == RTM_NEWNEIGH:
+            yield _NDMSG.unpack_from(body)[1], _attributes(body)
+
+
+def _attributes(body: bytes) -> dict[int, bytes]:
+    found, at = {}, _NDMSG.size
+    while at + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, at)
+        found[kind] = body[at + 4 : at + length]
+        at += max((length + 3) & ~3, 4)
+    return found

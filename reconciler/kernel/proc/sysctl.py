@@ -1,0 +1,136 @@
+"""Values under /proc/sys of one namespace."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.model import port_ranges
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.port_ranges import PortRanges
+
+ROOT = "/proc/sys"
+_SWAPPED = str.maketrans("./", "/.")
+RESERVED = "net.ipv4.ip_local_reserved_ports"
+# The kernel tells a list of numbers to the first read alone, cut off where the reader's buffer ends.
+_USUAL = 8192
+_LONGEST = 1 << 18  # every second port, each with its comma
+
+
+def path_of(key: str) -> str:
+    """The file of a key in sysctl(8) spelling, relative to /proc/sys.
+
+    Where a dot comes first, dots separate and a slash stands for a dot within a part (``net.ipv4.conf.eth0/100.mtu``);
+    where a slash comes first, the key is a path already.  KernelError for what would lead outside.
+    """
+    first = next((character for character in key if character in "./"), "")
+    path = key.translate(_SWAPPED) if first == "." else key
+    if "\0" in key or any(part in ("", ".", "..") for part in path.split("/")):
+        raise KernelError(f"sysctl {key!r}", Failure(errno.EINVAL, "this is no sysctl's name"))
+    return path
+
+
+def read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
+    """The values, blanks folded to one; None for a key that the kernel does not have (or not for reading)."""
+    return kernel.run(scope, _read_all, {key: path_of(key) for key in keys})
+
+
+def read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
+    """(scope, key) -> value for the keys of many scopes, in one go; a key that the kernel lacks is left out."""
+    asked = [(scope, {key: path_of(key) for key in names}) for scope, names in keys.items()]
+    answers = kernel.run_each([(scope, _read_all, (paths,)) for scope, paths in asked])
+    return {
+        (scope, key): value
+        for (scope, _), found in zip(asked, answers, strict=True)
+        for key, value in found.items()
+        if value is not None
+    }
+
+
+def _read_all(paths: dict[str, str]) -> dict[str, str | None]:
+    return {key: _read(key, path) for key, path in paths.items()}
+
+
+def _read(key: str, path: str) -> str | None:
+    try:
+        with open(f"{ROOT}/{path}", "rb", buffering=0) as file:
+            value = file.read(_LONGEST if key == RESERVED else _USUAL)
+            return " ".join(value.decode("utf-8", "surrogateescape").split())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        if not os.access(f"{ROOT}/{path}", os.R_OK) or error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            return None  # write-only, such as net.ipv4.route.flush; some answer EIO until they were set
+        raise KernelError(f"read sysctl {key}", Failure(error.errno or errno.EIO)) from None
+
+
+def write_sysctl(kernel: Kernel, scope: str, key: str, value: str) -> Failure | None:
+    """Set one value; the kernel's refusal comes back as a Failure that names what it refused."""
+    return kernel.run(scope, _write, path_of(key), key, value)
+
+
+def _write(path: str, key: str, value: str) -> Failure | None:
+    try:
+        # No O_CREAT, no O_TRUNC: the kernel takes the value from one write
+        fd = os.open(f"{ROOT}/{path}", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, key, value))
+    try:
+        os.write(fd, f"{value}\n".encode())
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, key, value))
+    finally:
+        os.close(fd)
+    return None
+
+
+# ------------------------------------------------------------------ ports that no client may be given
+
+_CHUNK = 2048  # bytes; the kernel takes less than a page of the list at once (proc_do_large_bitmap)
+
+
+def reserve_ports(kernel: Kernel, scope: str, add: PortRanges, drop: PortRanges) -> Failure | None:
+    """Change the list of reserved ports, and leave in it what others put there."""
+    return kernel.run(scope, _reserve, add, drop)
+
+
+def _reserve(add: PortRanges, drop: PortRanges) -> Failure | None:
+    there = port_ranges.ports_of(port_ranges.parse(_read(RESERVED, path_of(RESERVED)) or ""))
+    gone = port_ranges.ports_of(drop) & there
+    if not gone:
+        return _write_list(port_ranges.written(port_ranges.ranges_of(port_ranges.ports_of(add) - there)), at=1)
+    return _write_list(port_ranges.written(port_ranges.ranges_of(there - gone | port_ranges.ports_of(add))), at=0)
+
+
+def _write_list(parts: list[str], at: int) -> Failure | None:
+    """Write a list in pieces: what is written at 0 replaces what is there, what is written elsewhere is added."""
+    chunks: list[list[str]] = [[]]
+    size = 0
+    for part in parts:
+        if size + len(part) >= _CHUNK:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(part)
+        size += len(part) + 1
+    try:
+        fd = os.open(f"{ROOT}/{path_of(RESERVED)}", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, RESERVED, ""))
+    try:
+        for place, chunk in enumerate(chunks, start=at):
+            os.pwrite(fd, f"{','.join(chunk)}\n".encode(), place)
+    except OSError as error:
+        return Failure(error.errno or errno.EIO, _why(error, RESERVED, ",".join(parts)))
+    finally:
+        os.close(fd)
+    return None
+
+
+def _why(error: OSError, key: str, value: str) -> str:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        return f"the kernel has no sysctl {key} here"
+    if error.errno in (errno.EINVAL, errno.ERANGE):
+        return f"{key} does not take the value {value!r}"
+    return os.strerror(error.errno or errno.EIO)

@@ -1,0 +1,81 @@
+"""A link that exists already (eth0, lo): configured, never created or deleted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.links import link
+from reconciler.kinds.links.link import End
+from reconciler.kinds.namespace import home
+from reconciler.model.changes import Held
+from reconciler.model.keys import HOST, STAMP, Key, Origin, stamped
+from reconciler.model.requests import Request
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    for name, entry in (source.data.get("interfaces") or {}).items():
+        end = link.parse_end(source.scope, name, entry, ours=False)
+        yield Key("interface", source.scope, name), end, source.at(("interfaces", name))
+
+
+def imply(names: Names) -> Iterator[Parsed]:
+    """Every declared namespace has its ``lo`` up: without it a namespace cannot even reach itself."""
+    for key in [key for key in names.objects if key.kind == "namespace"]:
+        lo = Key("interface", key.name, "lo")
+        if lo not in names.objects:
+            yield lo, End(key.name, "lo", up=True), names.origins.get(key, Origin("", 0, 0, ""))
+
+
+def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:
+    yield from link.check_end(end, names)
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    for row in reading.state.links.values():
+        key = Key("interface", reading.state.scope, row.name)
+        wanted = reading.wanted.get(key)
+        if wanted is not None:
+            # Configuring is not owning: only another topology's stamp stands in the way of a difference.
+            foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != wanted.owner
+            yield key, Held(link.read_end(reading.state, row), stamped(row.alias) if foreign else wanted.owner)
+
+
+def update(before: End, after: End, _owner: str) -> Iterator[Request]:
+    yield from link.set_link(after.scope, after.name, link.changed_end(before, after))
+
+
+def needs(end: End, names: Names) -> tuple[Key, ...]:
+    return home(end.scope) + link.master_of(end, names)
+
+
+def links(end: End) -> tuple[tuple[str, str]]:
+    return ((end.scope, end.name),)
+
+
+def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
+    return dataclasses.replace(end, master="") if (end.scope, end.master) in gone else end
+
+
+def newborn(scope: str) -> tuple[Key, Held]:
+    """The ``lo`` that a namespace will bring along when it is created."""
+    assert scope != HOST
+    return Key("interface", scope, "lo"), Held(End(scope, "lo", up=True, mtu=65536, master=""), STAMP)
+
+
+KIND = Kind(
+    name="interface",
+    form=End,
+    schema="interface",
+    parse=parse,
+    imply=imply,
+    check=check,
+    read=read,
+    needs=needs,
+    update=update,
+    links=links,
+    without=without,
+    disruptive_on=frozenset({"up", "master", "mac"}),
+    existing=True,
+)

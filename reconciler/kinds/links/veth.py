@@ -1,0 +1,205 @@
+"""A veth pair: one object with two ends, which may lie in two namespaces."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source, attributes, declared
+from reconciler.kinds.links import link
+from reconciler.kinds.links.link import End
+from reconciler.kinds.links.no_link_local import quiet_links
+from reconciler.kinds.namespace import home
+from reconciler.kinds.nat.target_links import published_links
+from reconciler.model.changes import KERNEL, NOBODY, Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
+from reconciler.model.requests import NamespaceRef, Request
+from reconciler.model.rows import LinkRow, ScopeState
+
+
+@dataclass(frozen=True, slots=True)
+class Veth:
+    """``end`` is the one that the topology names; ``peer`` may be link.NOWHERE in a live pair."""
+
+    end: End
+    peer: End
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    for name, entry in (source.data.get("veths") or {}).items():
+        far = entry["peer"]
+        end = link.parse_end(source.scope, name, entry, ours=True)
+        peer = link.parse_end(far.get("namespace", source.scope), far["name"], far, ours=True)
+        yield Key("veth", source.scope, name), Veth(end, peer), source.at(("veths", name))
+
+
+def imply(names: Names) -> Iterator[Parsed]:
+    """Which ends are quiet, and which ports get hairpin mode: where a published port's target is behind their bridge.
+
+    Under bridge-nf-call-iptables a frame that a target sends to its own published port is
+    rewritten inside the bridge and leaves by the port that it came from.
+    """
+    quiet = quiet_links(names)
+    published: dict[str, set[str]] = {}
+    for key in [key for key in names.objects if key.kind == "veth"]:
+        veth = names.objects[key]
+        ends = []
+        for end in (veth.end, veth.peer):
+            if end.scope not in published:
+                published[end.scope] = set(published_links(names, end.scope))
+            fill = end.hairpin is None and bool(end.master)
+            hairpin = end.master in published[end.scope] if fill else end.hairpin
+            ends.append(dataclasses.replace(end, hairpin=hairpin, quiet=(end.scope, end.name) in quiet))
+        yield key, Veth(*ends), names.origins[key]
+
+
+def check(veth: Veth, names: Names) -> Iterator[tuple[Path, str]]:
+    far = veth.peer.scope
+    if far != HOST and Key("namespace", HOST, far) not in names.objects:
+        yield ("peer", "namespace"), f'no namespace "{far}"; declare it under namespaces'
+    else:
+        yield from link.check_end(veth.peer, names, ("peer",))
+    yield from link.check_end(veth.end, names)
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    state = reading.state
+    for row in state.links.values():
+        if row.kind != "veth" or Key("interface", state.scope, row.name) in reading.wanted:
+            continue
+        far = state.peers.get(row.index)
+        if far is None:
+            owner = link.owner_of(row, reading.owner, reading.exclusive)
+            yield Key("veth", state.scope, row.name), Held(Veth(link.read_end(state, row), link.NOWHERE), owner)
+        elif _speaks(reading, row, far):
+            yield Key("veth", state.scope, row.name), _pair(reading, row, far)
+
+
+def _speaks(reading: Reading, row: LinkRow, far: tuple[str, int]) -> bool:
+    """Whether this end gives the pair its key: the end that the topology names, else the first by name."""
+    scope, index = far
+    other = reading.live.scopes[scope].links[index]
+    here, there = (reading.state.scope, row.name), (scope, other.name)
+    wanted = (Key("veth", *here) in reading.wanted, Key("veth", *there) in reading.wanted)
+    if wanted[0] != wanted[1]:
+        return wanted[0]
+    return (here[0] != HOST, here) < (there[0] != HOST, there)
+
+
+def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Held:
+    state = reading.live.scopes[far[0]]
+    other = state.links[far[1]]
+    owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state)]
+    owner = next((name for name in owners if name not in (NOBODY, KERNEL)), NOBODY)
+    whole = row.alias == other.alias == STAMP + owner
+    return Held(Veth(link.read_end(reading.state, row), link.read_end(state, other)), owner, whole)
+
+
+def _far_owner(reading: Reading, row: LinkRow, state: ScopeState) -> str:
+    exclusive = state.scope != HOST and state.scope not in reading.relaxed
+    return link.owner_of(row, state.owner, exclusive)
+
+
+def mask(wanted: Veth, live: Veth) -> Veth:
+    return Veth(declared(wanted.end, live.end), declared(wanted.peer, live.peer))
+
+
+def create(veth: Veth, owner: str) -> Iterator[Request]:
+    end, peer = veth.end, veth.peer
+    far: tuple[tuple[str, Any], ...] = (
+        ("IFLA_IFNAME", peer.name),
+        ("IFLA_GROUP", BIRTH_GROUP),
+        *link.plain_attributes(peer),
+    )
+    if peer.scope != end.scope:
+        far += (("IFLA_NET_NS_FD", NamespaceRef(peer.scope)),)
+    yield link.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
+    # The kernel refuses a peer that is born up (ENOTCONN), and takes master and alias only now.
+    for one in (end, peer):
+        if one.quiet:
+            yield link.hush(one.scope, one.name)
+        yield from link.set_link(one.scope, one.name, _after_birth(one) | link.birth_stamp(one, owner))
+
+
+def _after_birth(end: End) -> dict[str, Any]:
+    """What a new end is still to be given; what the kernel makes a port with needs no message."""
+    values = {word: getattr(end, word) for word in ("master", "up", *link.PORT_ATTRIBUTES)}
+    unmanaged = (None, "")
+    return {word: value for word, value in values.items() if value not in unmanaged and value is not _given(word)}
+
+
+def _given(word: str) -> bool | None:
+    return link.PORT_AT_BIRTH.get(word)
+
+
+def update(before: Veth, after: Veth, _owner: str) -> Iterator[Request]:
+    for old, new in ((before.end, after.end), (before.peer, after.peer)):
+        yield from link.set_link(new.scope, new.name, link.changed_end(old, new))
+
+
+def delete(veth: Veth) -> Iterator[Request]:
+    yield link.delete_link(veth.end.scope, veth.end.name)
+
+
+def adopt(veth: Veth, owner: str) -> Iterator[Request]:
+    for one in (veth.end, veth.peer):
+        if one != link.NOWHERE:
+            yield from link.stamp(one, owner)
+
+
+def stamp(veth: Veth) -> tuple[Any, ...]:
+    return veth.end.alias, veth.end.group, veth.peer.alias, veth.peer.group
+
+
+def restamp(veth: Veth) -> Iterator[Request]:
+    for one in (veth.end, veth.peer):
+        if one != link.NOWHERE:
+            yield from link.restamp(one)
+
+
+def needs(veth: Veth, names: Names) -> Iterator[Key]:
+    for one in (veth.end, veth.peer):
+        yield from home(one.scope)
+        yield from link.master_of(one, names)
+
+
+def links(veth: Veth) -> Iterator[tuple[str, str]]:
+    return ((one.scope, one.name) for one in (veth.end, veth.peer) if one != link.NOWHERE)
+
+
+def without(veth: Veth, gone: frozenset[tuple[str, str]]) -> Veth:
+    end, peer = (
+        dataclasses.replace(one, master="") if (one.scope, one.master) in gone else one for one in (veth.end, veth.peer)
+    )
+    return Veth(end, peer)
+
+
+def shown(veth: Veth) -> Mapping[str, Any]:
+    far = {f"peer.{word}": value for word, value in attributes(veth.peer).items()}
+    return {**attributes(veth.end), "peer.namespace": veth.peer.scope, "peer.name": veth.peer.name, **far}
+
+
+KIND = Kind(
+    name="veth",
+    form=Veth,
+    schema="veth",
+    parse=parse,
+    imply=imply,
+    check=check,
+    read=read,
+    mask=mask,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    adopt=adopt,
+    stamp=stamp,
+    restamp=restamp,
+    links=links,
+    without=without,
+    shown=shown,
+    replace_on=frozenset({"peer.namespace", "peer.name"}),
+    disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),
+)

@@ -1,0 +1,148 @@
+"""A link into which pass only replies, published ports and what comes from its allowed links."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.links.link import nearest
+from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.ruleset import Damage, Element
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.requests import Request
+from reconciler.model.rows import TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """``allow`` names the links that may send into this one; ``internal``: nothing leaves it either.
+
+    ``within``: what comes from the link itself may go back into it by way of this scope.
+    """
+
+    scope: str
+    link: str
+    allow: tuple[str, ...]
+    internal: bool
+    table: str
+    within: bool = True
+    damage: tuple[Damage, ...] = ()
+
+
+def key_of(scope: str, link: str) -> Key:
+    return Key("isolation", scope, link)
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    seen: dict[str, Any] = {}
+    for index, data in enumerate(source.data.get("isolations") or ()):
+        path: Path = ("isolations", index)
+        link = str(data["link"])
+        origin = source.at(path)
+        if link in seen:
+            source.problem((*path, "link"), f"{link} is isolated already at {seen[link]}; keep one entry")
+            continue
+        seen[link] = origin
+        allow = tuple(sorted({str(name) for name in data.get("allow") or ()} - {link}))
+        table, within = ruleset.table_name(source.topology), bool(data.get("within", True))
+        made = Isolation(source.scope, link, allow, bool(data.get("internal")), table, within)
+        yield key_of(source.scope, link), made, origin
+
+
+def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
+    scope = isolation.scope
+    if (scope, isolation.link) not in names.links:
+        yield ("link",), f'no link "{isolation.link}" in {scope}{nearest(isolation.link, scope, names)}'
+    for link in isolation.allow:
+        if (scope, link) not in names.links:
+            yield ("allow",), f'no link "{link}" in {scope}{nearest(link, scope, names)}'
+        sender = names.objects.get(key_of(scope, link))
+        if sender is not None and sender.internal:
+            what = f"{link} is internal, nothing leaves it: it cannot be allowed into {isolation.link}"
+            yield ("allow",), what
+
+
+# ------------------------------------------------------------------ the kernel's form
+
+
+def elements(isolation: Isolation) -> list[Element]:
+    """The link itself, and who may send into it: itself too, as frames that its bridge shows to netfilter."""
+    into = ruleset.quoted(isolation.link)
+    found = [Element("isolated", into)]
+    if isolation.within:
+        found.append(Element("allowed", f"{into} . {into}"))
+    found += [Element("allowed", f"{ruleset.quoted(link)} . {into}") for link in isolation.allow]
+    return found + ([Element("internal", into)] if isolation.internal else [])
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in ruleset.owned_tables(reading):
+        for link, found in _by_link(table).items():
+            into = ruleset.quoted(link)
+            pairs = [element.key for element in found if element.set == "allowed"]
+            senders = {pair.removesuffix(f" . {into}").strip('"') for pair in pairs}
+            live = Isolation(
+                scope,
+                link,
+                tuple(sorted(senders - {link})),
+                any(element.set == "internal" for element in found),
+                table.name,
+                within=link in senders,
+            )
+            live = dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
+            yield key_of(scope, link), Held(live, owner)
+
+
+def _by_link(table: TableRow) -> dict[str, list[Element]]:
+    """The elements of the three sets by the link that they isolate (of a pair, the second)."""
+    found: dict[str, list[Element]] = defaultdict(list)
+    for name in ("isolated", "allowed", "internal"):
+        for key, value in ruleset.members(table, name).items():
+            text = " . ".join(ruleset.quoted(link) for link in key)
+            found[key[-1]].append(Element(name, text, ruleset.written(value)))
+    return found
+
+
+def needs(isolation: Isolation, _names: Names) -> Iterator[Key]:
+    yield ruleset.table_key(isolation.scope, isolation.table)
+
+
+def create(isolation: Isolation, _owner: str) -> list[Request]:
+    return [*ruleset.move(isolation.scope, isolation.table, (), elements(isolation))]
+
+
+def update(before: Isolation, after: Isolation, _owner: str) -> list[Request]:
+    live = ruleset.damaged(elements(before), before.damage)
+    return [*ruleset.move(after.scope, after.table, live, elements(after))]
+
+
+def delete(isolation: Isolation) -> list[Request]:
+    live = ruleset.damaged(elements(isolation), isolation.damage)
+    return [*ruleset.move(isolation.scope, isolation.table, live, ())]
+
+
+def shown(isolation: Isolation) -> dict[str, Any]:
+    words: dict[str, Any] = {"allow": list(isolation.allow), "internal": isolation.internal}
+    words |= {} if isolation.within else {"within": False}
+    return words | ({"damage": ruleset.told(isolation.damage)} if isolation.damage else {})
+
+
+KIND = Kind(
+    name="isolation",
+    form=Isolation,
+    schema="isolation",
+    parse=parse,
+    check=check,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+)

@@ -1,0 +1,196 @@
+"""Sources that leave a scope with the scope's address, or with a fixed one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.links.link import nearest
+from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.ruleset import Damage, Element
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.requests import Request
+from reconciler.model.rows import TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerade:
+    """``source`` is a prefix; ``to`` the fixed address, "" for the leaving link's own.
+
+    Through the links ``except_out`` the source leaves as it is; None is filled in by ``imply``.
+    """
+
+    scope: str
+    source: str
+    except_out: tuple[str, ...] | None
+    to: str
+    table: str
+    damage: tuple[Damage, ...] = ()
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    seen: list[tuple[Any, Any]] = []
+    for index, data in enumerate(source.data.get("masquerades") or ()):
+        path: Path = ("masquerades", index)
+        prefix = _prefix(source, (*path, "source"), str(data["source"]))
+        if prefix is None:
+            continue
+        to = _fixed(source, (*path, "to"), data.get("to"), prefix)
+        origin = source.at(path)
+        clash = next((other for other in seen if _overlap(other[0], prefix)), None)
+        if clash:
+            source.problem((*path, "source"), f"{prefix} overlaps {clash[0]}, masqueraded at {clash[1]}")
+            continue
+        seen.append((prefix, origin))
+        links = data.get("except_out")
+        kept = None if links is None else tuple(sorted({str(link) for link in links}))
+        made = Masquerade(source.scope, str(prefix), kept, to, ruleset.table_name(source.topology))
+        yield Key("masquerade", source.scope, made.source), made, origin
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    return bool(one.version == other.version and one.overlaps(other))
+
+
+def _prefix(source: Source, path: Path, text: str) -> Any:
+    from ipaddress import ip_network
+
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        source.problem(path, f"{text} has host bits set; the prefix is {ip_network(text, strict=False)}")
+    except ValueError:
+        source.problem(path, f'"{text}" is not a prefix such as 172.16.0.0/24')
+    return None
+
+
+def _fixed(source: Source, path: Path, to: Any, prefix: Any) -> str:
+    from ipaddress import ip_address
+
+    if to is None:
+        return ""
+    try:
+        address = ip_address(str(to))
+    except ValueError:
+        source.problem(path, f'"{to}" is not an IP address')
+        return ""
+    if address.version != prefix.version:
+        source.problem(path, f"{address} and the source {prefix} are of two families; both must be of one")
+    elif address.is_multicast or address.is_unspecified or address.is_loopback:
+        source.problem(path, f"{address} cannot leave as a source; name an address of the scope")
+    return str(address)
+
+
+def imply(names: Names) -> Iterator[Parsed]:
+    """The masquerades without except_out, which then names the links on which the source's subnet lies."""
+    for key, masquerade in list(names.objects.items()):
+        if key.kind == "masquerade" and masquerade.except_out is None:
+            kept = _own_links(masquerade, names)
+            yield key, dataclasses.replace(masquerade, except_out=kept), names.origins[key]
+
+
+def _own_links(masquerade: Masquerade, names: Names) -> tuple[str, ...]:
+    from ipaddress import ip_interface, ip_network
+
+    source: Any = ip_network(masquerade.source)
+    found = set()
+    for address in names.of(masquerade.scope, "address"):
+        network: Any = ip_interface(address.address).network
+        if _overlap(network, source):
+            found.add(address.link)
+    return tuple(sorted(found))
+
+
+def check(masquerade: Masquerade, names: Names) -> Iterator[tuple[Path, str]]:
+    for link in masquerade.except_out or ():
+        if (masquerade.scope, link) not in names.links:
+            hint = nearest(link, masquerade.scope, names)
+            yield ("except_out",), f'no link "{link}" in {masquerade.scope}{hint}'
+
+
+# ------------------------------------------------------------------ the kernel's form
+
+
+def elements(masquerade: Masquerade) -> list[Element]:
+    """The source, and the source with each link it leaves as it is."""
+    family = 6 if ":" in masquerade.source else 4
+    source = masquerade.source
+    own = Element(f"snat{family}", source, masquerade.to) if masquerade.to else Element(f"masq{family}", source)
+    kept = masquerade.except_out or ()
+    return [own, *(Element(f"keep{family}", f"{source} . {ruleset.quoted(link)}") for link in kept)]
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in ruleset.owned_tables(reading):
+        for family in (4, 6):
+            by_source: dict[str, list[Element]] = {}
+            links: dict[str, set[str]] = {}
+            for name, key, value in _members(table, family):
+                text = ruleset.written(value)
+                element = Element(f"{name}{family}", ruleset.written(key[:1]), text)
+                if name == "keep":
+                    links.setdefault(key[0], set()).add(key[1])
+                    element = element._replace(key=f"{key[0]} . {ruleset.quoted(key[1])}")
+                by_source.setdefault(key[0], []).append(element)
+            for source, found in by_source.items():
+                kept = tuple(sorted(links.get(source, ())))
+                live = _whole(Masquerade(scope, source, kept, "", table.name), found)
+                yield Key("masquerade", scope, source), Held(live, owner)
+
+
+def _members(table: TableRow, family: int) -> Iterator[tuple[str, tuple[Any, ...], tuple[Any, ...]]]:
+    for name in ("masq", "snat", "keep"):
+        for key, value in ruleset.members(table, f"{name}{family}").items():
+            yield name, key, value
+
+
+def _whole(live: Masquerade, found: list[Element]) -> Masquerade:
+    to = next((element.value for element in found if element.set.startswith("snat")), "")
+    live = dataclasses.replace(live, to=to)
+    return dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
+
+
+def needs(masquerade: Masquerade, _names: Names) -> Iterator[Key]:
+    yield ruleset.table_key(masquerade.scope, masquerade.table)
+
+
+def create(masquerade: Masquerade, _owner: str) -> list[Request]:
+    return [*ruleset.move(masquerade.scope, masquerade.table, (), elements(masquerade))]
+
+
+def update(before: Masquerade, after: Masquerade, _owner: str) -> list[Request]:
+    live = ruleset.damaged(elements(before), before.damage)
+    return [*ruleset.move(after.scope, after.table, live, elements(after))]
+
+
+def delete(masquerade: Masquerade) -> list[Request]:
+    live = ruleset.damaged(elements(masquerade), masquerade.damage)
+    return [*ruleset.move(masquerade.scope, masquerade.table, live, ())]
+
+
+def shown(masquerade: Masquerade) -> dict[str, Any]:
+    words: dict[str, Any] = {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
+    return words | ({"damage": ruleset.told(masquerade.damage)} if masquerade.damage else {})
+
+
+KIND = Kind(
+    name="masquerade",
+    form=Masquerade,
+    schema="masquerade",
+    parse=parse,
+    imply=imply,
+    check=check,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+)

@@ -1,0 +1,133 @@
+"""The nftables table of a topology in one scope: it follows from what needs it, and is never written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import field
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Reading
+from reconciler.kinds.namespace import home
+from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.ruleset import FRAME, Element
+from reconciler.kinds.nat.target_links import published_links
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.requests import ForgetUntranslated, NftFrame, Request
+from reconciler.model.rows import TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class NftTable:
+    """``frame`` holds each fixed part of the table and its form, sorted; ``hairpin`` (link, prefix).
+
+    ``catch_all`` names the sets into which somebody put an element for everything.  ``text`` is the table as nft lists
+    it, elements and all: what a rollback brings back, with the rules of others that may be in it.
+    """
+
+    scope: str
+    name: str
+    frame: tuple[tuple[str, str], ...]
+    hairpin: tuple[tuple[str, str], ...]
+    catch_all: tuple[str, ...] = ()
+    text: str = field(default="", compare=False)
+
+
+_WHOLE = tuple(sorted(FRAME.items()))
+
+
+def imply(names: Names) -> Iterator[Parsed]:
+    """One table for each scope that holds any NAT; its origin is that of the first object in need of it."""
+    needing: dict[str, Key] = {}
+    for (scope, kind), keys in names.by_scope.items():
+        if kind in ruleset.NAT_KINDS and keys:
+            needing.setdefault(scope, keys[0])
+    for scope, key in needing.items():
+        table = ruleset.table_name(names.topology)
+        links = published_links(names, scope)
+        hairpin = sorted((link, prefix) for link, prefixes in links.items() for prefix in prefixes)
+        made = NftTable(scope, table, _WHOLE, tuple(hairpin))
+        yield ruleset.table_key(scope, table), made, names.origins[key]
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in ruleset.owned_tables(reading):
+        frame = tuple(sorted((part, form) for part, form in table.frame.items() if not _administrators(part)))
+        everything = tuple(element.set for element in ruleset.catch_alls(table))
+        live = NftTable(scope, table.name, frame, tuple(sorted(_hairpin(table))), everything)
+        yield ruleset.table_key(scope, table.name), Held(live, owner)
+
+
+def _administrators(part: str) -> bool:
+    if part in FRAME:
+        return False
+    name = part.partition(" ")[2]
+    return name == ruleset.ADMIN or name.startswith(f"{ruleset.ADMIN}-")
+
+
+def _hairpin(table: TableRow) -> Iterator[tuple[str, str]]:
+    for name in ("hairpin4", "hairpin6"):
+        for (link, prefix), value in ruleset.members(table, name).items():
+            yield link, " ".join([prefix, *map(str, value)])
+
+
+def _elements(table: NftTable) -> Iterator[Element]:
+    for link, text in table.hairpin:
+        prefix, _, extra = text.partition(" ")
+        yield Element(f"hairpin{6 if ':' in prefix else 4}", f"{ruleset.quoted(link)} . {prefix}", extra)
+    yield from (Element(name, "*") for name in table.catch_all)
+
+
+def _move(before: Iterable[Element], after: NftTable) -> list[Request]:
+    return [*ruleset.move(after.scope, after.name, before, _elements(after))]
+
+
+def needs(table: NftTable, _names: Names) -> tuple[Key, ...]:
+    return home(table.scope)
+
+
+def create(table: NftTable, _owner: str) -> list[Request]:
+    if table.text:
+        return [NftFrame(table.scope, table.name, _anew(table), stamp=False)]
+    return [NftFrame(table.scope, table.name, ruleset.frame_text(table.name, {})), *_move((), table)]
+
+
+def _anew(table: NftTable) -> str:
+    name = f"table inet {table.name}"
+    return f"add {name}\ndelete {name}\n{table.text}"
+
+
+def update(before: NftTable, after: NftTable, owner: str) -> list[Request]:
+    if after.text:
+        return create(after, owner)
+    requests = _move(_elements(before), after)
+    if before.frame != after.frame:
+        text = ruleset.frame_text(after.name, dict(before.frame))
+        requests.append(NftFrame(after.scope, after.name, text))
+        requests.append(ForgetUntranslated(after.scope, after.name))  # what came through while it was damaged
+    return requests
+
+
+def delete(table: NftTable) -> list[Request]:
+    return [NftFrame(table.scope, table.name, f"delete table inet {table.name}", stamp=False)]
+
+
+def shown(table: NftTable) -> dict[str, Any]:
+    """Each part of the frame is an attribute, so that a plan names the chain that was edited."""
+    return {**dict(table.frame), "hairpin": [" ".join(pair) for pair in table.hairpin]}
+
+
+KIND = Kind(
+    name="nft_table",
+    form=NftTable,
+    imply=imply,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+    brief=True,
+)

@@ -1,0 +1,242 @@
+"""A published port: what arrives at listen:port goes on to target:port."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.port_map_syntax import ANY, Entry, Wrong, entry_of, version_of
+from reconciler.kinds.nat.ruleset import Damage, Element
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.requests import ForgetFlows, NftElement, Request
+from reconciler.model.rows import TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class PortMap:
+    """One port of one address of the scope; ``listen`` is 0.0.0.0 or :: for every address."""
+
+    scope: str
+    protocol: str
+    listen: str
+    port: int
+    target: str
+    target_port: int
+    table: str
+    damage: tuple[Damage, ...] = ()
+
+
+_SETS = ("pub_any4", "pub_any6", "pub_addr4", "pub_addr6")
+
+
+def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
+    """``port_map/host/tcp/0.0.0.0:9091``, ``port_map/host/tcp/[::]:8443``."""
+    address = f"[{listen}]" if ":" in listen else listen
+    return Key("port_map", scope, f"{protocol}/{address}:{port}")
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    seen = Listens()
+    table = ruleset.table_name(source.topology)
+    for index, data in enumerate(source.data.get("port_maps") or ()):
+        path: Path = ("port_maps", index)
+        try:
+            entry = entry_of(data)
+        except Wrong as wrong:
+            source.problem((*path, *wrong.path), str(wrong))
+            continue
+        origin = source.at(path)
+        clash = None
+        for mapped in _expand(entry, source.scope, table):
+            other = seen.add(mapped, origin)
+            if other is None:
+                yield key_of(mapped.scope, mapped.protocol, mapped.listen, mapped.port), mapped, origin
+            clash = clash or (other and (mapped, other))
+        if clash:
+            source.problem(path, clash_text(clash[0], clash[1][0], clash[1][1]))
+
+
+def _expand(entry: Entry, scope: str, table: str) -> Iterator[PortMap]:
+    protocol, listen, ports, target, target_ports = entry
+    shift = target_ports.first - ports.first
+    for port in range(ports.first, ports.last + 1):
+        yield PortMap(scope, protocol, listen, port, target, port + shift, table)
+
+
+# ------------------------------------------------------------------ overlaps
+
+
+class Listens:
+    """Which listens are taken: one address once, and none beside the any-address of its family."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[str, str, int, int], dict[str, tuple[PortMap, Any]]] = {}
+
+    def add(self, mapped: PortMap, origin: Any) -> tuple[PortMap, Any] | None:
+        """Take the listen; what holds it already, with its origin, else None."""
+        place = (mapped.scope, mapped.protocol, mapped.port, version_of(mapped.listen))
+        taken = self._taken.setdefault(place, {})
+        everything = ANY[place[3]]
+        if mapped.listen == everything:
+            other = next(iter(taken.values()), None)
+        else:
+            other = taken.get(mapped.listen) or taken.get(everything)
+        if other is None:
+            taken[mapped.listen] = (mapped, origin)
+        return other
+
+
+def overlaps(parsed: Iterable[Parsed]) -> Iterator[tuple[Parsed, Parsed]]:
+    """Pairs (later, earlier) of port maps of several topologies that listen at the same place.
+
+    Only the first of a range is given for each pair of entries.
+    """
+    seen, told = Listens(), set()
+    for key, mapped, origin in parsed:
+        other = seen.add(mapped, (key, origin))
+        if other is not None and (origin, other[1][1]) not in told:
+            told.add((origin, other[1][1]))
+            yield (key, mapped, origin), (other[1][0], other[0], other[1][1])
+
+
+def clash_text(mapped: PortMap, other: PortMap, origin: Any) -> str:
+    """What to say of two port maps that overlap, with the line of the other one."""
+    here, there = (key_of("", m.protocol, m.listen, m.port).name for m in (mapped, other))
+    taken = "is published already" if here == there else f"overlaps {there}, published"
+    return f"{here} {taken} at {origin} (to {other.target} port {other.target_port})"
+
+
+# ------------------------------------------------------------------ the kernel's form
+
+
+def elements(mapped: PortMap) -> list[Element]:
+    """The map element that a port map is."""
+    family = version_of(mapped.listen)
+    service = f"{mapped.protocol} . {mapped.port}"
+    value = f"{mapped.target} . {mapped.target_port}"
+    if mapped.listen == ANY[family]:
+        return [Element(f"pub_any{family}", service, value)]
+    return [Element(f"pub_addr{family}", f"{mapped.listen} . {service}", value)]
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+    scope = reading.state.scope
+    for table, owner in ruleset.owned_tables(reading):
+        for family in (4, 6):
+            everywhere = ruleset.members(table, f"pub_any{family}")
+            for (protocol, port), to in everywhere.items():
+                yield _held(scope, table.name, owner, (protocol, ANY[family], port), to)
+            for (listen, protocol, port), to in ruleset.members(table, f"pub_addr{family}").items():
+                listens = (protocol, listen, port)
+                if listen != ANY[family]:
+                    yield _held(scope, table.name, owner, listens, to)
+                else:
+                    own = everywhere.get((protocol, port))
+                    yield _misplaced(_held(scope, table.name, owner, listens, own or to), own is not None, to)
+
+
+def differing(before: TableRow, after: TableRow) -> tuple[TableRow, TableRow]:
+    """The two with only those published ports at which they differ: what is made of the others is the same of both."""
+    changed: set[tuple[str, int]] = set()
+    for name in _SETS:
+        pairs = ruleset.members(before, name).items() ^ ruleset.members(after, name).items()
+        changed.update(key[-2:] for key, _ in pairs)
+    return _at(before, changed), _at(after, changed)
+
+
+def _at(table: TableRow, services: set[tuple[str, int]]) -> TableRow:
+    kept = {name: _only(table.elements[name], services) for name in _SETS if name in table.elements}
+    return dataclasses.replace(table, elements={**table.elements, **kept})
+
+
+def _only(elements: Mapping[Any, Any], services: set[tuple[str, int]]) -> dict[Any, Any]:
+    keys = (services & elements.keys()) | {key for key in elements if len(key) > 2 and key[-2:] in services}
+    return {key: elements[key] for key in keys}
+
+
+def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:
+    mapped = PortMap(scope, *listens, to[0], to[1], table)
+    if len(to) > 2:  # a comment, say
+        (own,) = elements(mapped)
+        found = ruleset.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
+        mapped = PortMap(scope, *listens, to[0], to[1], table, found)
+    return key_of(scope, *listens), Held(mapped, owner)
+
+
+def _misplaced(found: tuple[Key, Held], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Held]:
+    """Somebody's element that publishes the any-address as if it were one address.
+
+    It is damage of the map with the same key: ``beside`` that map's own element, or instead of it.
+    """
+    key, held = found
+    mapped: PortMap = held.object
+    place = f"{mapped.listen} . {mapped.protocol} . {mapped.port}"
+    stray = Element(f"pub_addr{version_of(mapped.listen)}", place, ruleset.written(to))
+    actual = [*(_live(mapped) if beside else ()), stray]
+    damage = ruleset.damage(elements(mapped), actual)
+    return key, Held(dataclasses.replace(mapped, damage=damage), held.owner)
+
+
+def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
+    yield ruleset.table_key(mapped.scope, mapped.table)
+
+
+# A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
+
+
+def _elsewhere(mapped: PortMap) -> ForgetFlows:
+    """The flows that came before the port was published, or when it was published to another target."""
+    return _translated(mapped, others=True)
+
+
+def _translated(mapped: PortMap, others: bool = False) -> ForgetFlows:
+    to = mapped.target, mapped.target_port
+    return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port, *to, others=others)
+
+
+def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
+    for element in elements(mapped):
+        yield NftElement(mapped.scope, mapped.table, element.set, "add", element.text)
+    yield _elsewhere(mapped)
+
+
+def _live(mapped: PortMap) -> list[Element]:
+    return ruleset.damaged(elements(mapped), mapped.damage) if mapped.damage else elements(mapped)
+
+
+def update(before: PortMap, after: PortMap, _owner: str) -> list[Request]:
+    requests: list[Request] = [*ruleset.move(after.scope, after.table, _live(before), elements(after))]
+    if (before.target, before.target_port) != (after.target, after.target_port):
+        requests += [_translated(before), _elsewhere(after)]
+    return requests
+
+
+def delete(mapped: PortMap) -> Iterator[Request]:
+    for element in _live(mapped):
+        yield NftElement(mapped.scope, mapped.table, element.set, "delete", element.key)
+    yield _translated(mapped)
+
+
+def shown(mapped: PortMap) -> dict[str, Any]:
+    host = f"[{mapped.target}]" if ":" in mapped.target else mapped.target
+    words: dict[str, Any] = {"target": f"{host}:{mapped.target_port}"}
+    return words | ({"damage": ruleset.told(mapped.damage)} if mapped.damage else {})
+
+
+KIND = Kind(
+    name="port_map",
+    form=PortMap,
+    schema="port_map",
+    parse=parse,
+    read=read,
+    needs=needs,
+    create=create,
+    update=update,
+    delete=delete,
+    shown=shown,
+)

@@ -1,0 +1,254 @@
+"""The fixed part of our nftables table: its rules never change, only its sets' elements do."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from reconciler.kinds.kind import Reading
+from reconciler.model.keys import Key
+from reconciler.model.requests import NftElement
+from reconciler.model.rows import TableRow
+
+PREFIX = "netrecon-"
+NAT_KINDS = ("port_map", "masquerade", "isolation")
+ADMIN = "admin"  # chains and sets of this name, or that begin with it and "-", are the administrator's
+
+_KEY4 = "ipv4_addr . inet_proto . inet_service"
+_KEY6 = "ipv6_addr . inet_proto . inet_service"
+_TO4 = "ipv4_addr . inet_service"
+_TO6 = "ipv6_addr . inet_service"
+
+SETS: Mapping[str, str] = MappingProxyType(
+    {
+        "pub_addr4": f"map {_KEY4} : {_TO4}",  # published on one address
+        "pub_addr6": f"map {_KEY6} : {_TO6}",
+        "pub_any4": f"map inet_proto . inet_service : {_TO4}",  # on every address of the scope
+        "pub_any6": f"map inet_proto . inet_service : {_TO6}",
+        "isolated": "set ifname",  # nothing new gets into these links
+        "internal": "set ifname",  # nothing new gets out of these
+        "allowed": "set ifname . ifname",  # from . into; (link, link) for frames a bridge shows to netfilter
+        "masq4": "set ipv4_addr interval",  # sources that leave with the host's address
+        "masq6": "set ipv6_addr interval",
+        "snat4": "map ipv4_addr : ipv4_addr interval",  # sources that leave with a fixed address
+        "snat6": "map ipv6_addr : ipv6_addr interval",
+        "keep4": "set ipv4_addr . ifname interval",  # sources that leave this link as they are
+        "keep6": "set ipv6_addr . ifname interval",
+        "hairpin4": "set ifname . ipv4_addr interval",  # a link, and its own subnet with a target in it
+        "hairpin6": "set ifname . ipv6_addr interval",
+    }
+)
+
+
+class Chain(NamedTuple):
+    """A chain: how it hangs on its hook ("" for one that is jumped to), and its rules."""
+
+    base: str
+    rules: tuple[str, ...]
+
+
+CHAINS: Mapping[str, Chain] = MappingProxyType(
+    {
+        ADMIN: Chain("", ()),
+        "publish": Chain(
+            "",
+            (
+                "dnat ip to ip daddr . meta l4proto . th dport map @pub_addr4",
+                "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @pub_any4",
+                "dnat ip6 to ip6 daddr . meta l4proto . th dport map @pub_addr6",
+                "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @pub_any6",
+            ),
+        ),
+        # route_localnet lets a neighbour's packet for 127.0.0.1 in: it must not get as far as the DNAT
+        "raw": Chain(
+            "filter prerouting -300",
+            (
+                'iifname != "lo" ip daddr 127.0.0.0/8 drop',
+                'iifname != "lo" ip saddr 127.0.0.0/8 drop',
+            ),
+        ),
+        "prerouting": Chain("nat prerouting -100", ("fib daddr type local jump publish",)),
+        # the kernel routes nothing from ::1 to another link: a DNAT would only turn "refused" into a hang
+        "output": Chain("nat output -100", ("ip6 daddr ::1 return", "fib daddr type local jump publish")),
+        "forward": Chain(
+            "filter forward 0",
+            (
+                f"jump {ADMIN}",
+                "ct state established,related accept",
+                "iifname . oifname @allowed accept",
+                "iifname @internal drop",
+                "ct status dnat accept",
+                "oifname @isolated drop",
+            ),
+        ),
+        "postrouting": Chain(
+            "nat postrouting 100",
+            (
+                "ct status dnat fib saddr type local masquerade",  # 127.0.0.1 cannot be answered
+                "ct status dnat oifname . ip saddr @hairpin4 masquerade",
+                "ct status dnat oifname . ip6 saddr @hairpin6 masquerade",
+                "ip saddr . oifname @keep4 return",
+                "ip6 saddr . oifname @keep6 return",
+                "snat ip to ip saddr map @snat4",
+                "snat ip6 to ip6 saddr map @snat6",
+                "ip saddr @masq4 masquerade",
+                "ip6 saddr @masq6 masquerade",
+            ),
+        ),
+    }
+)
+
+
+def _set_text(name: str) -> str:
+    keyword, _, types = SETS[name].partition(" ")
+    interval = types.endswith(" interval")
+    flags = " flags interval;" if interval else ""
+    return f"  {keyword} {name} {{ type {types.removesuffix(' interval')};{flags} }}"
+
+
+def _chain_text(name: str) -> str:
+    chain = CHAINS[name]
+    lines = [f"  chain {name} {{"]
+    if chain.base:
+        kind, hook, priority = chain.base.split()
+        lines.append(f"    type {kind} hook {hook} priority {priority}; policy accept;")
+    return "\n".join([*lines, *(f"    {rule}" for rule in chain.rules), "  }"])
+
+
+_BODY = "\n".join([*map(_set_text, SETS), *map(_chain_text, CHAINS)])
+VERSION = f"{zlib.crc32(_BODY.encode()):08x}"
+
+FRAME: Mapping[str, str] = MappingProxyType(
+    {"table": "active", "stamp": VERSION}
+    | {f"set {name}": form for name, form in SETS.items()}
+    | {f"chain {name}": f"{chain.base} policy accept" if chain.base else "regular" for name, chain in CHAINS.items()}
+    | {f"rules {name}": "as declared" for name, chain in CHAINS.items() if chain.rules}
+)
+
+
+def frame_text(table: str, live: Mapping[str, str]) -> str:
+    """nft commands that bring a table's fixed part, read as ``live`` ({} for none), to FRAME.
+
+    One transaction, so that no packet sees less than the whole: our chains are emptied and
+    filled again, what is foreign goes, and only what cannot change in place (a set's types, a chain's
+    hook) is made anew; all other sets keep their elements.
+    """
+    lines = [f"add table inet {table}"]
+    if live:
+        lines += _clear(f"inet {table}", live)
+    # no rule points to it: it carries the digests of the rules as its comment
+    stamp = f'  chain stamp {{ comment "{VERSION}"; }}'
+    return "\n".join([*lines, f"table inet {table} {{", _BODY, stamp, "}"])
+
+
+def _clear(table: str, live: Mapping[str, str]) -> Iterator[str]:
+    chains = [name for part in live if (name := part.removeprefix("chain ")) != part]
+    sets = [name for part in live if (name := part.removeprefix("set ")) != part]
+    for chain in chains:
+        if chain != ADMIN or live["chain admin"] != "regular":
+            yield f"flush chain {table} {chain}"
+    if live.get("stamp", "missing") != "missing":
+        yield f"flush chain {table} stamp"
+        yield f"delete chain {table} stamp"
+    for name in sets:  # before the chains: a foreign verdict map may point to one
+        if SETS.get(name) != live[f"set {name}"]:
+            yield f"delete set {table} {name}"
+    for chain in chains:
+        if _fixed(live[f"chain {chain}"]) != _fixed(FRAME.get(f"chain {chain}", "")):
+            yield f"delete chain {table} {chain}"
+
+
+def _fixed(chain: str) -> str:
+    return chain.split(" policy")[0]  # a chain's policy can be changed in place
+
+
+# ------------------------------------------------------------------ elements
+
+
+class Element(NamedTuple):
+    """One element of one of our sets, as nft writes it."""
+
+    set: str
+    key: str
+    value: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.key} : {self.value}" if self.value else self.key
+
+
+class Damage(NamedTuple):
+    """What a live object has too much ("extra") or too little ("lacks") to be whole."""
+
+    what: str
+    element: Element
+
+
+def written(element: tuple[Any, ...]) -> str:
+    """A key or value tuple of TableRow.elements in nft's notation."""
+    return " . ".join(str(part) for part in element)
+
+
+def quoted(link: str) -> str:
+    """A link's name in nft's notation."""
+    return f'"{link}"'
+
+
+def members(table: TableRow, name: str) -> Mapping[tuple[Any, ...], tuple[Any, ...]]:
+    """The elements of a set; none where the set's definition is wrong, as it will be made anew."""
+    if table.frame.get(f"set {name}") != SETS[name]:
+        return {}
+    found = table.elements.get(name, {})
+    return {key: value for key, value in found.items() if key} if () in found else found
+
+
+def catch_alls(table: TableRow) -> Iterator[Element]:
+    """The elements that match whatever no other does: never ours, and no object has them."""
+    for name, form in SETS.items():
+        if table.frame.get(f"set {name}") == form and () in table.elements.get(name, {}):
+            yield Element(name, "*")
+
+
+def damage(expected: Iterable[Element], actual: Iterable[Element]) -> tuple[Damage, ...]:
+    """What is to be said of an object that has ``actual`` where it should have ``expected``."""
+    want, have = set(expected), set(actual)
+    lacks = (Damage("lacks", element) for element in sorted(want - have))
+    return (*lacks, *(Damage("extra", element) for element in sorted(have - want)))
+
+
+def told(found: tuple[Damage, ...]) -> list[str]:
+    """Damage in words: ``lacks pub_any4 { tcp . 80 : 10.0.0.2 . 80 }``."""
+    return [f"{what} {element.set} {{ {element.text} }}" for what, element in found]
+
+
+def damaged(expected: Iterable[Element], found: tuple[Damage, ...]) -> list[Element]:
+    """The elements that are really there: the reverse of ``damage``."""
+    lost = {element for what, element in found if what == "lacks"}
+    return [element for element in expected if element not in lost] + [
+        element for what, element in found if what == "extra"
+    ]
+
+
+def move(scope: str, table: str, before: Iterable[Element], after: Iterable[Element]) -> list[NftElement]:
+    """The requests that turn one set of elements into the other; a new value is delete and add."""
+    have, want = dict.fromkeys(before), dict.fromkeys(after)
+    gone = [NftElement(scope, table, e.set, "delete", e.key) for e in have if e not in want]
+    return gone + [NftElement(scope, table, e.set, "add", e.text) for e in want if e not in have]
+
+
+def table_name(topology: str) -> str:
+    """The table of a topology, in each scope that needs one."""
+    return PREFIX + topology
+
+
+def table_key(scope: str, table: str) -> Key:
+    """The key of the object that stands for the table."""
+    return Key("nft_table", scope, table)
+
+
+def owned_tables(reading: Reading) -> Iterator[tuple[TableRow, str]]:
+    """The scope's tables of ours, each with the topology that its name tells."""
+    for table in reading.state.tables.values():
+        yield table, table.name.removeprefix(PREFIX)

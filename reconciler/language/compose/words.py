@@ -1,0 +1,59 @@
+"""The values of a Compose file in one form each, and a list of what could not be used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from reconciler.language.quoting import Path, quoted
+from reconciler.language.schema import Document
+from reconciler.model.errors import Problem
+
+_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+class Left:
+    """Notes what is left out, with its place: ``left(path, why)``."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self.problems: list[Problem] = []
+
+    def __call__(self, path: Path, why: str) -> None:
+        self.problems.append(Problem(*self._document.place(path), why))
+
+    def others(self, path: Path, entry: Mapping[str, Any], known: Collection[str]) -> None:
+        """Note the keys of a mapping that are not known, in one line."""
+        names = [str(name) for name in entry if name not in known]
+        if names:
+            self(path, f"no equivalent in a topology: {', '.join(names)}")
+
+
+def mapping(value: Any, path: Path, left: Left) -> Mapping[str, Any]:
+    """A mapping, empty where there is nothing or something else."""
+    if value is None or isinstance(value, dict):
+        return value or {}
+    left(path, f"{quoted(value)} is not a mapping")
+    return {}
+
+
+def words(value: Any, path: Path, left: Left) -> list[str]:
+    """One word or a list of them, as texts."""
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    found = [scalar(one, (*path, index), left) for index, one in enumerate(listed)]
+    return [str(one) for one in found if one is not None]
+
+
+def scalar(value: Any, path: Path, left: Left) -> Any:
+    """A text, number or truth, its variables replaced by their defaults; None where that cannot be."""
+    if isinstance(value, dict | list):
+        left(path, f"{quoted(value)} is not one value")
+        return None
+    if not isinstance(value, str) or "$" not in value:
+        return value
+    unknown = [match[1] or match[3] for match in _VARIABLE.finditer(value) if match[0] != "$$" and match[2] is None]
+    if unknown:
+        left(path, f"{quoted(value)} depends on the variable {unknown[0]}; write its value")
+        return None
+    return _VARIABLE.sub(lambda match: "$" if match[0] == "$$" else match[2], value)

@@ -1,0 +1,164 @@
+"""Turns the YAML of one topology file into plain data that remembers line and column."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import yaml
+
+from reconciler.language.quoting import Path, dotted, is_ordinary, quoted, unprintable
+from reconciler.language.sources import MAX_BYTES, expand, fail, read, too_big
+from reconciler.language.yaml_events import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, TOO_DEEP, Builder, Mark, Marks
+from reconciler.model.data import dataclass
+from reconciler.model.errors import InputError, Problem
+from reconciler.model.keys import Origin
+
+__all__ = [
+    "MAX_BYTES", "MAX_DEPTH", "MAX_EXPANDED", "MAX_PROBLEMS",
+    "Document", "Marks", "Path", "dotted", "expand", "load", "paused_gc", "quoted", "read",
+]  # fmt: skip
+
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as one
+_BRACKETED_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]*\]:")
+
+
+@contextmanager
+def paused_gc() -> Iterator[None]:
+    """Keep the cyclic garbage collector off: a large load only grows, and collecting costs a third."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file: ``data`` of dict (str keys), list, str, int, bool and None, and the places of all in it."""
+
+    file: str
+    data: Any
+    marks: Marks
+    start: Mark = (1, 1)
+
+    def place(self, path: Path) -> Origin:
+        """Where ``path`` is written: a key's own place, an item's first character.
+
+        Of what is not written, the place of the deepest parent that is.
+        """
+        line, column = self.start
+        node = self.data
+        for part in path:
+            mark = self.marks.get(id(node), {}).get(part)
+            if mark is None:
+                break
+            line, column = mark
+            node = node[part]
+        return Origin(self.file, line, column, dotted(path))
+
+
+def load(file: str, data: bytes) -> Document:
+    """Read one topology's text; ``file`` is only named in messages.
+
+    Raises InputError with every problem: syntax, encoding, duplicate keys, unknown
+    aliases, limits (MAX_*), more than one document, a top level that is no mapping.
+    """
+    if len(data) > MAX_BYTES:
+        too_big(file)
+    text = _decode(file, data)
+    builder = Builder(file)
+    with paused_gc():
+        try:
+            for event in _events(text):
+                builder.take(event)
+        except yaml.MarkedYAMLError as error:
+            builder.problems.append(_syntax(file, text, error))
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure parser on "\\UFFFFFFFF"
+            builder.problems.append(Problem(file, 0, 0, "", f"not YAML: {_one_line(error)}"))
+    if not builder.problems:
+        _must_be_mapping(file, builder)
+    if builder.problems:
+        raise InputError(sorted(builder.problems))
+    return Document(file, builder.roots[0], builder.marks, builder.start)
+
+
+def _must_be_mapping(file: str, builder: Builder) -> None:
+    root = builder.roots[0] if builder.roots else None
+    if root is None:
+        fail(file, "the file is empty; a topology starts with version: 1 and name: NAME")
+    if not isinstance(root, dict):
+        message = f"the top level is {quoted(root)}, not a mapping; start with version: 1 and name: NAME"
+        fail(file, message, *builder.start)
+
+
+def _decode(file: str, data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8"
+        fail(file, message, *_position(data[: error.start].decode("utf-8", "replace")))
+    if not is_ordinary(data) and (found := unprintable().search(text)):
+        message = f'character U+{ord(found[0]):04X} may not stand in YAML; write it as "\\u{ord(found[0]):04x}"'
+        fail(file, message, *_position(text[: found.start()]))
+    return text
+
+
+def _position(before: str) -> Mark:
+    lines = _LINE_BREAK.split(before)
+    return len(lines), len(lines[-1]) + 1
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        parser: Any = import_module("yaml.cyaml").CParser(text)
+    except ImportError:
+        yield from _slow_events(text)
+        return
+    while (event := parser.get_event()) is not None:
+        yield event
+
+
+def _slow_events(text: str) -> Iterator[Any]:
+    """The same where PyYAML is built without libyaml: ten times slower, and blind to half a surrogate pair."""
+    parser: Any = yaml.SafeLoader(text)
+    while (event := parser.get_event()) is not None:
+        if isinstance(event, yaml.ScalarEvent):
+            event.value.encode()
+        yield event
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    if "nesting depth" in str(error.problem):  # libyaml's scanner looks ahead, and has a limit of its own
+        return Problem(file, line, column, "", TOO_DEEP)
+    lines = _LINE_BREAK.split(text)
+    written = lines[mark.line] if mark and mark.line < len(lines) else ""
+    message = f"not YAML: {_one_line(error.problem)}"
+    begun = error.context_mark
+    if error.context and begun and begun.line + 1 != line:
+        message += f" {error.context} that begins at line {begun.line + 1}"
+    return Problem(file, line, column, "", f"{message}; {_hint(written, column, message)}")
+
+
+def _hint(line: str, column: int, message: str) -> str:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces, not with tabs"
+    if _BRACKETED_ADDRESS.search(line):
+        return 'quote text that starts with "["'
+    if "alues are not allowed" in message:
+        return 'quote text that contains ": ", and indent the keys of a mapping alike'
+    if "cannot start any token" in message:
+        return f"quote text that starts with {quoted(line[column - 1 : column])}"
+    return "look at the indentation, quotes and brackets here and just above"

@@ -1,0 +1,153 @@
+"""Says in people's words what a JSON Schema keyword found wrong, and what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.language.quoting import Path, quoted, shortened
+
+Schema = Mapping[str, Any]
+
+_FALSE, _TRUE = ("no", "off", "n", "0"), ("yes", "on", "y", "1")
+_NAMES = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "string": "text",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def unknown_key(key: str, schema: Schema) -> str:
+    """Of a key that ``schema`` does not list."""
+    if key in schema.get("x-top-level", ()):
+        return f"{quoted(key)} stands at the top level of a file; write it there"
+    if key in schema.get("x-instead", {}):  # what others call it
+        return f"unknown key {quoted(key)}; did you mean {quoted(schema['x-instead'][key])}?"
+    keys = list(schema["properties"])
+    return f"unknown key {quoted(key)}; " + (_nearest(key, keys) or f"the keys here are {', '.join(keys)}")
+
+
+def nearest_key(key: str, schema: Schema) -> str:
+    """The key of ``schema`` that an unknown one was probably meant to be, "" for none."""
+    if key in schema.get("x-instead", {}):
+        return str(schema["x-instead"][key])
+    known = list(schema["properties"])
+    return "" if key in schema.get("x-top-level", ()) else _closest(key, known)
+
+
+def missing_key(key: str, schema: Schema) -> str:
+    """Of a required key that is not there; ``schema`` is the key's own."""
+    right = f"write {key}: {schema['const']}" if "const" in schema else f"write {_right(schema)}"
+    return f"missing key {quoted(key)}; {right}"
+
+
+def empty(schema: Schema, path: Path, *, needed: bool) -> str:
+    """Of a key or an item with nothing after it."""
+    right = {"object": "{}", "array": "[]"}.get(str(schema.get("type"))) or f"{_right(schema)},"
+    if needed:
+        return f"is empty; write {right.rstrip(',')}"
+    return f"is empty; write {right} or remove the {'item' if path and isinstance(path[-1], int) else 'key'}"
+
+
+def wrong(keyword: str, rule: Any, value: Any, schema: Schema) -> str:
+    """Of a value that breaks one keyword of its schema."""
+    shown = quoted(value)
+    match keyword:
+        case "type":
+            return f"{shown} is not {_type(value, rule, schema)}"
+        case "pattern":
+            return f"{shown} is not {_fitting(schema)}"
+        case "enum":
+            nearest = _nearest(value, rule) if isinstance(value, str) else ""
+            return f"{shown} is not known; {nearest or 'write ' + _right(schema)}"
+        case "const":
+            return _const(value, rule)
+        case "minimum" | "maximum":
+            return f"{shown} is out of range; write {_right(schema)}"
+        case "maxLength":
+            longest = schema.get("x-longest", f"at most {rule} are allowed")
+            return f"{shown} is {len(value.encode('utf-8', 'replace'))} bytes; {longest}"
+        case "minItems":
+            return f"the list is too short; write at least {rule} in it"
+    return f"{shown} breaks the rule {keyword} {quoted(rule)}; write {_right(schema)}"
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    close = _closest(word, words)
+    return f"did you mean {quoted(close)}?" if close else ""
+
+
+def _closest(word: str, words: list[str]) -> str:
+    """The word of a list that is most like another, "" where none is."""
+    from difflib import get_close_matches  # 1 ms, and only for what is wrong
+
+    return next(iter(get_close_matches(word[:64], words, 1)), "")
+
+
+def _const(value: Any, rule: Any) -> str:
+    if value == str(rule):
+        return f"{quoted(value)} is text; write {rule} without quotes"
+    return f"{quoted(value)} is not known; this netrecon reads version {rule}"
+
+
+def _type(value: Any, rule: Any, schema: Schema) -> str:
+    """What ``value`` is not, and how it would be."""
+    if isinstance(rule, list):
+        number = isinstance(value, bool) and "integer" in rule
+        return _fitting(schema) if not number else f"{_head(schema)}; write {int(value)}"
+    right = _right(schema)
+    if rule == "boolean":
+        right = _boolean(value)
+    elif rule == "integer" and isinstance(value, str) and re.fullmatch(r"-?[1-9][0-9]{0,18}|0", value):
+        right = f"{value} without quotes"
+    elif rule == "string" and not isinstance(value, dict | list):
+        right = _as_text(value, schema)
+    elif rule == "array":
+        right = 'each entry after "- "' if isinstance(value, dict) else f"[{shortened(value)}]"
+    elif rule == "object":
+        right = "its entries as KEY: VALUE"
+    return f"{_NAMES[rule]}; write {right}"
+
+
+def _boolean(value: Any) -> str:
+    word = str(value).lower()
+    if word in ("true", "false"):
+        return f"{word} without quotes"
+    return "false" if word in _FALSE else "true" if word in _TRUE else "true or false"
+
+
+def _as_text(value: Any, schema: Schema) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    fits = re.search(schema.get("pattern", ""), text)
+    return quoted(text) if fits else _right(schema)
+
+
+def _right(schema: Schema) -> str:
+    """What may stand there."""
+    if "x-expected" in schema:
+        return str(schema["x-expected"])
+    if "enum" in schema:
+        *first, last = map(str, schema["enum"])
+        return f"{', '.join(first)} or {last}"
+    if "minimum" in schema:
+        return f"{schema['minimum']} to {schema['maximum']}"
+    if "const" in schema:
+        return str(schema["const"])
+    return _NAMES.get(str(schema.get("type")), "something else")
+
+
+def _head(schema: Schema) -> str:
+    return re.split(r", such as |: ", _right(schema))[0]
+
+
+def _fitting(schema: Schema) -> str:
+    """``x-expected`` as the end of "... is not": what it should be; how that looks."""
+    right = _right(schema)
+    head = _head(schema)
+    rest = right[len(head) :]
+    if rest.startswith(", such as "):
+        return f"{head}; write one{rest[1:]}"
+    return f"{head}; {rest[2:]}" if rest else f"{head}; write {head}"

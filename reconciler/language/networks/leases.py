@@ -1,0 +1,211 @@
+"""What the kernel holds of a topology's networks now, and what else a host has that they depend on: plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field, replace
+from typing import Any, NamedTuple
+
+from reconciler.language.networks.model import EMPTY
+from reconciler.model.data import dataclass
+from reconciler.model.keys import HOST, STAMP, stamped
+from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
+
+TABLE = "netrecon-"  # and the topology's name: our nftables table in a scope
+MAIN, UNICAST = 254, 1
+BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
+# A route this wide is a default route, or a half of one as VPNs make them: what is inside of it is not taken.
+WIDE = {2: 1, 10: 7}  # by family (AF_INET, AF_INET6): bits
+
+Published = tuple[str, str, str, int]  # protocol, listen, target, target port
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What an endpoint has: its sandbox, and the MAC and addresses of the link in there."""
+
+    sandbox: str
+    mac: str
+    addresses: tuple[str, ...]  # with their prefix lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """What the kernel holds of one topology, by the stamp on it; empty for a host that holds nothing.
+
+    ``bridges``: name -> its addresses;  ``endpoints``: the host's end -> Lease;
+    ``ports``: what is published -> the host's ports for it, sorted.
+    """
+
+    bridges: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EMPTY)
+    endpoints: Mapping[str, Lease] = field(default_factory=lambda: EMPTY)
+    ports: Mapping[Published, tuple[int, ...]] = field(default_factory=lambda: EMPTY)
+
+
+class Route(NamedTuple):
+    """A prefix that is in use: by a route of the host through ``link``, or by a network of the topology ``owner``.
+
+    ``live``: it is in the kernel; else it is what another topology of this run is about to have.
+    """
+
+    prefix: str
+    link: str
+    owner: str
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a topology's networks depend on but do not own.
+
+    ``mtu`` is that of the link of the default route; ``resolver`` has nameservers, search and options;
+    ``ports`` are (protocol, port) that are in use; ``topologies`` are those of this run; ``bridge_nf`` the families of
+    which netfilter sees what bridges pass (BRIDGE_NF).
+    """
+
+    mtu: int | None = None
+    routes: tuple[Route, ...] = ()
+    resolver: Mapping[str, list[str]] = field(default_factory=lambda: EMPTY)
+    ports: frozenset[tuple[str, int]] = frozenset()
+    ipv6: bool = True
+    topologies: frozenset[str] = frozenset()
+    bridge_nf: frozenset[int] = frozenset()
+
+    def beside(self, topology: str, subnets: Iterable[str], ports: Iterable[tuple[str, int]]) -> HostFacts:
+        """The same with what one more topology of this run takes."""
+        routes = (*self.routes, *(Route(prefix, "", topology, live=False) for prefix in subnets))
+        return replace(self, routes=routes, ports=self.ports | frozenset(ports))
+
+
+# ------------------------------------------------------------------ from what was read
+
+
+def leases_of(live: LiveState, topology: str) -> Leases:
+    """The topology's leases, from the stamped links of the host, their peers and our nftables table."""
+    state = live.scopes[HOST]
+    addresses = {scope: _by_link(one) for scope, one in live.scopes.items()}
+    ours = [row for row in state.links.values() if row.alias == STAMP + topology]
+    bridges = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in ours if row.kind == "bridge"}
+    endpoints = {
+        row.name: Lease(scope, live.scopes[scope].links[index].mac, tuple(addresses[scope].get(index, ())))
+        for row in ours
+        if row.kind == "veth" and row.index in state.peers
+        for scope, index in (state.peers[row.index],)
+    }
+    return Leases(bridges, endpoints, _ports(state, topology))
+
+
+def _by_link(state: ScopeState) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for row in state.addresses:
+        if row.permanent:
+            found.setdefault(row.index, []).append(row.address)
+    return found
+
+
+def _ports(state: ScopeState, topology: str) -> dict[Published, tuple[int, ...]]:
+    found: dict[Published, set[int]] = {}
+    for (protocol, listen, port), to in _published(state, topology):
+        found.setdefault((protocol, listen, *to), set()).add(port)
+    return {key: tuple(sorted(ports)) for key, ports in found.items()}
+
+
+def _published(state: ScopeState, topology: str) -> Iterator[tuple[tuple[str, str, int], tuple[str, int]]]:
+    """(protocol, listen, port) and (target, port) of each element of the maps of one table."""
+    table = state.tables.get(TABLE + topology)
+    if table is None:
+        return
+    for name, everything in (("4", "0.0.0.0"), ("6", "::")):
+        for key, to in table.elements.get(f"pub_any{name}", {}).items():
+            if len(key) == 2:
+                yield (key[0], everything, key[1]), (to[0], to[1])
+        for key, to in table.elements.get(f"pub_addr{name}", {}).items():
+            if len(key) == 3:
+                yield (key[1], key[0], key[2]), (to[0], to[1])
+
+
+def facts_of(
+    live: LiveState,
+    topology: str,
+    topologies: frozenset[str] = frozenset(),
+    upstream: str = "",
+    listening: frozenset[tuple[str, int]] = frozenset(),
+) -> HostFacts:
+    """What the host is to a topology of this run's ``topologies``.
+
+    ``upstream`` is the resolv.conf behind a local resolver, where there is one; ``listening`` (protocol, port).
+    """
+    state = live.scopes[HOST]
+    others = [name.removeprefix(TABLE) for name in state.tables if name != TABLE + topology]
+    ports = {(protocol, port) for other in others for (protocol, _, port), _ in _published(state, other)}
+    loopback = [row for row in state.links.values() if row.loopback]
+    return HostFacts(
+        mtu=_uplink_mtu(state),
+        routes=tuple(one for one in _routes(state) if one.owner != topology),
+        resolver=resolver(live.files.get((HOST, "resolv.conf"), ""), upstream),
+        ports=listening | ports,
+        ipv6=all(row.addr_gen_mode >= 0 for row in loopback),
+        topologies=topologies,
+        bridge_nf=frozenset(version for version, key in BRIDGE_NF.items() if live.sysctls.get((HOST, key)) == "1"),
+    )
+
+
+def _routes(state: ScopeState) -> Iterator[Route]:
+    """Where the host sends packets, apart from its default routes and from link-local and multicast addresses."""
+    for route in state.routes:
+        narrow = int(route.to.partition("/")[2]) > WIDE[route.family]
+        if route.type == UNICAST and narrow and not route.to.startswith(("fe80:", "ff")):
+            links = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
+            yield Route(route.to, links[0].name, stamped(links[0].alias)) if links else Route(route.to, "", "")
+
+
+def _uplink_mtu(state: ScopeState) -> int | None:
+    """The MTU of the link that the best default route leaves by, the one of IPv4 before the one of IPv6."""
+    defaults = [one for one in state.routes if one.table == MAIN and one.type == UNICAST and one.to.endswith("/0")]
+    for route in sorted(defaults, key=_preference):
+        links: list[LinkRow] = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
+        if links:
+            return links[0].mtu
+    return None
+
+
+def _preference(route: RouteRow) -> tuple[int, int]:
+    return route.family, route.metric
+
+
+# ------------------------------------------------------------------ resolv.conf
+
+_DOMAIN = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+_OPTION = re.compile(r"[!-~]{1,255}")
+
+
+def resolver(text: str, upstream: str = "") -> dict[str, list[str]]:
+    """What a resolv.conf says, without name servers that only the host reaches; then those of ``upstream`` count."""
+    found = _parsed(text)
+    if not found["nameservers"] and upstream:
+        found = {**found, "nameservers": _parsed(upstream)["nameservers"]}
+    return {word: values for word, values in found.items() if values}
+
+
+def _parsed(text: str) -> dict[str, list[str]]:
+    found: dict[str, Any] = {"nameservers": [], "search": [], "options": []}
+    for line in text.splitlines():
+        word, *values = line.split("#")[0].split(";")[0].split() or [""]
+        if word == "nameserver" and values and _reachable(values[0]):
+            found["nameservers"].append(values[0])
+        elif word in ("search", "domain"):  # the last one counts, as resolv.conf(5) has it
+            found["search"] = [value for value in values if _DOMAIN.fullmatch(value)]
+        elif word == "options":
+            found["options"] += [value for value in values if _OPTION.fullmatch(value)]
+    return found
+
+
+def _reachable(text: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        address = ip_address(text)
+    except ValueError:  # nor is one with a zone of any use in another namespace
+        return False
+    return not (address.is_loopback or address.is_unspecified or getattr(address, "scope_id", None))

@@ -1,0 +1,105 @@
+"""The container network model as plain data: networks, sandboxes, and the endpoints that join them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from reconciler.language.networks.ipam import Pool, written
+from reconciler.language.quoting import Path
+from reconciler.model.data import dataclass
+
+Note = Callable[[Path, str], None]  # notes a problem with what is written at a path, and goes on
+EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A set of endpoints that reach each other; ``pools`` holds one for each family, in the order of the file.
+
+    ``bridge`` is the name of its link on the host, ``mtu`` None for "not managed".  ``filtered``: netfilter sees what
+    the bridge passes between its ports (bridge-nf-call-iptables).
+    """
+
+    name: str
+    path: Path
+    driver: str
+    bridge: str
+    pools: tuple[Pool, ...] = ()
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    mtu: int | None = None
+    allow: tuple[str, ...] = ()
+    routes: tuple[Mapping[str, Any], ...] = ()
+    hosts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    filtered: bool = False
+
+    def gateway(self, version: int) -> str:
+        """The host's address on the network, "" for a family that it does not have."""
+        return next((written(version, pool.gateway) for pool in self.pools if pool.subnet.version == version), "")
+
+
+class Address(NamedTuple):
+    """One address of an endpoint, with the length of its subnet's prefix."""
+
+    version: int
+    number: int
+    length: int
+
+    @property
+    def ip(self) -> str:
+        return written(self.version, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A link between a sandbox and a network; ``link`` is its end on the host, ``name`` the one in the sandbox."""
+
+    sandbox: str
+    network: str
+    path: Path
+    link: str
+    name: str
+    wanted: Mapping[int, int]  # the address fixed for a family
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+    default_route: bool | None = None
+    published: bool = False  # whether the sandbox has published ports
+    addresses: tuple[Address, ...] = ()
+
+    def of(self, version: int) -> Address | None:
+        """Its address of a family."""
+        return next((one for one in self.addresses if one.version == version), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A namespace with its links, routes and DNS files; ``network`` is one of Docker's predefined ones, or ""."""
+
+    name: str
+    path: Path
+    network: str
+    endpoints: tuple[Endpoint, ...]
+    data: Mapping[str, Any]  # as written: publish, dns, hosts, routes, sysctls
+
+
+# ------------------------------------------------------------------ what it becomes
+
+
+class Part(NamedTuple):
+    """A piece of level one: ``value`` at ``path``; ``item``: one more item of the list there.
+
+    ``source`` is the path of what the user wrote, ``inner`` the paths of what lies within the value.
+    """
+
+    path: Path
+    value: Any
+    source: Path
+    item: bool = False
+    inner: Mapping[Path, Path] = EMPTY
+
+
+Parts = Iterable[Part]

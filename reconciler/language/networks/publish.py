@@ -1,0 +1,224 @@
+"""Ports that sandboxes publish, in Docker's spelling, as port maps of the host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from reconciler.kinds.nat.port_map_syntax import ANY, Ports, Wrong, entry_of, ports_of, version_of
+from reconciler.language.networks.ipam import number, written
+from reconciler.language.networks.leases import Leases
+from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
+from reconciler.language.quoting import Path
+from reconciler.model.data import dataclass
+
+FREE = range(32768, 61000)  # where Docker looks for a port when none is given (net.ipv4.ip_local_port_range)
+_FORM = re.compile(r"(?:(\[[^\]]*\]|[0-9]+(?:\.[0-9]+)+):)?(?:([0-9-]*):)?([0-9-]+)(?:/(.*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One entry of ``publish``: ports of a sandbox and where the host listens for them.
+
+    ``ports`` None: free ones; a range with one target port: a free one in it.  ``ends`` are (listen, address).
+    """
+
+    path: Path
+    protocol: str
+    ports: Ports | None
+    targets: Ports
+    ends: tuple[tuple[str, str], ...]
+    held: tuple[str, ...]  # the addresses that the sandbox has now
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the entry itself says which ports of the host it takes."""
+        return self.ports is not None and (_length(self.ports) == _length(self.targets))
+
+
+def port_maps(
+    data: Mapping[str, Any],
+    sandboxes: Sequence[Sandbox],
+    networks: Mapping[str, Network],
+    leases: Leases,
+    used: frozenset[tuple[str, int]],
+    note: Note,
+) -> Iterator[Part]:
+    """The port maps of all sandboxes; ``used`` are (protocol, port) that are not free."""
+    held = _held(leases)
+    listed = [
+        one for sandbox in sandboxes for one in _publications(sandbox, networks, held.get(sandbox.name, ()), note)
+    ]
+    chosen = _choose(listed, leases, set(_claimed(listed, data)), used, note)
+    for one in listed:
+        for shift in range(_length(one.targets)) if not one.fixed else ():
+            port = chosen.get((one.path, shift))
+            if port:
+                target = one.targets.first + shift
+                yield from _parts(one, Ports(port, port), Ports(target, target))
+        if one.fixed and one.ports:
+            yield from _parts(one, one.ports, one.targets)
+
+
+def _parts(one: Publication, ports: Ports, targets: Ports) -> Iterator[Part]:
+    for listen, target in one.ends:
+        on = "" if listen == ANY[version_of(listen)] else f"{_bracketed(listen)}:"
+        protocol = "" if one.protocol == "tcp" else f"/{one.protocol}"
+        text = f"{on}{_range(ports)}:{_bracketed(target)}:{_range(targets)}{protocol}"
+        yield Part(("port_maps",), text, one.path, item=True)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _range(ports: Ports) -> str:
+    return str(ports.first) if ports.first == ports.last else f"{ports.first}-{ports.last}"
+
+
+def _length(ports: Ports) -> int:
+    return ports.last - ports.first + 1
+
+
+# ------------------------------------------------------------------ free ports
+
+
+def _claimed(listed: Iterable[Publication], data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The host's ports that the file itself names, here and at level one."""
+    for one in listed:
+        if one.fixed and one.ports:
+            yield from ((one.protocol, port) for port in range(one.ports.first, one.ports.last + 1))
+    yield from listening(data.get("port_maps") or ())
+
+
+def listening(port_maps: Iterable[Any]) -> Iterator[tuple[str, int]]:
+    """(protocol, port) of what port maps listen on."""
+    for entry in port_maps:
+        try:
+            protocol, _, ports, _, _ = entry_of(entry)
+        except Wrong:  # its own kind says so
+            continue
+        yield from ((protocol, port) for port in range(ports.first, ports.last + 1))
+
+
+def _choose(
+    listed: Sequence[Publication],
+    leases: Leases,
+    taken: set[tuple[str, int]],
+    used: frozenset[tuple[str, int]],
+    note: Note,
+) -> dict[tuple[Path, int], int]:
+    """A port of the host by entry and place in its range: the one that it has now, or else the lowest free one.
+
+    ``taken`` is what the file names; ``used`` by others keeps no entry from what it has.
+    """
+    chosen: dict[tuple[Path, int], int] = {}
+    wishes = [(one, shift) for one in listed if not one.fixed and one.ends for shift in range(_length(one.targets))]
+    for one, shift in wishes:
+        for port in _present(one, shift, leases):
+            if (one.protocol, port) not in taken and port in _allowed(one):
+                chosen[one.path, shift] = port
+                taken.add((one.protocol, port))
+                break
+    taken.update(used)
+    lowest: dict[tuple[str, range], Iterator[int]] = {}
+    for one, shift in wishes:
+        if (one.path, shift) in chosen:
+            continue
+        free = lowest.setdefault((one.protocol, _allowed(one)), iter(_allowed(one)))
+        found = next((port for port in free if (one.protocol, port) not in taken), None)
+        if found is None:
+            note(one.path, "no port of the host is free for it; name one")
+        else:
+            chosen[one.path, shift] = found
+            taken.add((one.protocol, found))
+    return chosen
+
+
+def _allowed(one: Publication) -> range:
+    return FREE if one.ports is None else range(one.ports.first, one.ports.last + 1)
+
+
+def _present(one: Publication, shift: int, leases: Leases) -> list[int]:
+    target = one.targets.first + shift
+    places = [(one.protocol, listen, ip, target) for listen, _ in one.ends for ip in one.held]
+    return [port for place in places for port in leases.ports.get(place, ())]
+
+
+# ------------------------------------------------------------------ one entry
+
+
+def _publications(
+    sandbox: Sandbox, networks: Mapping[str, Network], held: tuple[str, ...], note: Note
+) -> Iterator[Publication]:
+    if sandbox.network or not sandbox.endpoints:
+        return
+    for index, data in enumerate(sandbox.data.get("publish") or ()):
+        path: Path = (*sandbox.path, "publish", index)
+        try:
+            listen, ports, targets, protocol = _entry(data)
+            ends = tuple(_ends(sandbox, networks, listen))
+        except Wrong as wrong:
+            note((*path, *wrong.path), str(wrong))
+            continue
+        yield Publication(path, protocol, ports, targets, ends, held)
+
+
+def _entry(data: Any) -> tuple[str, Ports | None, Ports, str]:
+    """(listen, ports, targets, protocol) as written; Wrong where it is not well formed."""
+    if isinstance(data, dict):
+        given = data.get("published")
+        listen, host, inner = data.get("host_ip", ""), "" if given is None else str(given), str(data["target"])
+        protocol = data.get("protocol", "tcp")
+        keys: tuple[str, ...] = ("published", "target")
+    else:
+        match = _FORM.fullmatch(str(data))
+        if match is None:
+            hint = "; an IPv6 address stands in brackets" if str(data).count(":") > 2 and "[" not in str(data) else ""
+            raise Wrong(f'"{data}" is not [host_ip:][host_port[-end]:]port[-end][/protocol]{hint}')
+        listen, host, inner = (match[1] or "").strip("[]"), match[2] or "", match[3]
+        protocol, keys = match[4] or "tcp", ()
+    protocol = protocol.lower()
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise Wrong(f'no protocol "{protocol}": tcp, udp or sctp')
+    targets = ports_of(inner, *keys[1:])
+    ports = ports_of(host, *keys[:1]) if host else None
+    if ports and _length(ports) != _length(targets) and _length(targets) > 1:
+        raise Wrong(f"{_length(ports)} ports map to {_length(targets)}: the ranges must be of equal length", *keys[1:])
+    return listen, ports, targets, protocol
+
+
+def _ends(sandbox: Sandbox, networks: Mapping[str, Network], listen: str) -> Iterator[tuple[str, str]]:
+    """(listen, address): for every family that the sandbox is reached by, or for the one listened on."""
+    on = ""
+    if listen:
+        try:
+            on = written(*number(listen))
+        except ValueError:
+            raise Wrong(f'"{listen}" is not an IP address') from None
+    reached = [one for one in sandbox.endpoints if not networks[one.network].internal]
+    if not reached:
+        raise Wrong(f"{sandbox.name} is on internal networks only, into which nothing gets; leave it out")
+    versions = (version_of(on),) if on else (4, 6)
+    reached.sort(key=lambda one: not one.default_route)
+    found = [(version, one) for version in versions for one in [_first(reached, version)] if one]
+    if not found and any(one.addresses for one in reached):
+        raise Wrong(f"{sandbox.name} has no IPv{versions[0]} address for {on or 'it'} to lead to")
+    for version, endpoint in found:
+        address = endpoint.of(version)
+        if address:
+            yield on or ANY[version], address.ip
+
+
+def _first(endpoints: Iterable[Endpoint], version: int) -> Endpoint | None:
+    return next((one for one in endpoints if one.of(version)), None)
+
+
+def _held(leases: Leases) -> dict[str, tuple[str, ...]]:
+    """The addresses that the sandboxes have now, by sandbox."""
+    found: dict[str, tuple[str, ...]] = {}
+    for lease in leases.endpoints.values():
+        own = tuple(text.partition("/")[0] for text in lease.addresses)
+        found[lease.sandbox] = (*found.get(lease.sandbox, ()), *own)
+    return found

@@ -1,0 +1,146 @@
+"""Reads networks and sandboxes from a document that passed the schema, and checks what they refer to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reconciler.language.networks import naming
+from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
+from reconciler.language.networks.ipam import number
+from reconciler.language.networks.model import EMPTY, Endpoint, Network, Note, Sandbox
+from reconciler.language.quoting import Path
+
+
+def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:
+    """The networks by name, still without subnets; those whose driver cannot be used are left out."""
+    written = data.get("networks") or {}
+    found: dict[str, Network] = {}
+    for name, entry in written.items():
+        driver = DRIVERS[entry.get("driver", "bridge")]
+        if driver.refusal:
+            note(("networks", name, "driver"), driver.refusal)
+        else:
+            found[name] = _network(name, entry)
+    for network in found.values():
+        for index, other in enumerate(network.allow):
+            _check_allowed(network, other, written, note, (*network.path, "allow", index))
+    return found
+
+
+def each(written: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """What may be one word or a list of them, each with its path; nothing where it is absent."""
+    if isinstance(written, list):
+        yield from (((*path, index), text) for index, text in enumerate(written))
+    elif written is not None:
+        yield path, written
+
+
+def _network(name: str, entry: Mapping[str, Any]) -> Network:
+    return Network(
+        name=name,
+        path=("networks", name),
+        driver=entry.get("driver", "bridge"),
+        bridge=entry.get("bridge") or naming.bridge(name),
+        internal=entry.get("internal", False),
+        icc=entry.get("icc", True),
+        masquerade=entry.get("masquerade", True),
+        mtu=entry.get("mtu"),
+        allow=tuple(entry.get("allow") or ()),
+        routes=tuple(entry.get("routes") or ()),
+        hosts=entry.get("hosts") or EMPTY,
+    )
+
+
+def _check_allowed(network: Network, other: str, written: Mapping[str, Any], note: Note, at: Path) -> None:
+    if other not in written:
+        note(at, f'no network "{other}"{nearest(other, written)}')
+    elif other == network.name:
+        note(at, f"{other} is this network itself; its endpoints reach each other anyway, unless icc is false")
+    elif written[other].get("internal"):
+        note(at, f"nothing leaves {other}, which is internal: it cannot be allowed into {network.name}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that follows "no network X"."""
+    listed = sorted(known)
+    close = difflib.get_close_matches(name, listed, 1)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; there is {', '.join(listed[:8])}{', ...' if len(listed) > 8 else ''}" if listed else "; declare it"
+
+
+# ------------------------------------------------------------------ sandboxes
+
+
+def sandboxes(data: Mapping[str, Any], found: Mapping[str, Network], note: Note) -> list[Sandbox]:
+    """The sandboxes in the order of the file, their endpoints still without addresses."""
+    declared = data.get("networks") or {}
+    listed = []
+    for name, entry in (data.get("sandboxes") or {}).items():
+        path: Path = ("sandboxes", name)
+        endpoints = tuple(_endpoints(name, entry, declared, found, note))
+        sandbox = Sandbox(name, path, entry.get("network", ""), endpoints, entry)
+        _check_sandbox(sandbox, entry, note)
+        listed.append(sandbox)
+    return listed
+
+
+def _endpoints(
+    sandbox: str, entry: Mapping[str, Any], declared: Mapping[str, Any], found: Mapping[str, Network], note: Note
+) -> Iterator[Endpoint]:
+    published = bool(entry.get("publish"))
+    written = entry.get("endpoints") or {}
+    numbers = _numbered(written)
+    for name, words in written.items():
+        path: Path = ("sandboxes", sandbox, "endpoints", name)
+        link = words.get("name") or next(numbers)
+        if name not in declared:
+            note(path, f'no network "{name}"{nearest(name, declared)}')
+        elif name in found:
+            yield Endpoint(
+                sandbox=sandbox,
+                network=name,
+                path=path,
+                link=naming.veth(sandbox, name),
+                name=link,
+                wanted=_wanted(words.get("address"), (*path, "address"), note),
+                mac=(words.get("mac") or "").lower(),
+                aliases=tuple(words.get("aliases") or ()),
+                default_route=words.get("default_route"),
+                published=published,
+            )
+
+
+def _numbered(written: Mapping[str, Any]) -> Iterator[str]:
+    """eth0, eth1, ... without those that are given to others."""
+    given = {entry["name"] for entry in written.values() if "name" in entry}
+    return (f"eth{index}" for index in range(len(written) * 2) if f"eth{index}" not in given)
+
+
+def _wanted(written: str | list[str] | None, path: Path, note: Note) -> dict[int, int]:
+    """The fixed addresses by family."""
+    wanted: dict[int, int] = {}
+    for at, text in each(written, path):
+        try:
+            version, value = number(text)
+        except ValueError:
+            note(at, f'"{text}" is not an IP address')
+            continue
+        if version in wanted:
+            note(at, f"a second IPv{version} address; an endpoint has one of each family")
+        wanted[version] = value
+    return wanted
+
+
+def _check_sandbox(sandbox: Sandbox, entry: Mapping[str, Any], note: Note) -> None:
+    if not sandbox.network:
+        if not entry.get("endpoints"):
+            note(sandbox.path, "it is on no network; write endpoints: {NETWORK: {}}, or network: none")
+        return
+    if entry.get("endpoints"):
+        text = f"{sandbox.network} stands in place of endpoints; leave one of them out"
+        note((*sandbox.path, "network"), text)
+    for path, message in PREDEFINED[sandbox.network].check(sandbox):
+        note((*sandbox.path, *path), message)

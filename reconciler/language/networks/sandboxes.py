@@ -1,0 +1,99 @@
+"""What sandboxes become: namespaces with routes, settings and DNS files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
+from reconciler.language.networks.leases import HostFacts
+from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
+from reconciler.language.quoting import Path
+
+Hosts = dict[str, list[str]]
+
+
+def parts(
+    sandboxes: Sequence[Sandbox], networks: Mapping[str, Network], facts: HostFacts, note: Note
+) -> Iterator[Part]:
+    neighbours = _Neighbours(sandboxes, networks)
+    for sandbox in sandboxes:
+        if sandbox.network and not PREDEFINED[sandbox.network].namespace:
+            continue
+        at, home = sandbox.path, ("namespaces", sandbox.name)
+        yield Part(home, {}, at)
+        for endpoint in sandbox.endpoints:
+            network = networks[endpoint.network]
+            yield from DRIVERS[network.driver].endpoint(endpoint, network)
+            yield from _network_routes(endpoint, network, home)
+            if facts.ipv6:  # as Docker: without IPv6 on the network no link-local address either
+                key = f"net.ipv6.conf.{endpoint.name.replace('.', '/')}.disable_ipv6"
+                yield Part((*home, "sysctls", key), int(not endpoint.of(6)), endpoint.path)
+        yield from _default_routes(sandbox, networks, home, note)
+        for index, route in enumerate(sandbox.data.get("routes") or ()):
+            yield Part((*home, "routes"), route, (*at, "routes", index), item=True)
+        for key, value in (sandbox.data.get("sysctls") or {}).items():
+            yield Part((*home, "sysctls", key), value, (*at, "sysctls", key))
+        dns = {**facts.resolver, **(sandbox.data.get("dns") or {})}
+        yield Part((*home, "dns"), dns, (*at, "dns"))
+        yield Part((*home, "hosts"), neighbours.of(sandbox), (*at, "hosts"))
+
+
+# ------------------------------------------------------------------ routes
+
+
+def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Path, note: Note) -> Iterator[Part]:
+    """One for each family, by the endpoint that says so, or else by the first that leads out."""
+    chosen = [one for one in sandbox.endpoints if one.default_route]
+    for one in chosen[1:]:
+        note((*one.path, "default_route"), f"{chosen[0].network} gives the default route already; only one can")
+    for one in chosen:
+        if networks[one.network].internal:
+            note((*one.path, "default_route"), f"{one.network} is internal and has no way out; take another endpoint")
+    others = [one for one in sandbox.endpoints if one.default_route is None and not networks[one.network].internal]
+    for version in (4, 6):
+        endpoint = next((one for one in (*chosen[:1], *others) if one.of(version)), None)
+        if endpoint:
+            route = {"to": "default", "via": networks[endpoint.network].gateway(version), "dev": endpoint.name}
+            yield Part((*home, "routes"), route, endpoint.path, item=True)
+
+
+def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterator[Part]:
+    for index, route in enumerate(network.routes):
+        leads = route.get("type", "unicast") == "unicast" and "nexthops" not in route
+        made = {**route, "dev": endpoint.name} if leads and "dev" not in route else route
+        yield Part((*home, "routes"), made, (*network.path, "routes", index), item=True)
+
+
+# ------------------------------------------------------------------ hosts files
+
+
+class _Neighbours:
+    """The hosts files; those of sandboxes on the same networks are one mapping, so that a thousand cost no more."""
+
+    def __init__(self, sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> None:
+        self._networks = networks
+        self._members: dict[str, Hosts] = {}
+        self._files: dict[tuple[str, ...], dict[str, Any]] = {}
+        for sandbox in sandboxes:
+            for endpoint in sandbox.endpoints:
+                members = self._members.setdefault(endpoint.network, {})
+                for name in dict.fromkeys((sandbox.name, *endpoint.aliases)):
+                    members.setdefault(name, []).extend(one.ip for one in endpoint.addresses)
+
+    def of(self, sandbox: Sandbox) -> dict[str, Any]:
+        """The sandbox itself, all that share a network with it, and the names given by hand, which come first."""
+        joined = tuple(one.network for one in sandbox.endpoints)
+        if joined not in self._files:
+            self._files[joined] = self._file(joined)
+        own = sandbox.data.get("hosts")
+        return {**self._files[joined], **own} if own else self._files[joined]
+
+    def _file(self, joined: tuple[str, ...]) -> dict[str, Any]:
+        found: Hosts = {}
+        for network in joined:
+            for name, addresses in self._members[network].items():
+                found.setdefault(name, []).extend(addresses)
+        given = {name: value for network in joined for name, value in self._networks[network].hosts.items()}
+        known = {name: ips[0] if len(ips) == 1 else list(dict.fromkeys(ips)) for name, ips in found.items() if ips}
+        return {**known, **given}

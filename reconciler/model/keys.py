@@ -1,0 +1,45 @@
+"""What objects are called: scopes, keys, places in files, and the stamps that say whose they are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+HOST = "host"
+STAMP = "netrecon:"  # a link of ours carries the alias "netrecon:<topology>"
+# The kernel takes an alias only from a second message, after the link exists.  A link is therefore born in
+# this group: if we are killed in between, the next run still knows it for one of ours.
+BIRTH_GROUP = 28274
+PROTOCOL = 110  # rtm_protocol, FRA_PROTOCOL and IFA_PROTO of what we create ("n"; free in rt_protos)
+
+
+class Key(NamedTuple):
+    """An object's identity; ``scope`` is ``host`` or the name of a namespace."""
+
+    kind: str
+    scope: str
+    name: str
+
+    @property
+    def home(self) -> str:
+        """The scope that the object lies in; a namespace counts as its own."""
+        return self.name if self.kind == "namespace" else self.scope
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.scope}/{self.name}"
+
+
+class Origin(NamedTuple):
+    """Where the user wrote an object; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def stamped(alias: str) -> str:
+    """The topology that an alias names, "" when it is not a stamp of ours."""
+    return alias[len(STAMP) :] if alias.startswith(STAMP) else ""

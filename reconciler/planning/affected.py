@@ -1,0 +1,81 @@
+"""How far a plan can reach: what must be read again to know what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from reconciler.kinds import BY_NAME, NFT
+from reconciler.model.changes import Change
+from reconciler.model.rows import LiveState
+
+_EVERY = frozenset(BY_NAME)
+_VETHS = frozenset({"veth"})
+# Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
+_OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
+
+
+class Reach(NamedTuple):
+    """Scopes by what can be different in them: everything; nftables; veths with their other end in one of the first."""
+
+    whole: frozenset[str]
+    tables: frozenset[str]
+    beside: frozenset[str]
+
+    def kinds(self, scope: str) -> frozenset[str]:
+        """The kinds of which an object in the scope can be different."""
+        if scope in self.whole:
+            return _EVERY
+        return (NFT if scope in self.tables else frozenset()) | (_VETHS if scope in self.beside else frozenset())
+
+
+def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
+    """What can differ after the changes from what it was before, by scope; None stands for everything everywhere.
+
+    An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace, and
+    nftables objects among themselves.  A link does show, at its other end, and where another link lies on it in a
+    namespace of its own (a macvlan's container, say); what lies on another may change that in turn.
+    """
+    listed = list(changes)
+    if any(map(_reaches_out, listed)):
+        return None
+    tables = {change.key.scope for change in listed if change.key.kind in NFT}
+    near = {change.key.home for change in listed if change.key.kind not in NFT}
+    links = sorted({where for change in listed for where in _links(change)})
+    for scope, places in groupby(links, key=lambda where: where[0]):
+        near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
+    if links:
+        leaning = frozenset(_leaning(found))
+        if leaning & near:  # nobody knows in which namespace the link is that it lies on
+            return None
+        near |= leaning
+    beside = {far for scope in near & found.scopes.keys() for far, _ in found.scopes[scope].peers.values()} - near
+    return Reach(frozenset(near), frozenset(tables - near), frozenset(beside))
+
+
+def _reaches_out(change: Change) -> bool:
+    if change.key.kind == "namespace":  # what goes takes along links that nobody counts
+        return change.action != "create"
+    return change.key.kind == "sysctl" and not change.key.name.startswith(_OF_ONE_SCOPE)
+
+
+def _links(change: Change) -> Iterator[tuple[str, str]]:
+    links = BY_NAME[change.key.kind].links
+    for held in (change.before, change.after):
+        if held is not None:
+            yield from links(held)
+
+
+def _other_ends(found: LiveState, scope: str, names: set[str]) -> Iterator[str]:
+    """Where the peers are of veths that are only configured here (as an interface)."""
+    if scope in found.scopes:
+        state = found.scopes[scope]
+        yield from (far for index, (far, _) in state.peers.items() if state.links[index].name in names)
+
+
+def _leaning(found: LiveState) -> Iterator[str]:
+    """The scopes with a link that lies on one of another scope; a veth's two ends are known."""
+    for state in found.scopes.values():
+        if any(row.peer_nsid >= 0 and row.kind != "veth" for row in state.links.values()):
+            yield state.scope

@@ -1,0 +1,94 @@
+"""A plan carried out: stage by stage, and what fails blocks only what needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import field
+from typing import Protocol
+
+from reconciler.model.changes import Change
+from reconciler.model.data import dataclass
+from reconciler.model.errors import Failure
+from reconciler.model.keys import Key
+from reconciler.model.requests import Request
+from reconciler.planning.plan import Plan, Step
+
+# ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL: what was to be deleted went by itself.
+ALREADY_GONE = frozenset({2, 3, 19, 99})
+
+
+class Southbound(Protocol):
+    """Where requests go: entries are independent of each other, each an ordered list of requests."""
+
+    def send(self, batch: list[list[Request]]) -> list[Failure | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    change: Change
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A change that was not tried, and the failed key that it waited for."""
+
+    change: Change
+    waits_for: Key
+
+
+@dataclass(slots=True)
+class Outcome:
+    applied: list[Change] = field(default_factory=list)
+    failed: dict[Key, Failed] = field(default_factory=dict)
+    blocked: dict[Key, Blocked] = field(default_factory=dict)
+    stopped: bool = False
+
+
+def apply(
+    plan: Plan,
+    southbound: Southbound,
+    progress: Callable[[int], None] = lambda _count: None,
+    keep_going: bool = True,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Send every stage of the plan; ``progress`` is told how many steps are done.
+
+    Ends early behind a stage with a failure unless it is to ``keep_going``, and where ``stop`` says so.
+    """
+    outcome = Outcome()
+    last = {step.change.key: step for stage in plan.stages for step in stage}
+    done = 0
+    for stage in plan.stages:
+        if stop() or (outcome.failed and not keep_going):
+            outcome.stopped = True
+            break
+        ready = [step for step in stage if not _blocked(step, outcome)]
+        failures = southbound.send([list(step.requests) for step in ready])
+        for step, failure in zip(ready, failures, strict=True):
+            if failure is not None and not (step.deleting and failure.errno in ALREADY_GONE):
+                outcome.failed[step.change.key] = Failed(step.change, failure)
+            elif last[step.change.key] is step:
+                outcome.applied.append(step.change)
+        done += len(stage)
+        progress(done)
+    return outcome
+
+
+def _blocked(step: Step, outcome: Outcome) -> bool:
+    key = step.change.key
+    if key in outcome.failed or key in outcome.blocked:
+        return True
+    for cause in _causes(step, outcome):
+        outcome.blocked[key] = Blocked(step.change, cause)
+        return True
+    return False
+
+
+def _causes(step: Step, outcome: Outcome) -> Iterator[Key]:
+    """The failed key that a need leads to; of a blocked need, the one that blocks it."""
+    for key in step.needs:
+        if key in outcome.failed:
+            yield key
+        elif key in outcome.blocked:
+            yield outcome.blocked[key].waits_for

@@ -1,0 +1,161 @@
+"""What keeps packets from where a topology would send them, though all its own objects are as declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.rows import Barrier, Listener, Surroundings
+from reconciler.planning import loops
+
+FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+_SENDING = ("port_map", "masquerade")  # the kinds that want packets forwarded
+_LISTED = 4  # sources named in a hint
+
+Objects = Mapping[Key, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One obstacle: what it is, and what to do.  ``key`` names the object it concerns, None for all of the scope."""
+
+    scope: str
+    topic: Literal["forwarding", "barrier", "listener", "loop"]
+    key: Key | None
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.key or self.scope}: {self.message}; {self.hint}"
+
+
+def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
+    """The scopes worth a look, each with the (protocol, port) that it publishes."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    for key, held in objects.items():
+        if key.kind in _SENDING:
+            ports = found.setdefault(key.scope, set())
+            if key.kind == "port_map":
+                ports.add((held.protocol, held.port))
+    return found
+
+
+def diagnose(objects: Objects, around: Mapping[str, Surroundings], applied: bool) -> list[Finding]:
+    """Every obstacle in the way of the objects; ``applied`` says that what they declare will be so."""
+    by_scope: dict[str, list[tuple[Key, Any]]] = {}
+    for key, held in objects.items():
+        if key.kind in _SENDING and key.scope in around:
+            by_scope.setdefault(key.scope, []).append((key, held))
+    findings: list[Finding] = []
+    for scope, sending in by_scope.items():
+        families = {_family(key, held) for key, held in sending}
+        findings += _forwarding(objects, around[scope], families, applied)
+        findings += (_barrier(scope, one, sending) for one in around[scope].barriers if _stops(one, families))
+        findings += _listeners(around[scope], sending)
+    findings += (_loop(key, ring) for key, ring in loops.closing(objects))
+    return findings
+
+
+def _loop(key: Key, ring: list[str]) -> Finding:
+    names = ", ".join(ring[:_LISTED]) + (", ..." if len(ring) > _LISTED else "")
+    message = f"it closes a ring of bridges ({names}) and none of them runs STP: a broadcast circles there for ever"
+    return Finding(key.scope, "loop", key, message, "declare stp: true for one of them, or take an end off its bridge")
+
+
+def _family(key: Key, held: Any) -> int:
+    return 6 if ":" in (held.target if key.kind == "port_map" else held.source) else 4
+
+
+# ------------------------------------------------------------------------------------------------ forwarding
+
+
+def _forwarding(objects: Objects, around: Surroundings, families: set[int], applied: bool) -> Iterator[Finding]:
+    on = {4: around.forwarding4, 6: around.forwarding6}
+    for family in sorted(families):
+        setting = FORWARDING[family]
+        declared = objects.get(Key("sysctl", around.scope, setting))
+        coming = declared is not None and declared.value != "0"
+        if on[family] or (coming and applied):
+            continue
+        message = f"{setting} is 0: this scope passes no IPv{family} packet on from one link to another"
+        advice = "it is declared, so apply sets it" if coming else f"declare it: sysctls: {{{setting}: 1}}"
+        yield Finding(around.scope, "forwarding", None, message, advice)
+
+
+# ------------------------------------------------------------------------------------------------ chains of others
+
+
+def _stops(barrier: Barrier, families: set[int]) -> bool:
+    return bool({"ip": {4}, "ip6": {6}, "inet": {4, 6}}[barrier.family] & families)
+
+
+def _barrier(scope: str, barrier: Barrier, sending: list[tuple[Key, Any]]) -> Finding:
+    name = f"chain {barrier.chain} of table {barrier.family} {barrier.table}"
+    message = f"{name} (hook {barrier.hook}, policy drop) is not netrecon's and drops what no rule of it accepts"
+    wanted = list(_legacy_rules(barrier, sending) if barrier.legacy else _nft_rules(barrier, sending))
+    hint = f"if it is in the way, add a rule to it (with netrecon in its comment this is not said again): {wanted[0]}"
+    return Finding(scope, "barrier", None, message, hint + "".join(f" and {rule}" for rule in wanted[1:]))
+
+
+def _nft_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[str]:
+    start = f"nft insert rule {barrier.family} {barrier.table} {barrier.chain}"
+    if any(key.kind == "port_map" for key, _ in sending):
+        yield f"{start} ct status dnat accept comment netrecon"
+    for family, sources in _sources(barrier, sending):
+        yield f"{start} {family} saddr {{ {', '.join(sources)} }} accept comment netrecon"
+        yield f"{start} ct state established,related accept comment netrecon"
+
+
+def _legacy_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[str]:
+    start = f"{'iptables' if barrier.family == 'ip' else 'ip6tables'}-legacy -I {barrier.chain}"
+    end = "-m comment --comment netrecon -j ACCEPT"
+    if any(key.kind == "port_map" for key, _ in sending):
+        yield f"{start} -m conntrack --ctstate DNAT {end}"
+    for _, sources in _sources(barrier, sending):
+        yield f"{start} -s {','.join(sources)} {end}"
+        yield f"{start} -m conntrack --ctstate ESTABLISHED,RELATED {end}"
+
+
+def _sources(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """The masqueraded sources that the chain sees, by the nft word of their family."""
+    all_sources = [held.source for key, held in sending if key.kind == "masquerade"]
+    for word, sign in (("ip", False), ("ip6", True)):
+        sources = [source for source in all_sources if (":" in source) == sign]
+        if sources and barrier.family in (word, "inet"):
+            yield word, sources[:_LISTED]
+
+
+# ------------------------------------------------------------------------------------------------ listeners
+
+
+def _listeners(around: Surroundings, sending: Iterable[tuple[Key, Any]]) -> Iterator[Finding]:
+    by_port: dict[tuple[str, int], list[Listener]] = {}
+    for listener in around.listeners:
+        by_port.setdefault((listener.protocol, listener.port), []).append(listener)
+    if not by_port:
+        return
+    for key, held in sending:
+        if key.kind == "port_map":
+            for listener in by_port.get((held.protocol, held.port), ()):
+                if _same_place(held.listen, listener):
+                    yield _listener(key, held, listener)
+
+
+def _same_place(listen: str, listener: Listener) -> bool:
+    six = ":" in listener.address
+    if ":" not in listen:
+        everywhere = listener.address == "0.0.0.0" or (listener.address == "::" and not listener.only6)
+        return everywhere or (not six and listen in ("0.0.0.0", listener.address))
+    # nothing that is sent to ::1 is ever translated
+    return six and listener.address != "::1" and (listener.address == "::" or listen in ("::", listener.address))
+
+
+def _listener(key: Key, held: Any, listener: Listener) -> Finding:
+    who = f"{listener.process} (pid {listener.pid})" if listener.pid else "a process"
+    at = f"[{listener.address}]" if ":" in listener.address else listener.address
+    target = f"[{held.target}]" if ":" in held.target else held.target
+    message = f"{who} listens on {at}:{listener.port}, but what comes to the published port goes to "
+    message += f"{target}:{held.target_port}"
+    return Finding(key.scope, "listener", key, message, "stop it, or publish another port")

@@ -1,0 +1,102 @@
+"""What a topology says must be true of the traffic, and where packets that prove it would end."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds.kind import Names, Path
+from reconciler.kinds.nat.port_map_syntax import ANY
+from reconciler.model.data import dataclass
+from reconciler.model.keys import HOST, Key, Origin
+
+_TARGET = re.compile(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
+HOPS = 8  # a port map may lead to another one
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """``port`` 0 and ``protocol`` icmp stand for a ping; ``to`` is as it was written."""
+
+    scope: str
+    to: str
+    address: str
+    port: int
+    protocol: str
+    reach: bool
+    origin: Origin
+
+
+def parse(
+    data: Mapping[str, Any], names: Names, at: Callable[[Path], Origin], problem: Callable[[Path, str], None]
+) -> Iterator[Expectation]:
+    """The expectations of a document that passed the schema; what they name and is not there is a problem."""
+    for index, entry in enumerate(data.get("expect") or ()):
+        path: Path = ("expect", index)
+        scope = str(entry["from"])
+        found = _TARGET.match(str(entry["to"]))
+        if not _is_scope(scope, names):
+            problem((*path, "from"), f'no namespace "{scope}"; declare it under namespaces')
+        elif found is None or not 0 <= int(found["port"] or 0) < 65536:
+            problem((*path, "to"), f'"{entry["to"]}" is no NAME:PORT; a port is a number up to 65535')
+        else:
+            address = found["six"] or _address(found["name"], scope, data, names)
+            if not address:
+                problem((*path, "to"), f'nothing here is called "{found["name"]}" and has an address')
+                continue
+            port = int(found["port"] or 0)
+            protocol = (found["protocol"] or "tcp") if port else "icmp"
+            yield Expectation(scope, str(entry["to"]), address, port, protocol, entry.get("reach", True), at(path))
+
+
+def _is_scope(scope: str, names: Names) -> bool:
+    return scope == HOST or Key("namespace", HOST, scope) in names.objects
+
+
+def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> str:
+    """The address that a name stands for: an address itself, a namespace's first one, or a name of ``hosts``."""
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    if _is_scope(name, names):
+        held = [one for one in names.of(name, "address") if one.link != "lo"]
+        held.sort(key=lambda one: ":" in one.address)
+        return held[0].address.partition("/")[0] if held else ""
+    body = data if scope == HOST else (data.get("namespaces") or {}).get(scope) or {}
+    known = (body.get("hosts") or {}).get(name, "")
+    return str(known[0] if isinstance(known, list) else known)
+
+
+def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]:
+    """The scope, address and port at which its packets arrive, behind all port maps; scope "" where nobody is known."""
+    scope, address, port = _holder(one.address, one.scope, objects), one.address, one.port
+    for _ in range(HOPS):
+        mapped = _mapped(scope, one.protocol, address, port, objects)
+        if mapped is None:
+            break
+        address, port = mapped.target, mapped.target_port
+        scope = _holder(address, scope, objects)
+    return scope, address, port
+
+
+def _holder(address: str, near: str, objects: Mapping[Key, Any]) -> str:
+    if ipaddress.ip_address(address).is_loopback:
+        return near
+    holding = (key.scope for key, held in objects.items() if key.kind == "address" and _is(held, address))
+    return next(holding, "")
+
+
+def _is(held: Any, address: str) -> bool:
+    return bool(held.address.partition("/")[0] == address)
+
+
+def _mapped(scope: str, protocol: str, address: str, port: int, objects: Mapping[Key, Any]) -> Any:
+    for key, held in objects.items():
+        if key.kind == "port_map" and key.scope == scope and (held.protocol, held.port) == (protocol, port):
+            family = 6 if ":" in address else 4
+            if held.listen in (address, ANY[family]):
+                return held
+    return None

@@ -1,0 +1,210 @@
+"""From plain data that passed the schema to the desired objects, with every reference checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from reconciler.kinds import BY_NAME, KINDS
+from reconciler.kinds.kind import Names, Parsed, Path, Source
+from reconciler.kinds.nat import port_map
+from reconciler.model.changes import Wanted
+from reconciler.model.data import dataclass
+from reconciler.model.errors import InputError, Problem
+from reconciler.model.keys import HOST, Key, Origin
+
+if TYPE_CHECKING:
+    from reconciler.planning.expectations import Expectation
+
+
+class Document(Protocol):
+    """A loaded file: its name, its data, and the place of any path in it."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def data(self) -> Any: ...
+
+    def place(self, path: Path) -> Origin: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The desired objects of one document; ``exclusive`` are the namespaces that are whole its own.
+
+    ``draft`` is for whoever made the document of a richer one, and may have to make it once more.
+    """
+
+    name: str
+    objects: dict[Key, Wanted]
+    names: Names
+    exclusive: frozenset[str]
+    expectations: tuple[Expectation, ...] = ()
+    draft: Any = None
+
+
+def build(document: Document, references: bool = True) -> Topology:
+    """The topology of a document.
+
+    Raises InputError with every problem that the schema cannot see: dangling references, keys
+    that are written twice, gateways out of reach.  Without ``references`` it does not ask whether what an
+    object refers to is there: parts of the document may have been left out.
+    """
+    data = document.data
+    problems: list[Problem] = []
+    parsed: list[Parsed] = []
+    paths: dict[Origin, Path] = {}
+    for path, scope, mapping in _scopes(data):
+        source = Source(data["name"], scope, mapping, _at(document, path, paths), _noting(document, path, problems))
+        for kind in KINDS:
+            parsed.extend(kind.parse(source))
+    objects, origins = _unique(parsed, problems)
+    names = _names(data, objects, origins, problems)
+    _complete(names, objects, origins)
+    expected = _expected(data, names, _at(document, (), paths), _noting(document, (), problems))
+    if references:
+        problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
+    if problems:
+        raise InputError(sorted(set(problems)))
+    wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
+    return Topology(data["name"], wanted, names, frozenset(names.exclusive), expected)
+
+
+def _expected(
+    data: dict[str, Any], names: Names, at: Callable[[Path], Origin], problem: Callable[[Path, str], None]
+) -> tuple[Expectation, ...]:
+    if not data.get("expect"):
+        return ()
+    from reconciler.planning import expectations
+
+    return tuple(expectations.parse(data, names, at, problem))
+
+
+def problems(document: Document, references: bool) -> list[Problem]:
+    """What ``build`` would raise."""
+    try:
+        build(document, references)
+    except InputError as error:
+        return error.problems
+    return []
+
+
+def _scopes(data: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    yield (), HOST, data
+    for name, mapping in (data.get("namespaces") or {}).items():
+        yield ("namespaces", name), name, mapping or {}
+
+
+def _at(document: Document, prefix: Path, paths: dict[Origin, Path]) -> Callable[[Path], Origin]:
+    """The place of a path in a scope; ``paths`` remembers what each place is the place of."""
+
+    def at(path: Path) -> Origin:
+        origin = document.place((*prefix, *path))
+        paths[origin] = (*prefix, *path)
+        return origin
+
+    return at
+
+
+def _noting(document: Document, prefix: Path, problems: list[Problem]) -> Callable[[Path, str], None]:
+    return lambda path, message: problems.append(problem_at(document.place((*prefix, *path)), message))
+
+
+def problem_at(origin: Origin, message: str) -> Problem:
+    return Problem(origin.file, origin.line, origin.column, origin.path, message)
+
+
+def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key, Any], dict[Key, Origin]]:
+    objects: dict[Key, Any] = {}
+    origins: dict[Key, Origin] = {}
+    for key, held, origin in parsed:
+        if key in objects:
+            problems.append(problem_at(origin, f"{key} is declared twice; first at line {origins[key].line}"))
+        else:
+            objects[key], origins[key] = held, origin
+    return objects, origins
+
+
+def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Origin], problems: list[Problem]) -> Names:
+    spaces = data.get("namespaces") or {}
+    exclusive = {name for name, body in spaces.items() if (body or {}).get("exclusive", True)}
+    names = Names(objects, exclusive=exclusive, topology=data["name"], origins=origins)
+    for key, held in objects.items():
+        names.by_scope.setdefault((key.home, key.kind), []).append(key)
+        for where in BY_NAME[key.kind].links(held):
+            if where in names.links:
+                first = origins[names.links[where]].line
+                text = f'a second link "{where[1]}" in {where[0]}; the first is at line {first}'
+                problems.append(problem_at(origins[key], text))
+            names.links.setdefault(where, key)
+    return names
+
+
+def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin]) -> None:
+    """Add the objects that others imply, each kind once, in the order of KINDS."""
+    for kind in KINDS:
+        for key, held, origin in list(kind.imply(names)):
+            fresh = key not in objects
+            objects[key] = held
+            origins.setdefault(key, origin)
+            if fresh:
+                names.by_scope.setdefault((key.home, key.kind), []).append(key)
+                for where in kind.links(held):
+                    names.links.setdefault(where, key)
+
+
+def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> Iterator[Problem]:
+    for key, held in names.objects.items():
+        for path, message in BY_NAME[key.kind].check(held, names):
+            yield problem_at(document.place((*paths[key], *path)), message)
+
+
+def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
+    """The desired objects of several topologies as one; InputError where two of them want one key."""
+    listed = list(topologies)
+    if len(listed) == 1:
+        return dict(listed[0].objects)
+    objects: dict[Key, Wanted] = {}
+    problems: list[Problem] = []
+    told: set[tuple[str, Origin, Origin]] = set()
+    for topology in listed:
+        for key, wanted in topology.objects.items():
+            other = objects.setdefault(key, wanted)
+            shareable = BY_NAME[key.kind].existing or key.kind == "sysctl"
+            if other is wanted or (shareable and other.object == wanted.object):
+                continue
+            places = (key.kind, wanted.origin, other.origin)
+            if places not in told:  # once for a range of ports
+                told.add(places)
+                text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
+                problems.append(problem_at(wanted.origin, text))
+    problems.extend(_same_names(listed))
+    problems.extend(_overlapping(objects))
+    if problems:
+        raise InputError(sorted(problems))
+    return objects
+
+
+def _overlapping(objects: dict[Key, Wanted]) -> Iterator[Problem]:
+    """Ports of different topologies that listen at one place: within one topology they are found by its parse."""
+    by_scope: dict[str, list[Parsed]] = {}
+    owners: dict[str, set[str]] = {}
+    for key, one in objects.items():
+        if key.kind == "port_map":
+            by_scope.setdefault(key.scope, []).append((key, one.object, one.origin))
+            owners.setdefault(key.scope, set()).add(one.owner)
+    for scope in sorted(scope for scope, names in owners.items() if len(names) > 1):
+        parsed = by_scope[scope]
+        for (_, mapped, origin), (_, other, first) in port_map.overlaps(parsed):
+            yield problem_at(origin, port_map.clash_text(mapped, other, first))
+
+
+def _same_names(topologies: Iterable[Topology]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for topology in topologies:
+        if topology.name in seen:
+            first = next(iter(topology.objects.values()), None)
+            file = first.origin.file if first else ""
+            yield Problem(file, 0, 0, "name", f'two files have the name "{topology.name}"; a name owns what it makes')
+        seen.add(topology.name)

@@ -1,0 +1,166 @@
+"""A plan carried out: snapshot, apply, verify; and back where it does not come out as declared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.kinds import NFT
+from reconciler.model.errors import KernelError, NetreconError, Problem
+from reconciler.model.timings import stage
+from reconciler.planning import affected, topology
+from reconciler.planning.apply import Southbound
+from reconciler.planning.apply import apply as carry_out
+from reconciler.planning.intent import Planned, Proof, Result
+from reconciler.planning.topology import Topology
+from reconciler.run import pipeline, verify
+from reconciler.safety import ownership, rollback
+from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+    from reconciler.safety.undo_log import Entry as Before
+
+ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
+
+
+def apply(
+    kernel: Kernel,
+    planned: Planned,
+    progress: Callable[[int], None] = lambda _count: None,
+    interrupt: Interrupt = NO_INTERRUPT,
+    arm: Callable[[], object] | None = None,
+) -> Result:
+    """Carry the plan out and look again; what does not come out as declared is taken back as a whole.
+
+    ``arm`` is called when there is a snapshot and nothing is changed yet; then the snapshot stays until somebody
+    confirms.
+    """
+    started = time.monotonic()
+    result = Result()
+    if planned.changes:
+        _need_libnftables(planned)
+        _carry_out(kernel, planned, result, progress, interrupt, arm)
+    else:
+        _remember(planned, result)
+        rollback.forget(kernel)  # what a run left that was killed after its last change
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _carry_out(
+    kernel: Kernel,
+    planned: Planned,
+    result: Result,
+    progress: Callable[[int], None],
+    interrupt: Interrupt,
+    arm: Callable[[], object] | None,
+) -> None:
+    before = rollback.prepare(kernel, planned)
+    try:
+        if arm is not None:
+            arm()
+        ownership.before(planned)
+    except KernelError:  # a full disk, say: nothing has been changed yet
+        rollback.abandon(kernel, before)
+        raise
+    try:
+        _rounds(kernel, planned, result, progress, interrupt)
+        result.trouble = result.trouble or _disproved(kernel, planned, result)
+    except Exception as error:  # whatever it is, the host must not be left half way
+        result.trouble = _words(error)
+    if result.verified or (planned.intent.keep_going and not interrupt.name):
+        _remember(planned, result)
+        if arm is None:
+            rollback.forget(kernel)
+    else:
+        result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
+        _go_back(kernel, before, result)
+
+
+def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
+    """Send real packets for every expectation; a listener is there for the time of it where nothing listens."""
+    from reconciler.kernel.observe import probes
+    from reconciler.planning import expectations
+
+    objects = {key: one.object for key, one in topology.together(topologies).items()}
+    expected = [one for topology_ in topologies for one in topology_.expectations]
+    asked = [
+        probes.Probe(one.scope, one.address, one.port, one.protocol, expectations.end_of(one, objects))
+        for one in expected
+    ]
+    return [Proof(one, *found) for one, found in zip(expected, probes.run(kernel, asked), strict=True)]
+
+
+def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
+    """What of --verify does not hold, "" when all does."""
+    if not (planned.intent.verify and result.verified):
+        return ""
+    result.proofs = prove(kernel, planned.intent.topologies)
+    failed = [one.expectation for one in result.proofs if not one.holds]
+    told = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
+    return f"not as expected: {', '.join(told)}" if failed else ""
+
+
+def _go_back(kernel: Kernel, before: Before, result: Result) -> None:
+    try:
+        result.undone, result.left = rollback.back(kernel, before)
+        result.rolled_back = not result.left
+    except Exception as error:
+        result.trouble = "; ".join(filter(None, [result.trouble, f"cannot go back: {_words(error)}"]))
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, NetreconError) else f"unforeseen {type(error).__name__}: {error}"
+
+
+def _rounds(
+    kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
+) -> None:
+    """Go on until live equals desired or nothing moves any more; to the first failure, unless told to go on."""
+    problems: list[Problem] = []
+    for number in range(ROUNDS):
+        with stage("send"):
+            outcome = carry_out(planned.plan, southbound(kernel), progress, planned.intent.keep_going, stop)
+        result.applied += len(outcome.applied)
+        result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
+        with stage("verify"):
+            whole = result.failed or result.blocked or outcome.stopped or problems  # what only a look at all can settle
+            if not whole and _as_wanted(kernel, planned):
+                result.remaining = []
+                return
+            again, problems = pipeline.look(kernel, planned.intent)
+        result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
+        if not again.changes:
+            result.failed, result.blocked = [], []
+            result.trouble = "; ".join(map(str, problems))  # there were none, or nothing would have been changed
+            return
+        if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
+            return
+        planned = again
+
+
+def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
+    """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
+    reached = affected.of(planned.changes, planned.found)
+    return reached is not None and verify.agrees(kernel, planned, reached)
+
+
+def _remember(planned: Planned, result: Result) -> None:
+    try:
+        ownership.after(planned, result)
+    except KernelError as error:  # a full disk: the record says too much then, which harms nothing
+        result.notes.append(str(error))
+
+
+def _need_libnftables(planned: Planned) -> None:
+    """Found out before the first change: MissingDependency means that nothing was done."""
+    if any(change.key.kind in NFT for change in planned.changes):
+        from reconciler.kernel.nftables import nft_tables
+
+        nft_tables.library()
+
+
+def southbound(kernel: Kernel) -> Southbound:
+    return rollback.southbound(kernel, parking=True)

@@ -1,0 +1,159 @@
+"""From the files of a command line to topologies; and once more, when it is known what the kernel holds of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from reconciler.language import document, schema, sources
+from reconciler.language.networks.lowered import Lowered, has_level_two
+from reconciler.language.schema import Document
+from reconciler.model.errors import InputError, Problem
+from reconciler.model.rows import LiveState
+from reconciler.model.timings import stage
+from reconciler.planning import topology
+from reconciler.planning.topology import Topology
+
+if TYPE_CHECKING:
+    from reconciler.language.networks.lower import HostFacts, Leases
+
+
+def load(arguments: Sequence[str]) -> list[Topology]:
+    """The topologies of files, folders and ``-``; InputError with the problems of all of them.
+
+    Addresses that are left to netrecon are those of a host that holds nothing yet; ``settled`` mends that.
+    """
+    return build(lower(documents(arguments)))
+
+
+def load_one(file: str) -> Topology:
+    return build(lower([_document(file)]))[0]
+
+
+def documents(arguments: Sequence[str]) -> list[Document]:
+    """The files as data that passed the schema; InputError with the problems of all of them."""
+    found: list[Document] = []
+    problems: list[Problem] = []
+    for file in sources.expand(list(arguments)):
+        try:
+            found.append(_document(file))
+        except InputError as error:
+            problems.extend(error.problems)
+    if problems:
+        # What can be said of the others' meaning is said at once too.
+        raise InputError(sorted({*problems, *_problems(lower(found))}))
+    return found
+
+
+def _document(file: str) -> Document:
+    with stage("load"):
+        loaded = _loaded(file)
+    with stage("validate"):
+        problems = schema.check(loaded)
+    if problems:
+        from reconciler.language import partial_check
+
+        raise InputError(sorted({*problems, *partial_check.problems(loaded, _judged)}))
+    return loaded
+
+
+def _judged(kept: Document, references: bool) -> list[Problem]:
+    """What is wrong with what is left of a document that breaks the schema."""
+    if not references:  # networks and sandboxes are nothing but references to each other
+        return topology.problems(kept, references)
+    (lowered,) = lower([kept])
+    return [*lowered.problems, *_not_said_already(topology.problems(lowered, references), lowered.problems)]
+
+
+def _loaded(file: str) -> Document:
+    return document.load("<stdin>" if file == sources.STDIN else file, sources.read(file))
+
+
+class Seen(NamedTuple):
+    """The host as it was read; the resolv.conf behind a local resolver; the (protocol, port) that are listened on."""
+
+    live: LiveState
+    upstream: str = ""
+    listening: frozenset[tuple[str, int]] = frozenset()
+
+
+def import_compose(file: str) -> tuple[dict[str, Any], list[Problem]]:
+    """A Docker Compose file as the data of a topology, and what of it has no equivalent."""
+    from reconciler.language.compose import convert
+
+    return convert.convert(_loaded(file))
+
+
+def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]:
+    """All in the words of level one, in their order; without ``seen``, for a host that holds nothing.
+
+    One after the other, so that no two are given the same subnet; those that name theirs come first.
+    """
+    if not any(has_level_two(one.data) for one in listed):
+        with stage("lower"):
+            return [Lowered(one, one.data, {}) for one in listed]
+    from reconciler.language.networks import lower
+
+    names = frozenset(one.data["name"] for one in listed)
+    done: dict[int, Lowered] = {}
+    for one in sorted(listed, key=lambda one: lower.is_automatic(one.data)):
+        leases, facts = _context(one, names, seen)
+        for other in done.values():
+            facts = facts.beside(other.data["name"], other.subnets, other.ports)
+        with stage("lower"):
+            done[id(one)] = lower.lower(one, leases, facts)
+    return [done[id(one)] for one in listed]
+
+
+def _context(one: Document, names: frozenset[str], seen: Seen | None) -> tuple[Leases, HostFacts]:
+    from reconciler.language.networks import lower
+
+    if seen is None or not has_level_two(one.data):
+        return lower.Leases(), lower.HostFacts()
+    name = one.data["name"]
+    facts = lower.facts_of(seen.live, name, names, seen.upstream, seen.listening)
+    return lower.leases_of(seen.live, name), facts
+
+
+def build(lowered: Iterable[Lowered]) -> list[Topology]:
+    """The topologies; InputError with the problems of all of them."""
+    listed = list(lowered)
+    topologies: list[Topology] = []
+    problems: list[Problem] = []
+    for one in listed:
+        try:
+            draft = one if has_level_two(one.document.data) else None
+            with stage("build"):
+                topologies.append(dataclasses.replace(topology.build(one), draft=draft))
+        except InputError as error:
+            problems.extend(_not_said_already(error.problems, one.problems))
+        problems.extend(one.problems)
+    if problems:
+        raise InputError(sorted(set(problems)))
+    with stage("build"):
+        topology.together(topologies)
+    return topologies
+
+
+def _not_said_already(found: Iterable[Problem], said: Iterable[Problem]) -> Iterator[Problem]:
+    """Without what only says in level one's words what is wrong with a network that was said to be wrong."""
+    paths = [one.path for one in said]
+    return (one for one in found if not (one.path and any(path.startswith(one.path) for path in paths)))
+
+
+def _problems(lowered: Iterable[Lowered]) -> list[Problem]:
+    try:
+        build(lowered)
+    except InputError as error:
+        return error.problems
+    return []
+
+
+def settled(topologies: Sequence[Topology], seen: Seen) -> tuple[Topology, ...]:
+    """The topologies with the addresses, subnets and ports that the kernel holds of them."""
+    drafts: list[Lowered] = [one.draft for one in topologies if one.draft is not None]
+    again = lower([one.document for one in drafts], seen)
+    changed = [new for old, new in zip(drafts, again, strict=True) if new.problems or new.data != old.data]
+    built = {one.name: one for one in build(changed)}
+    return tuple(built.get(one.name, one) for one in topologies)

@@ -1,0 +1,240 @@
+"""The whole story up to the plan: text -> desired; kernel -> live; diff -> plan.  How it goes on: converge.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reconciler.kinds import BY_NAME, NFT
+from reconciler.language.networks.lowered import Lowered
+from reconciler.model.changes import Held
+from reconciler.model.errors import Problem, Refused
+from reconciler.model.keys import HOST, Key
+from reconciler.model.rows import LiveState
+from reconciler.model.timings import stage
+from reconciler.planning import doctor, state, topology
+from reconciler.planning.diff import diff
+from reconciler.planning.doctor import Finding
+from reconciler.planning.intent import Intent, Planned
+from reconciler.planning.plan import order
+from reconciler.planning.topology import Topology
+from reconciler.run import load
+from reconciler.safety import state_dir
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+
+# ------------------------------------------------------------------------------------------------ desired
+
+
+def lower(arguments: Sequence[str], kernel: Kernel | None) -> list[Lowered]:
+    """The files in the words of level one, as they are for this host; without a kernel, for one that holds nothing."""
+    documents = load.documents(arguments)
+    lowered = load.lower(documents)
+    topologies = load.build(lowered)
+    if kernel is None:
+        return lowered
+    lowered = load.lower(documents, _seen(kernel, _gather(kernel, to_have(topologies))))
+    load.build(lowered)
+    return lowered
+
+
+def to_have(
+    topologies: Iterable[Topology], adopt: bool = False, force: bool = False, keep_going: bool = False
+) -> Intent:
+    listed = tuple(topologies)
+    return Intent(frozenset(one.name for one in listed), listed, adopt, force, keep_going)
+
+
+def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = False) -> Intent:
+    return Intent(frozenset(names), (), False, force, keep_going)
+
+
+# ------------------------------------------------------------------------------------------------ live
+
+
+def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
+    """The live objects as this run sees them."""
+    return _objects(_gather(kernel, intent), intent)
+
+
+def _gather(kernel: Kernel, intent: Intent) -> LiveState:
+    from reconciler.kernel import live
+
+    desired = intent.desired
+    spaces = [key.name for key in desired if key.kind == "namespace"]
+    memory = memory_of(intent)
+    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
+    if not intent.settled and any(one.draft for one in intent.topologies):
+        from reconciler.language.networks.lower import BRIDGE_NF
+
+        settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
+    with stage("read"):
+        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
+
+
+def _objects(found: LiveState, intent: Intent) -> dict[Key, Held]:
+    with stage("objects"):
+        view = state.View(intent.names, intent.desired, intent.relaxed, memory_of(intent), intent.adopt)
+        return state.objects(found, view)
+
+
+def memory_of(intent: Intent) -> state.Memory:
+    """What is on record of the intent's topologies."""
+    return state_dir.memory(state_dir.load(), intent.names)
+
+
+def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
+    """The intent with the addresses, subnets and ports that its networks hold; once for a run, from its first look."""
+    if intent.settled or all(one.draft is None for one in intent.topologies):
+        return intent
+    topologies = load.settled(intent.topologies, _seen(kernel, found))
+    return dataclasses.replace(intent, topologies=topologies, settled=True)
+
+
+def _seen(kernel: Kernel, found: LiveState) -> load.Seen:
+    from reconciler.kernel.observe import sock_diag
+    from reconciler.kernel.proc import dns_files
+
+    return load.Seen(found, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
+
+
+# ------------------------------------------------------------------------------------------------ plan
+
+
+def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
+    """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
+    planned, problems = look(kernel, intent)
+    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned), *_taken_along(planned)]
+    if problems:
+        raise Refused(problems)
+    wanted = {key: one.object for key, one in planned.intent.desired.items()} if warn else {}
+    return dataclasses.replace(planned, warnings=tuple(_around(kernel, wanted, applied=True)))
+
+
+def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[Finding]:
+    scopes = doctor.published(objects)
+    if not scopes:
+        return doctor.diagnose(objects, {}, applied)
+    from reconciler.kernel.observe import host_facts
+
+    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied)
+
+
+def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
+    """Read, compare and order; with the plan, what stands in its way."""
+    found = _gather(kernel, intent)
+    intent = _settled(kernel, intent, found)
+    live = _objects(found, intent)
+    with stage("diff"):
+        changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
+    with stage("plan"):
+        return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live, found), problems
+
+
+def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
+    """Namespaces to be deleted in which processes live."""
+    going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
+    if planned.intent.force or not going:
+        return []
+    found = kernel.occupants(going).items()
+    return [
+        Problem("", 0, 0, "", f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
+        for name, pids in found
+        if pids
+    ]
+
+
+def _managed_elsewhere(planned: Planned) -> list[Problem]:
+    """Files of the host into which no block can go."""
+    from reconciler.kernel.proc import dns_files
+
+    wanted = [c for c in planned.changes if c.key.kind == "dns_file" and c.key.scope == HOST and c.origin]
+    texts = [(change, dns_files.managed_elsewhere(change.key.name)) for change in wanted]
+    return [
+        topology.problem_at(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text and c.origin
+    ]
+
+
+def _taken_along(planned: Planned) -> Iterator[Problem]:
+    """Declared interfaces that would go with the other end of their veth, or with the namespace that it is in."""
+    scopes = planned.found.scopes
+    for change in planned.changes:
+        if change.action != "delete":
+            continue
+        places = list(BY_NAME[change.key.kind].links(change.before))
+        if change.key.kind == "namespace" and change.key.name in scopes:
+            ends = scopes[change.key.name].peers.values()
+            places = [(scope, scopes[scope].links[index].name) for scope, index in ends]
+        for scope, name in places:
+            wanted = planned.intent.desired.get(Key("interface", scope, name))
+            if wanted is not None:
+                text = f"{name} would go with {change.key}, where its other end is; declare that too, or move it away"
+                yield topology.problem_at(wanted.origin, text)
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
+
+
+def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
+    """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    from reconciler.kernel.proc import ssh_session
+
+    ssh, addresses = ssh_session.ssh_session(), list(protect)
+    if not (ssh or addresses) and all(change.key.kind in NFT for change in planned.changes):
+        return  # a published port can take a session away, and no route
+    from reconciler.safety import lockout
+
+    protected = [lockout.Protected(address) for address in addresses]
+    if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
+        protected.append(one)
+    listed = [(one, ssh_session.port_towards(kernel, *lockout.way_to(planned, one))) for one in protected]
+    problems = lockout.dangers(planned, listed)
+    if problems:
+        raise Refused(problems)
+
+
+# ------------------------------------------------------------------------------------------------ doctor
+
+
+def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
+    """The names of the topologies, and what is in their way; None stands for all that the kernel holds."""
+    if topologies is not None:
+        names = [one.name for one in topologies]
+        wanted = {key: one.object for key, one in to_have(topologies).desired.items()}
+        return names, _around(kernel, wanted, applied=False)
+    held = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
+    names = sorted({one.owner for one in held.values()})
+    return names, _around(kernel, {key: one.object for key, one in held.items()}, applied=False)
+
+
+# ------------------------------------------------------------------------------------------------ list
+
+
+def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
+    """By topology, how many objects of each kind the kernel holds."""
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(state_dir.load())}
+    for key, one in _everything(kernel).items():
+        if one.owner and one.owner[0] != "<":
+            kinds = counts.setdefault(one.owner, {})
+            kinds[key.kind] = kinds.get(key.kind, 0) + 1
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def _everything(kernel: Kernel) -> dict[Key, Held]:
+    """All objects of all topologies, and what else lies in the namespaces that they own."""
+    from reconciler.kernel import live
+
+    remembered = state_dir.load()
+    memory = state_dir.memory(remembered, ())
+    found = live.read(kernel, bool, (), state.settings((*memory.sysctls, *memory.reserved)))
+    names = frozenset(remembered) | _owners_of_blocks(found.files.values())
+    return state.objects(found, state.View(names, {}, frozenset(), memory))
+
+
+def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:
+    marks = (line for text in texts for line in text.splitlines() if line.startswith("# BEGIN netrecon:"))
+    return frozenset(mark.partition(":")[2] for mark in marks)

@@ -1,0 +1,151 @@
+"""A plan carried out for real in a throwaway copy of the host, before the host itself is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from reconciler.kinds.links import other_link
+from reconciler.kinds.links.link import NOWHERE
+from reconciler.kinds.links.veth import Veth
+from reconciler.model.changes import Held
+from reconciler.model.data import dataclass
+from reconciler.model.errors import InputError, NetreconError, Problem
+from reconciler.model.keys import HOST, Key
+from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.planning.intent import Intent
+from reconciler.run import converge, pipeline
+from reconciler.safety import rollback, state_dir, undo_log
+from reconciler.safety.snapshot import Entry, Snapshot
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+Live = Mapping[Key, Held]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """How many changes were applied and verified, and what of the host the copy lacks."""
+
+    applied: int
+    lacking: tuple[str, ...]
+
+
+def rehearse(intent: Intent, live: Live) -> Rehearsed:
+    """Rebuild ``live`` in a throwaway host, apply the intent there and verify it; the process must have one thread.
+
+    Raises InputError with what the kernel refused, NetreconError where there can be no throwaway host.
+    """
+    known = state_dir.load()
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        _in_the_child(theirs, intent, live, known)
+    os.close(theirs)
+    with open(ours, encoding="utf-8") as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    return _understood(text)
+
+
+def stand_ins(intent: Intent) -> dict[Key, Held]:
+    """An empty host, but for the links that the topologies take as given."""
+    found = {}
+    for key, wanted in intent.desired.items():
+        if key.kind == "interface" and key.name != "lo" and key.scope == HOST:
+            found[Key("link", key.scope, key.name)] = Held(other_link.OtherLink(key.scope, key.name, ""), "")
+        del wanted
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ the child
+
+
+def _in_the_child(answer: int, intent: Intent, live: Live, known: dict[str, state_dir.Record]) -> None:
+    code = 0
+    try:
+        data = _attempt(intent, live, known)
+    except InputError as error:
+        data = {"problems": [[one.file, one.line, one.column, one.path, one.message] for one in error.problems]}
+    except NetreconError as error:
+        data = {"error": str(error)}
+    except BaseException as error:
+        data, code = {"error": f"unforeseen {type(error).__name__}: {error}"}, 1
+    with open(answer, "w", encoding="utf-8") as file:
+        json.dump(data, file)
+    os._exit(code)
+
+
+def _attempt(intent: Intent, live: Live, known: dict[str, state_dir.Record]) -> dict[str, Any]:
+    from reconciler.kernel.namespaces import throwaway
+    from reconciler.kernel.namespaces.worker import Kernel
+
+    throwaway.enter()
+    for name, record in known.items():
+        state_dir.save(name, record)
+    with Kernel() as kernel:
+        lacking = _rebuild(kernel, intent, live)
+        planned = pipeline.plan(kernel, intent, warn=False)
+        result = converge.apply(kernel, planned)
+    failed = [(one.change, str(one.failure)) for one in result.failed]
+    failed += [(change, "it is not as declared afterwards") for change in result.remaining if not result.failed]
+    problems = []
+    for change, text in failed:
+        origin = change.origin
+        place = [origin.file, origin.line, origin.column, origin.path] if origin else ["", 0, 0, ""]
+        problems.append([*place, f"rehearsed in a throwaway copy: {change.action} {change.key} fails: {text}"])
+    if result.trouble and not problems:
+        problems.append(["", 0, 0, "", f"rehearsed in a throwaway copy: {result.trouble}"])
+    return {"applied": result.applied, "lacking": lacking, "problems": problems}
+
+
+def _understood(text: str) -> Rehearsed:
+    data = json.loads(text or '{"error": "the rehearsal ended without a word"}')
+    if "error" in data:
+        raise NetreconError(f"rehearsal: {data['error']}")
+    if data["problems"]:
+        raise InputError([Problem(*one) for one in data["problems"]])
+    return Rehearsed(data["applied"], tuple(data["lacking"]))
+
+
+# ------------------------------------------------------------------------------------------------ the copy
+
+
+def _rebuild(kernel: Kernel, intent: Intent, live: Live) -> list[str]:
+    """Bring the empty host to the live state; the keys of what could not be rebuilt.
+
+    It is the way back to a snapshot that holds everything.  First come the namespaces, then stand-ins for what
+    is no kind of ours or hardware, then all the rest.
+    """
+    entries = {key: Entry(held, None, held.owner) for key, held in live.items() if _is_there(held)}
+    for wave in ("namespace", ""):
+        chosen = {key: entry for key, entry in entries.items() if not wave or key.kind == wave}
+        taken = Snapshot(intent.names, intent.relaxed, chosen)
+        if not wave:
+            rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
+        _undone, left = rollback.back(kernel, undo_log.Entry(taken, state_dir.load()))
+    return [str(one.change.key) for one in left if one.change.key.kind != "link"]
+
+
+def _is_there(held: Held) -> bool:
+    """Not the far end of a veth that was not read, nor what a namespace only will bring along."""
+    return not (isinstance(held.object, Veth) and held.object.peer == NOWHERE)
+
+
+def _borrowed(live: Live) -> set[tuple[str, str]]:
+    """The links, as (scope, name), that a stand-in takes the place of."""
+    named = {(key.scope, key.name) for key in live if key.kind in ("link", "interface") and key.name != "lo"}
+    return named | {(held.object.end.scope, held.object.end.name) for held in live.values() if not _is_there(held)}
+
+
+def _stand_in(scope: str, name: str) -> Iterable[Request]:
+    """One end of a veth: it can be a port, has a carrier, and every kernel and user namespace has it."""
+    peer = {"attrs": (("IFLA_IFNAME", f"~{abs(hash(name)) % 10**8}"),)}
+    info = {"attrs": (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": (("VETH_INFO_PEER", peer),)}))}
+    yield Netlink(scope, "newlink", {}, (("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)), 0x600)
+    for one in (name, peer["attrs"][0][1]):
+        yield Netlink(scope, "setlink", {"index": LinkRef(scope, one), "flags": 1, "change": 1})

@@ -1,0 +1,90 @@
+"""The second look: whether what a plan can have changed is as declared, without reading all else again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from reconciler.kinds.links import veth
+from reconciler.kinds.nat import port_map
+from reconciler.model.keys import Key
+from reconciler.model.rows import LiveState, ScopeState
+from reconciler.planning import state
+from reconciler.planning.affected import Reach
+from reconciler.planning.diff import diff
+from reconciler.planning.intent import Planned
+from reconciler.run import pipeline
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+_PORT, _VETH = port_map.KIND.name, veth.KIND.name
+
+
+def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
+    """Whether what is reached, read again, is as is wanted; all else is taken for what it was.  Raises KernelError."""
+    from reconciler.kernel import live
+
+    intent = planned.intent
+    memory = pipeline.memory_of(intent)
+    view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
+    wanted = {key: intent.desired[key] for key in _reached(planned, reach)}
+    settings = state.settings((*memory.sysctls, *memory.reserved, *wanted))
+    found = live.read_again(kernel, planned.found, reach.whole, reach.tables, settings)
+    before, after = _where_different(planned.found, found, reach.tables)
+    after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
+    held = state.objects(dataclasses.replace(found, scopes=after), view, reach.kinds)
+    ports = {change.key for change in planned.changes if change.key.kind == _PORT} | held.keys()
+    ports |= state.objects(LiveState(before), view, lambda _scope: (_PORT,)).keys()
+    wanted |= {key: intent.desired[key] for key in ports & intent.desired.keys()}
+    changes, problems = diff(wanted, held, intent.names, intent.adopt)
+    return not changes and not problems
+
+
+def _reached(planned: Planned, reach: Reach) -> Iterator[Key]:
+    """The desired objects that may have changed, without the ports of scopes of which nftables alone are read."""
+    desired = planned.intent.desired
+    for one in planned.intent.topologies:
+        for (scope, kind), keys in one.names.by_scope.items():
+            whole = scope in reach.whole
+            if kind not in reach.kinds(scope) or (kind == _PORT and not whole):
+                continue
+            leading = kind == _VETH and not whole
+            there = (key for key in keys if key in desired)
+            yield from (key for key in there if not leading or _leads_into(reach.whole, desired[key].object))
+
+
+def _leads_into(whole: Collection[str], held: veth.Veth) -> bool:
+    return any(scope in whole for scope, _ in veth.links(held))
+
+
+# ------------------------------------------------------------------ what of the rows
+
+
+def _where_different(
+    before: LiveState, after: LiveState, scopes: Iterable[str]
+) -> tuple[dict[str, ScopeState], dict[str, ScopeState]]:
+    """The scopes as they were, and all as they are, with only those published ports at which their tables differ.
+
+    Of 10,000 ports, those that are just what they were need no second comparison.
+    """
+    old: dict[str, ScopeState] = {}
+    new = dict(after.scopes)
+    for scope in after.scopes.keys() & set(scopes):
+        was, now = before.scopes[scope], after.scopes[scope]
+        names = was.tables.keys() & now.tables
+        pairs = {name: port_map.differing(was.tables[name], now.tables[name]) for name in names}
+        old[scope] = dataclasses.replace(was, tables=was.tables | {name: pair[0] for name, pair in pairs.items()})
+        new[scope] = dataclasses.replace(now, tables=now.tables | {name: pair[1] for name, pair in pairs.items()})
+    return old, new
+
+
+def _leading_into(whole: Collection[str], scope: ScopeState) -> ScopeState:
+    """A scope with only those of its veths that have their other end in one that was read again."""
+    links = {
+        index: row
+        for index, row in scope.links.items()
+        if row.kind != _VETH or scope.peers.get(index, ("",))[0] in whole
+    }
+    return dataclasses.replace(scope, links=links)

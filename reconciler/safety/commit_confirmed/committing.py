@@ -1,0 +1,133 @@
+"""apply --confirm-within, confirm and rollback: what is applied stays only when somebody says so in time."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from reconciler.model.changes import Change
+from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
+from reconciler.planning.apply import Failed
+from reconciler.safety import lock, rollback, undo_log
+from reconciler.safety.commit_confirmed import confirmation
+from reconciler.safety.commit_confirmed.confirmation import Confirmation
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+GRACE = 10.0  # seconds after which we do ourselves what the watchdog should have done
+_YES = ("confirm", "netrecon confirm", "yes", "y")
+_NO = ("rollback", "netrecon rollback", "no", "n")
+Undone = tuple[list[Change], list[Failed]]
+
+
+def refuse_or_settle(kernel: Kernel) -> str:
+    """Make room for a new run, with the lock held: what an earlier one still waits for comes first.
+
+    Raises Refused while a confirmation is pending.  One that is overdue, since its watchdog is gone, is rolled back
+    here; the answer then says so.
+    """
+    found = confirmation.pending()
+    if found is None:
+        return ""
+    if found.seconds:
+        raise Refused([Problem("", 0, 0, "", str(found))])
+    _undone, left = go_back(kernel)
+    ending = "and not all of it could be taken back" if left else "the host is as it was before"
+    return f"{', '.join(found.topologies)}: was not confirmed in time; rolled back, {ending}"
+
+
+def arm(topologies: frozenset[str], window: float) -> Confirmation:
+    """Begin a confirmation and start its watchdog; KernelError leaves neither."""
+    from reconciler.safety.commit_confirmed import watchdog
+
+    one = confirmation.begin(topologies, window)
+    try:
+        watchdog.start(one)
+    except KernelError:
+        confirmation.close(one, "rolled back")
+        raise
+    return one
+
+
+def confirm(kernel: Kernel) -> Confirmation:
+    """Keep what was applied, with the lock held; NetreconError where nothing waits for it."""
+    found = confirmation.pending()
+    if found is None:
+        raise NetreconError("no confirmation is pending")
+    rollback.forget(kernel)
+    return confirmation.close(found, "confirmed")
+
+
+def go_back(kernel: Kernel) -> Undone:
+    """Go back to the snapshot of the latest unsettled run, with the lock held; NetreconError where there is none."""
+    entry, found = undo_log.read(), confirmation.pending()
+    if entry is None:
+        if found is not None:
+            confirmation.close(found, "not whole", "the snapshot is lost")
+        raise NetreconError("there is nothing to roll back: no apply waits for confirmation, and none was interrupted")
+    undone, left = rollback.back(kernel, entry)
+    if found is not None:
+        told = "; ".join(f"{one.change.key}: {one.failure}" for one in left)
+        confirmation.close(found, "not whole" if left else "rolled back", told)
+    return undone, left
+
+
+def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
+    """What the watchdog does: wait until it is due, and go back unless somebody has settled it."""
+    from reconciler.safety.commit_confirmed import watchdog
+
+    watchdog.settle_in()
+    found = confirmation.read()
+    while found is not None and found.id == identity and (due := confirmation.wait(found)) is not None:
+        with lock.held(3600.0):  # an apply that takes longer than its window holds it: then the clock starts anew
+            found = confirmation.pending()
+            if found is not None and found.id == identity and found.seconds == 0:
+                with kernel() as opened:
+                    go_back(opened)
+                return
+        found = found or due
+
+
+def wait(one: Confirmation, kernel: Callable[[], Kernel], interrupted: Callable[[], bool]) -> Confirmation:
+    """Wait, without the lock, until it is settled by anybody: here at the prompt, elsewhere, or by the watchdog."""
+    asking = sys.stdin is not None and sys.stdin.isatty()
+    while True:
+        found = confirmation.read()
+        if found is not None and found.previous[0] == one.id:
+            return dataclasses.replace(one, state=found.previous[1])
+        if found is None or found.id != one.id:
+            return dataclasses.replace(one, state="not whole", told="nobody knows how it ended")
+        if not found.open:
+            return found
+        answer = _answer() if asking else ""
+        if answer in _YES:
+            _locked(kernel, confirm)
+        elif answer in _NO or interrupted() or confirmation.now() > found.deadline + GRACE:
+            _locked(kernel, go_back)
+        elif not asking:
+            time.sleep(confirmation.POLL)
+
+
+def _locked(kernel: Callable[[], Kernel], action: Callable[[Kernel], object]) -> None:
+    with lock.held(60.0), kernel() as opened, contextlib.suppress(NetreconError):  # somebody else was quicker
+        action(opened)
+
+
+def _answer() -> str:
+    """A line typed at the prompt, "" for none yet; a terminal that is gone says nothing any more."""
+    try:
+        ready = select.select([sys.stdin], [], [], confirmation.POLL)[0]
+        line = os.read(sys.stdin.fileno(), 200) if ready else b""
+        if ready and not line:
+            time.sleep(confirmation.POLL)
+        return " ".join(line.decode("utf-8", "replace").split()).lower()
+    except OSError:
+        time.sleep(confirmation.POLL)
+        return ""

@@ -1,0 +1,129 @@
+"""An apply that must be confirmed: who waits for it, how long still, and the watchdog that goes back without it.
+
+The file /run/netrecon/confirmation is all that apply, confirm, rollback and the watchdog know of each other; whoever
+changes it holds the lock.  Time is CLOCK_BOOTTIME, which goes on while the host sleeps and nobody can set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from reconciler.model.data import dataclass
+from reconciler.model.errors import Failure, KernelError
+from reconciler.safety import state_dir, undo_log
+
+NAME = "confirmation"
+POLL = 0.25  # seconds between two looks at the file
+
+State = Literal["applying", "pending", "confirmed", "rolled back", "not whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """``deadline`` is a CLOCK_BOOTTIME in seconds, ``window`` how many it was given; ``told`` is for people."""
+
+    id: str
+    state: State
+    topologies: tuple[str, ...]
+    window: float
+    deadline: float
+    told: str = ""
+    previous: tuple[str, State] = ("", "confirmed")  # id and state of the one before: whoever waited may look too late
+
+    @property
+    def seconds(self) -> float:
+        """How long still, 0 when it is overdue."""
+        return max(0.0, self.deadline - now())
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("applying", "pending")
+
+    def __str__(self) -> str:
+        names = ", ".join(self.topologies)
+        return f"{names}: waits for confirmation, {self.seconds:.0f} s left; netrecon confirm or netrecon rollback"
+
+
+def now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def begin(topologies: Iterable[str], window: float) -> Confirmation:
+    """A confirmation that counts from now; ``restart`` it when all is applied."""
+    before = read()
+    previous: tuple[str, State] = (before.id, before.state) if before is not None else ("", "confirmed")
+    names = tuple(sorted(topologies))
+    return write(Confirmation(os.urandom(8).hex(), "applying", names, window, now() + window, previous=previous))
+
+
+def restart(one: Confirmation) -> Confirmation:
+    """The clock starts: everything is applied."""
+    return write(dataclasses.replace(one, state="pending", deadline=now() + one.window))
+
+
+def close(one: Confirmation, state: State, told: str = "") -> Confirmation:
+    """Settle it, and tell whoever waits."""
+    return write(dataclasses.replace(one, state=state, told=told))
+
+
+def write(one: Confirmation) -> Confirmation:
+    """Put it on disk.  Raises KernelError."""
+    data = {"boot": undo_log.boot(), **dataclasses.asdict(one)}
+    try:
+        state_dir.write_file(NAME, json.dumps(data), 0o644)
+    except OSError as error:
+        raise KernelError(f"write {state_dir.FOLDER}/{NAME}", Failure(error.errno or 0)) from error
+    return one
+
+
+def read() -> Confirmation | None:
+    """The latest confirmation of this boot, settled or not; None where there is none."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        data = state_dir.read_file(NAME)
+        if data.pop("boot") == undo_log.boot():
+            more = {"topologies": tuple(data["topologies"]), "previous": tuple(data["previous"])}
+            return Confirmation(**{**data, **more})
+    return None
+
+
+def pending() -> Confirmation | None:
+    """The confirmation that is waited for, overdue or not."""
+    found = read()
+    return found if found is not None and found.open else None
+
+
+def wait(one: Confirmation) -> Confirmation | None:
+    """Sleep until it is due; itself when nobody has settled it by then, None when somebody has."""
+    while True:
+        found = read()
+        if found is None or found.id != one.id or not found.open:
+            return None
+        if found.seconds == 0:
+            return found
+        time.sleep(min(POLL * 4, found.seconds))
+
+
+def duration(text: str) -> float:
+    """Seconds of ``90``, ``90s``, ``5m`` or ``1h``; ValueError for anything else, and for what is below a second."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    value = float(text[:-1]) * factor if factor else float(text)
+    if not 1 <= value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def same_host(pid: int) -> bool:
+    """Whether a process has our network and our mounts."""
+    try:
+        return all(
+            os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino
+            for kind in ("net", "mnt")
+        )
+    except OSError:
+        return False

@@ -1,0 +1,54 @@
+"""One run at a time per host: a lock that the kernel releases when its holder dies (flock(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+
+from reconciler.model.errors import Failure, KernelError, LockHeld
+from reconciler.safety import state_dir
+
+
+@contextlib.contextmanager
+def held(timeout: float) -> Iterator[None]:
+    """Hold the lock for the length of a with block; LockHeld after ``timeout`` seconds."""
+    path = os.path.join(state_dir.FOLDER, "lock")
+    try:
+        state_dir.make_folder()
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise KernelError(f"open the lock {path}", Failure(error.errno or 0)) from error
+    try:
+        _wait(handle, timeout)
+        with contextlib.suppress(OSError):  # the pid is for people: a full disk must not stop us here
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait(handle: int, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise _busy(handle) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _busy(handle: int) -> LockHeld:
+    text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
+    pid = int(text) if text.isdigit() else 0
+    command = ""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    who = f"pid {pid} ({command})" if command else f"pid {pid}"
+    return LockHeld(f"another netrecon is at work: {who}; wait for it or give --lock-timeout", pid)

@@ -1,0 +1,189 @@
+"""What a plan would cut: the way to whoever runs it from afar, and the host's only default route."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds import BY_NAME, NFT, route
+from reconciler.kinds.nat.port_map_syntax import ANY
+from reconciler.model.changes import Change
+from reconciler.model.data import dataclass
+from reconciler.model.errors import Problem
+from reconciler.model.keys import HOST, Key
+from reconciler.planning.intent import Planned
+
+MAIN = 254
+KERNELS = 2  # RTPROT_KERNEL: a route that came with an address
+DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
+_LEADING = ("address", "route")  # of what is there these alone decide; of the links the changes tell
+Objects = Mapping[Key, Any]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """Somebody far away who must stay within reach; ``local`` and ``port`` are our end of a session."""
+
+    peer: str
+    local: str = ""
+    port: int = 0
+    dev: str = ""  # of a link-local peer
+
+    @property
+    def address(self) -> Address:
+        return ipaddress.ip_address(self.peer)
+
+
+def of_session(peer: str, local: str, port: int) -> Protected | None:
+    """Who is to be protected of an SSH session; None where its addresses cannot be understood."""
+    peer, _, zone = peer.partition("%")
+    try:
+        return Protected(_plain(peer), _plain(local.partition("%")[0]), port, zone)
+    except ValueError:
+        return None
+
+
+def _plain(text: str) -> str:
+    ip = ipaddress.ip_address(text)
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
+
+
+def way_to(planned: Planned, one: Protected) -> tuple[str, str]:
+    """The link that leads to the peer now and the neighbour on it, "" where there is none."""
+    found = _lookup(_now(planned), one.address)
+    hop = found.hops[0] if found is not None and found.hops else None
+    return (one.dev or (hop.dev or "" if hop else ""), hop.via or one.peer if hop else one.peer)
+
+
+def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
+    """Why the plan must not run unattended, each with the line that asks for it.
+
+    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
+    """
+    now = _now(planned)
+    then = _then(planned, now)
+    found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
+    found += _default_routes(now, then)
+    hint = "give --confirm-within, so that the host goes back by itself, or --force"
+    return [Problem(*place, f"{text}; {hint}") for place, text in dict.fromkeys(found)]
+
+
+_Danger = tuple[tuple[str, int, int, str], str]
+_NO_PLACE = ("", 0, 0, "")
+
+
+def _cut(planned: Planned, now: Objects, then: Objects, one: Protected, port: str) -> Iterator[_Danger]:
+    if one.address.is_loopback or _holds(now, one.peer):
+        return
+    dev, _via = way_to(planned, one)
+    links = {link for link in (dev, port) if link}
+    for change in planned.changes:
+        for link in links & {name for scope, name in _links(change) if scope == HOST}:
+            if change.impact == "disruptive":
+                yield (
+                    _place(change),
+                    f"to {change.action} {change.key} would cut {one.peer} off, which is behind {link}",
+                )
+        if _captures(change, one):
+            yield _place(change), f"{change.key} would take new connections of {one.peer} to port {one.port} elsewhere"
+    before, after = _lookup(now, one.address), _lookup(then, one.address)
+    if before is not None and (after is None or after.type != "unicast"):
+        yield _NO_PLACE, f"no route to {one.peer} would be left (now {_told(before)})"
+    elif before is not None and after is not None and _path(before) != _path(after):
+        yield _NO_PLACE, f"the route to {one.peer} would change from {_told(before)} to {_told(after)}"
+    if one.local and _holds(now, one.local) and not _holds(then, one.local):
+        yield _NO_PLACE, f"the address {one.local} would go, over which {one.peer} is connected"
+
+
+def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
+    for family, prefix in DEFAULTS.items():
+        had, has = ([one for one in _routes(objects) if one.to == prefix] for objects in (now, then))
+        if had and not has:
+            yield _NO_PLACE, f"the host's only IPv{family} default route ({_told(had[0])}) would go"
+
+
+# ------------------------------------------------------------------------------------------------ now and then
+
+
+def _now(planned: Planned) -> dict[Key, Any]:
+    return {key: held.object for key, held in planned.live.items() if key.scope == HOST and key.kind in _LEADING}
+
+
+def _then(planned: Planned, now: Objects) -> dict[Key, Any]:
+    """The host's objects as the plan would leave them."""
+    changes = [change for change in planned.changes if change.key.kind not in NFT]
+    gone = frozenset(where for c in changes if c.action in ("delete", "replace") for where in _before(c))
+    gone |= {where for c in changes if getattr(c.after, "up", None) is False for where in _links(c)}
+    left = {key: BY_NAME[key.kind].without(held, gone) for key, held in now.items()}
+    for change in changes:
+        if change.key.scope == HOST and change.key.kind in _LEADING:
+            left[change.key] = change.after
+    return _connected(changes, {key: held for key, held in left.items() if held is not None})
+
+
+def _connected(changes: list[Change], left: dict[Key, Any]) -> dict[Key, Any]:
+    """With the routes that the kernel makes for new addresses, without those of addresses that go."""
+    subnets = {_subnet(held) for key, held in left.items() if key.kind == "address"}
+    gone = {_subnet(c.before) for c in changes if c.key.kind == "address" and c.action == "delete"} - subnets
+    kept = {key: held for key, held in left.items() if not (key.kind == "route" and _is_of(held, gone))}
+    for change in changes:
+        if change.key.kind == "address" and change.key.scope == HOST and change.after is not None:
+            to, link = _subnet(change.after)
+            hop = route.NextHop("", link, 1, False)
+            kept[Key("route", HOST, f"{to} {link}")] = route.Route(HOST, to, MAIN, 0, "unicast", (hop,), "", 253, 0)
+    return kept
+
+
+def _subnet(address: Any) -> tuple[str, str]:
+    return str(ipaddress.ip_interface(address.address).network), address.link
+
+
+def _is_of(held: route.Route, subnets: set[tuple[str, str]]) -> bool:
+    return held.protocol == KERNELS and any((held.to, hop.dev) in subnets for hop in held.hops)
+
+
+def _before(change: Change) -> Iterable[tuple[str, str]]:
+    return () if change.before is None else BY_NAME[change.key.kind].links(change.before)
+
+
+def _links(change: Change) -> set[tuple[str, str]]:
+    after = () if change.after is None else BY_NAME[change.key.kind].links(change.after)
+    return {*_before(change), *after}
+
+
+def _routes(objects: Objects) -> Iterator[Any]:
+    return (held for key, held in objects.items() if key.kind == "route" and held.table == MAIN)
+
+
+def _lookup(objects: Objects, peer: Address) -> Any:
+    """The route of table main that leads to the peer: the longest prefix, then the lowest metric."""
+    fitting = [one for one in _routes(objects) if peer in ipaddress.ip_network(one.to)]
+    return min(fitting, key=lambda one: (-int(one.to.partition("/")[2]), one.metric), default=None)
+
+
+def _holds(objects: Objects, address: str) -> bool:
+    return any(key.kind == "address" and held.address.partition("/")[0] == address for key, held in objects.items())
+
+
+def _path(held: Any) -> list[tuple[str, str]]:
+    return [(hop.via, hop.dev) for hop in held.hops]
+
+
+def _told(held: Any) -> str:
+    hops = [" ".join(filter(None, [hop.via and f"via {hop.via}", hop.dev and f"dev {hop.dev}"])) for hop in held.hops]
+    return f"{held.to} {', '.join(hops) or held.type}"
+
+
+def _captures(change: Change, one: Protected) -> bool:
+    """Whether a published port stands in front of the one that the session came in by."""
+    held = change.after
+    if change.key.kind != "port_map" or held is None or change.key.scope != HOST or not one.port:
+        return False
+    return held.protocol == "tcp" and held.port == one.port and held.listen in (one.local, *ANY.values())
+
+
+def _place(change: Change) -> tuple[str, int, int, str]:
+    origin = change.origin
+    return (origin.file, origin.line, origin.column, origin.path) if origin else _NO_PLACE

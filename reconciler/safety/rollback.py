@@ -1,0 +1,127 @@
+"""A run that can be undone: the snapshot before the first change, and the reconcile back to it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from reconciler.kinds.kind import Names
+from reconciler.model.changes import Change, Held
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import HOST, Key
+from reconciler.model.rows import LinkSettings
+from reconciler.planning import state
+from reconciler.planning.apply import Failed, Southbound
+from reconciler.planning.apply import apply as carry_out
+from reconciler.planning.intent import Planned
+from reconciler.planning.plan import live_names, order
+from reconciler.safety import snapshot, state_dir, undo_log
+from reconciler.safety.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+# Namespaces first, then what is in them, and again for what went with a link that had to be made anew.
+ROUNDS = 5
+_UNMAKABLE = Failure(errno.ENOTSUP, "netrecon cannot make it again, or waits for what it could not")
+
+
+def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
+    """The way to the kernel; ``parking``: namespaces are put aside rather than deleted."""
+    from reconciler.kernel.nftables import nft_tables
+    from reconciler.kernel.writer import Writer
+
+    return Writer(kernel, {}, lambda scope, requests: nft_tables.transact(kernel, scope, requests), parking)
+
+
+def prepare(kernel: Kernel, planned: Planned) -> undo_log.Entry:
+    """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
+    from reconciler.kernel.nftables import nft_tables
+
+    settings = _settings(kernel, snapshot.lost_links(planned))
+    tables = {key: nft_tables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
+    taken = snapshot.with_tables(snapshot.take(planned), tables)
+    known = state_dir.load()
+    entry = undo_log.Entry(
+        taken, {name: known.get(name, state_dir.Record()) for name in planned.intent.names}, settings
+    )
+    forget(kernel)
+    undo_log.write(entry)
+    return entry
+
+
+def _settings(kernel: Kernel, lost: Iterable[tuple[str, str]]) -> list[LinkSettings]:
+    links: dict[str, list[str]] = {}
+    for scope, link in lost:
+        links.setdefault(scope, []).append(link)
+    if not links:
+        return []
+    from reconciler.kernel.proc import link_settings
+
+    return link_settings.read_link_settings(kernel, links)
+
+
+def forget(kernel: Kernel) -> None:
+    """What was done stays: namespaces that were put aside go for good."""
+    kernel.release_parked()
+    undo_log.settle()
+
+
+def abandon(kernel: Kernel, entry: undo_log.Entry) -> None:
+    """Forget a run that changed nothing yet."""
+    _records_back(entry)
+    forget(kernel)
+
+
+def back(kernel: Kernel, entry: undo_log.Entry) -> tuple[list[Change], list[Failed]]:
+    """Go back to the snapshot; what was undone, and what could not be, with the kernel's reason.
+
+    Only when all is as it was the snapshot is forgotten: else a later attempt may do better.
+    """
+    from reconciler.kernel.proc import link_settings
+
+    undone: list[Change] = []
+    left: list[Change] = []
+    failed: dict[Key, Failed] = {}
+    for _ in range(ROUNDS):
+        taken = snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
+        live = _read(kernel, taken)
+        left = snapshot.undo(taken, live)
+        if not left:
+            break
+        outcome = carry_out(order(left, [_names(taken)], live, restoring=True), southbound(kernel))
+        undone += outcome.applied
+        failed = outcome.failed
+        if not outcome.applied:
+            break
+    _records_back(entry)
+    if not left:
+        forget(kernel)
+    lost = {change.key: failed.get(change.key) or Failed(change, _UNMAKABLE) for change in left}
+    return _once(change for change in undone if change.key not in lost), list(lost.values())
+
+
+def _names(taken: Snapshot) -> Names:
+    return live_names({key: entry.held for key, entry in taken.entries.items() if entry.held})
+
+
+def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Held]:
+    from reconciler.kernel import live
+
+    found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries))
+    memory = state_dir.memory(state_dir.load(), taken.topologies)  # those of the run: they tell what it reserved
+    view = state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
+    held = state.objects(found, view)
+    return {key: one for key, one in held.items() if key.scope in found.scopes or key.scope == HOST}
+
+
+def _records_back(entry: undo_log.Entry) -> None:
+    for name, record in entry.records.items():
+        with contextlib.suppress(KernelError):  # a full disk: the record says too much then, which harms nothing
+            state_dir.save(name, record)
+
+
+def _once(changes: Iterable[Change]) -> list[Change]:
+    return list({(change.action, change.key): change for change in changes}.values())

@@ -1,0 +1,141 @@
+"""The repository as a whole: examples that hold, kinds that lack nothing, documents that tell the truth."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+
+from reconciler.cli import main
+from reconciler.kinds import KINDS
+from reconciler.kinds.kind import Kind
+from reconciler.language import document, schema
+from reconciler.run import load
+
+ROOT = pathlib.Path(__file__).parents[2]
+TOPOLOGIES = sorted((ROOT / "topologies").glob("*.yaml"))
+MODULES = sorted((ROOT / "reconciler").rglob("*.py"))
+HEAVY = ("pyroute2", "nftables", "jsonschema", "jsonschema_rs", "deepdiff", "rich", "yaml", "asyncio")
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def examples() -> list[Any]:
+    """The YAML blocks of the documents, each with its place."""
+    found = []
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.finditer(r"^```yaml\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
+            line = file.read_text()[: block.start()].count("\n") + 2
+            if "dummies:" not in block[1]:  # the kind that docs/adding-a-kind.md adds
+                found.append(pytest.param(block[1], id=f"{file.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("file", TOPOLOGIES, ids=lambda file: file.stem)
+def test_example_topology_is_valid_and_named_as_its_file(file: pathlib.Path) -> None:
+    assert load.load_one(str(file)).name == file.stem
+
+
+@pytest.mark.parametrize("text", examples())
+def test_example_in_the_documents_passes_the_schema(text: str) -> None:
+    whole = text if "version:" in text else f"version: 1\nname: example\n{text}"
+    assert schema.check(document.load("example.yaml", whole.encode())) == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_kind_lacks_nothing(kind: Kind) -> None:
+    assert any(f'name="{kind.name}"' in file.read_text() for file in (ROOT / "reconciler/kinds").rglob("*.py"))
+    assert not kind.schema or (ROOT / "schemas" / f"{kind.schema}.json").is_file()
+    situations = ROOT / "tests/cases/situations" / kind.name
+    assert list(situations.glob("*.yaml")), f"{situations} holds no situation"
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_module_opens_with_one_sentence(file: pathlib.Path) -> None:
+    text = file.read_text()
+    if text:
+        first = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
+        assert first.endswith((".", ":")), "the first paragraph is one sentence"
+
+
+def test_command_line_imports_nothing_heavy() -> None:
+    code = f"import sys, reconciler.cli.main; print(*(set({HEAVY!r}) & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.split() == []
+
+
+def test_readme_lists_every_command() -> None:
+    usage = main._parser().format_help()
+    commands = re.findall(r"^    (\w+) ", usage, re.MULTILINE)
+    readme = (ROOT / "README.md").read_text()
+    assert {"plan", "apply", "check"} <= set(commands)
+    assert [name for name in commands if f"| `{name}" not in readme] == []
+
+
+def test_changelog_begins_with_the_version_of_the_project() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == PROJECT["project"]["version"]
+
+
+def test_wheel_has_every_package_of_the_repository() -> None:
+    packages = {str(file.parent.relative_to(ROOT)).replace("/", ".") for file in MODULES}
+    assert packages | {"reconciler.schemas"} == set(PROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_relative_links_in_the_documents_lead_somewhere() -> None:
+    lost = [
+        f"{file.name}: {target}"
+        for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for target in re.findall(r"\]\(([^)#:]+)\)", file.read_text())
+        if not (file.parent / target).exists()
+    ]
+    assert lost == []
+
+
+# What takes longer to import than a small topology takes to check, or is of use only where there is something to tell.
+UNWANTED = {
+    *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "sqlite3", "logging"),
+    *("importlib.metadata", "shutil", "inspect.signature", "reconciler.cli.report", "reconciler.kernel.netlink.encode"),
+    *(
+        "reconciler.language.networks.lower",
+        "reconciler.language.networks.model",
+        "reconciler.safety.lockout",
+        "reconciler.safety.rollback",
+        "reconciler.planning.expectations",
+    ),
+    *(
+        "pathlib",
+        "secrets",
+        "difflib",
+        "reconciler.run.converge",
+        "reconciler.planning.apply",
+        "reconciler.safety.ownership",
+    ),
+}
+
+
+def imported_by(*words: str) -> set[str]:
+    """The modules that a run of the command has imported when it ends well."""
+    code = (
+        f"import sys; before = set(sys.modules); from reconciler.cli import main; code = main.main({list(words)!r});"
+        "print(*(set(sys.modules) - before)); sys.exit(code)"
+    )
+    found = subprocess.run([sys.executable, "-S", "-c", PATHS + code], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    return set(found.stdout.split())
+
+
+PATHS = f"import sys; sys.path += {sys.path!r};"
+
+
+def test_validate_imports_neither_the_kernel_nor_what_explains() -> None:
+    modules = imported_by("validate", "-q", "topologies/docker-by-hand.yaml")
+    assert {"reconciler.planning.topology", "yaml"} <= modules
+    assert modules & UNWANTED == set()
+    assert not [name for name in modules if name.startswith("reconciler.kernel")]

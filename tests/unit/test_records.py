@@ -1,0 +1,84 @@
+"""Files under /run/netrecon: written whole, lost without harm."""
+
+import os
+import pathlib
+
+import pytest
+
+from reconciler.model.errors import KernelError, LockHeld
+from reconciler.model.keys import Key
+from reconciler.safety import lock, state_dir
+from reconciler.safety.state_dir import Record
+
+FORWARD = Key("sysctl", "host", "net.ipv4.ip_forward")
+RESERVED = Key("reserved_ports", "host", "lab")
+ROUTE = Key("route", "host", "main/10.0.0.0/8 metric 5")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.setattr(state_dir, "FOLDER", str(tmp_path / "netrecon"))
+    return tmp_path / "netrecon"
+
+
+def test_what_was_saved_is_loaded() -> None:
+    record = Record({ROUTE}, {FORWARD: ("0", "1")}, {RESERVED: ((1024, 1024), (40000, 40002))})
+    state_dir.save("lab", record)
+    assert state_dir.load() == {"lab": record}
+
+
+def test_a_record_of_an_older_version_is_understood(folder: pathlib.Path) -> None:
+    folder.mkdir()
+    sysctls = '{"sysctl/host/net.ipv4.ip_forward": ["0", "1"]}'
+    (folder / "lab.json").write_text(f'{{"format": 1, "shared": [], "sysctls": {sysctls}}}')
+    assert state_dir.load() == {"lab": Record(set(), {FORWARD: ("0", "1")})}
+
+
+def test_empty_record_leaves_no_file(folder: pathlib.Path) -> None:
+    state_dir.save("lab", Record({ROUTE}))
+    state_dir.save("lab", Record())
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"shared": 1}', '{"shared": ["x"], "sysctls": {}}', "\x00"])
+def test_file_that_makes_no_sense_counts_as_lost(folder: pathlib.Path, text: str) -> None:
+    folder.mkdir()
+    (folder / "lab.json").write_text(text)
+    assert state_dir.load() == {}
+
+
+def test_planted_link_is_not_followed(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    folder.mkdir()
+    (folder / "lab.json").symlink_to(victim)
+    state_dir.save("lab", Record({ROUTE}))
+    assert victim.read_text() == "mine"
+    assert state_dir.load() == {"lab": Record({ROUTE})}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file is given away")
+def test_what_somebody_else_put_there_is_not_read(folder: pathlib.Path) -> None:
+    state_dir.save("lab", Record({ROUTE}))
+    os.chown(folder / "lab.json", 12345, 12345)
+    assert state_dir.load() == {}
+
+
+def test_sysctl_that_another_topology_holds_is_that_one_s() -> None:
+    known = {"a": Record(set(), {FORWARD: ("0", "1")}), "b": Record(set(), {FORWARD: ("0", "1")})}
+    assert state_dir.memory(known, {"a"}).sysctls[FORWARD][0] == "b"
+    assert state_dir.memory(known, {"b"}).sysctls[FORWARD][0] == "a"
+
+
+def test_folder_that_cannot_be_made_is_said_in_words(folder: pathlib.Path) -> None:
+    folder.write_text("a file")
+    with pytest.raises(KernelError, match=r"write .*lab"):
+        state_dir.save("lab", Record({ROUTE}))
+
+
+def test_second_run_is_told_the_holder_s_pid() -> None:
+    with lock.held(0), pytest.raises(LockHeld) as caught, lock.held(0.1):
+        pass
+    assert caught.value.pid == os.getpid()
+    with lock.held(0):
+        pass
