@@ -1,5 +1,6 @@
 # make demo: the main job, shown in a throwaway copy of this machine's network
 # make test: every check and every test
+# make unit: the tests that need neither root nor a kernel, in seconds
 # make bench, bench-full: how fast it is, beside the floor, ip and nft
 
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHON
 
-.PHONY: demo test check format venv bench bench-full setup setup-test clean
+.PHONY: demo test unit check format venv bench bench-full setup setup-test clean
 
 demo: $(VENV)/.run
 	@demo/demo.sh
@@ -25,6 +26,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest --numprocesses auto tests/unit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

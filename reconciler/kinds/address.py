@@ -10,7 +10,7 @@ from dataclasses import field
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Held
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import LinkRef, Netlink, Request
@@ -101,7 +101,7 @@ def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
         yield (), f"{address.link} has an mtu of {end.mtu}; IPv6 needs {IPV6_MIN_MTU} or more"
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
     telling = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)  # since Linux 5.18
     for row in state.addresses:
@@ -112,7 +112,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         duplicate = bool(row.flags & IFA_F_DADFAILED)
         own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
         found = Address(state.scope, link.name, row.address, duplicate, row.protocol, row.scope, row.flags & SETTABLE)
-        yield key, Held(found, own)
+        yield key, Live(found, own)
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:

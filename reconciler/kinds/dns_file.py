@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import NOBODY, Held
+from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.requests import Request, WriteFile
@@ -82,7 +82,7 @@ def _canonical(text: str) -> str | None:
         return None
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for (where, name), text in reading.live.files.items():
         if where != scope:
@@ -95,7 +95,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
             stamp = first[len(_FIRST) :].strip() if first.startswith(_FIRST) else NOBODY
             lines = tuple((rest if stamp else text).splitlines())
             owner = stamp or _overwritten(reading, key)
-            yield key, Held(DnsFile(scope, name, lines, owner, text), owner, bool(stamp))
+            yield key, Live(DnsFile(scope, name, lines, owner, text), owner, bool(stamp))
 
 
 def _overwritten(reading: Reading, key: Key) -> str:
@@ -105,14 +105,14 @@ def _overwritten(reading: Reading, key: Key) -> str:
     return reading.owner if ours else NOBODY
 
 
-def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Held]]:
+def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Live]]:
     """Of the blocks in a file of the host only the ones of this run's topologies concern us."""
     wanted = reading.wanted.get(key)
     for owner in (wanted.owner,) if wanted else sorted(reading.topologies):
         lines = text.splitlines()
         if _BEGIN + owner in lines and _END + owner in lines:
             block = lines[lines.index(_BEGIN + owner) + 1 : lines.index(_END + owner)]
-            yield key, Held(DnsFile(HOST, key.name, tuple(block), owner), owner)
+            yield key, Live(DnsFile(HOST, key.name, tuple(block), owner), owner)
             return
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.model.changes import Held, Wanted
+from reconciler.model.changes import Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
 from reconciler.model.port_ranges import PortRanges
@@ -75,7 +75,7 @@ class Reading:
     live: LiveState
     owner: str
     exclusive: bool
-    wanted: Mapping[Key, Wanted]
+    wanted: Mapping[Key, Desired]
     shared: Mapping[Key, str] = field(default_factory=dict)
     reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
     sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class Kind:
     parse: Callable[[Source], Iterable[Parsed]] = _nothing
     imply: Callable[[Names], Iterable[Parsed]] = _nothing
     check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
-    read: Callable[[Reading], Iterable[tuple[Key, Held]]] = _nothing
+    read: Callable[[Reading], Iterable[tuple[Key, Live]]] = _nothing
     settle: Callable[[Any, Any], Any] | None = None
     mask: Callable[[Any, Any], Any] = declared
     needs: Callable[[Any, Names], Iterable[Key]] = _nothing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
-from reconciler.model.changes import NOBODY, Held
+from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP, Key
 from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef, Netlink, Request
@@ -39,11 +39,11 @@ def parse(source: Source) -> Iterator[Parsed]:
         yield key_of(source.scope), Namespace(source.scope), source.at(())
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     if scope != HOST:
         alias = next((row.alias for row in reading.state.links.values() if row.loopback), "")
-        yield key_of(scope), Held(Namespace(scope, alias), reading.state.owner or NOBODY)
+        yield key_of(scope), Live(Namespace(scope, alias), reading.state.owner or NOBODY)
 
 
 def create(namespace: Namespace, owner: str) -> Iterator[Request]:

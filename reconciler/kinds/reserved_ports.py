@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home
 from reconciler.model import port_ranges
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.port_ranges import PortRanges
@@ -70,7 +70,7 @@ def _lent(wanted: ReservedPorts, ephemeral: tuple[int, int] | None) -> set[int]:
     return port_ranges.ports_of(port_ranges.clipped(wanted.ports, first, last))
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     """What of the list each topology put there and alone still needs, or wants to have there.
 
     A port on record for several is let go by all but the last of them without a change to the list.
@@ -88,7 +88,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         others = set().union(*(held for other, held in staying.items() if other != key))
         own = (recorded.get(key, set()) & listed) - (others - staying[key])
         if own or key in wanted:
-            yield key, Held(ReservedPorts(scope, key.name, port_ranges.ranges_of(own), ephemeral, foreign), key.name)
+            yield key, Live(ReservedPorts(scope, key.name, port_ranges.ranges_of(own), ephemeral, foreign), key.name)
 
 
 def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[int, int] | None) -> set[int]:
@@ -99,9 +99,9 @@ def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[in
     return _lent(wanted.object, ephemeral) if wanted else set()
 
 
-def newborn(scope: str, topology: str) -> tuple[Key, Held]:
+def newborn(scope: str, topology: str) -> tuple[Key, Live]:
     """What a namespace that is just made has: nothing reserved."""
-    return key_of(scope, topology), Held(ReservedPorts(scope, topology, ()), topology)
+    return key_of(scope, topology), Live(ReservedPorts(scope, topology, ()), topology)
 
 
 def create(reserved: ReservedPorts, _owner: str) -> Iterator[Request]:

@@ -12,7 +12,7 @@ from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Held
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import LinkRef, Netlink, Request
@@ -313,17 +313,17 @@ def needs(route: Route, names: Names) -> Iterator[Key]:
 # ------------------------------------------------------------------------------------------------ read
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
-    found: dict[Key, list[Held]] = {}
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
+    found: dict[Key, list[Live]] = {}
     names = {index: one.name for index, one in reading.state.links.items()}
     for row in reading.state.routes:
         route = _from_row(reading.state.scope, row, names)
-        found.setdefault(key_of(route), []).append(Held(route, _owner(reading, row, route)))
+        found.setdefault(key_of(route), []).append(Live(route, _owner(reading, row, route)))
     for key, held in found.items():
         yield from _apart(key, held, reading)
 
 
-def _apart(key: Key, held: list[Held], reading: Reading) -> Iterator[tuple[Key, Held]]:
+def _apart(key: Key, held: list[Live], reading: Reading) -> Iterator[tuple[Key, Live]]:
     """IPv4 allows several routes of one destination and metric: the one that is wanted takes the key."""
     wanted = reading.wanted.get(key)
     if wanted is not None and len(held) > 1:

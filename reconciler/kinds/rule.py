@@ -7,7 +7,7 @@ from dataclasses import field
 
 from reconciler.kinds.kind import Kind, Reading
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL
-from reconciler.model.changes import KERNEL, Held
+from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.requests import Netlink, Request
@@ -26,7 +26,7 @@ class Rule:
     body: bytes = field(compare=False)
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     if not (reading.exclusive and reading.owner):
         return
     scope = reading.state.scope
@@ -35,7 +35,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         born_with = row.priority in _KERNELS_OWN and row.protocol == RTPROT_UNSPEC
         owner = reading.owner if static and not born_with else KERNEL
         family = "ipv6 " if row.family == AF_INET6 else ""
-        yield Key("rule", scope, f"{row.priority}/{family}{row.text}"), Held(Rule(scope, row.text, row.raw), owner)
+        yield Key("rule", scope, f"{row.priority}/{family}{row.text}"), Live(Rule(scope, row.text, row.raw), owner)
 
 
 def create(rule: Rule, _owner: str) -> Iterator[Request]:

@@ -8,7 +8,7 @@ from dataclasses import field
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
 from reconciler.model.requests import Request, WriteSysctl
@@ -69,7 +69,7 @@ def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
         yield (), f'no link "{link}" in {sysctl.scope}; declare it there'
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for (where, name), value in reading.live.sysctls.items():
         if where != scope:
@@ -79,9 +79,9 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         wanted = reading.wanted.get(key)
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
-            yield key, Held(Sysctl(scope, name, value, before), topology if contested else wanted.owner)
+            yield key, Live(Sysctl(scope, name, value, before), topology if contested else wanted.owner)
         elif topology and value == ours != before:  # where they are equal there is nothing to put back
-            yield key, Held(Sysctl(scope, name, value, before), topology)
+            yield key, Live(Sysctl(scope, name, value, before), topology)
 
 
 def create(sysctl: Sysctl, _owner: str) -> Iterator[Request]:

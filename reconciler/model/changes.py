@@ -13,7 +13,7 @@ UNKNOWN = "<netrecon>"  # bears our protocol number, but which topology's is not
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Desired:
     """A desired object, the topology that wants it, and where it is written."""
 
     object: Any
@@ -22,7 +22,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Live:
     """A live object and its owner: a topology's name, NOBODY, KERNEL or UNKNOWN.
 
     ``whole`` is False when the stamp is on a part of it only (one end of a veth).

@@ -9,17 +9,17 @@ from typing import Any
 from reconciler.kinds import BY_NAME, address, namespace, sysctl
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.nat import port_map
-from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Held, Impact, Wanted
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Impact, Live
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, Key, Origin
 
-Live = Mapping[Key, Held]
-Desired = Mapping[Key, Wanted]
+LiveObjects = Mapping[Key, Live]
+DesiredObjects = Mapping[Key, Desired]
 Places = frozenset[tuple[str, str]]
 
 
 def diff(
-    desired: Desired, live: Live, topologies: frozenset[str], adopt: bool = False
+    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], adopt: bool = False
 ) -> tuple[list[Change], list[Problem]]:
     """The changes that turn live into desired, and what stands in their way.
 
@@ -51,9 +51,9 @@ def diff(
     return changes, problems
 
 
-def _settled(desired: Desired, live: Live) -> Desired:
+def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
     """Desired, completed where a kind needs to see the kernel to know what it wants."""
-    settled: dict[Key, Wanted] = {}
+    settled: dict[Key, Desired] = {}
     for key, wanted in desired.items():
         settle = BY_NAME[key.kind].settle
         if settle is not None and key in live:
@@ -64,20 +64,20 @@ def _settled(desired: Desired, live: Live) -> Desired:
 # ------------------------------------------------------------------------------------------------ one object
 
 
-def _different(desired: Desired, live: Live) -> dict[Key, tuple[str, ...]]:
+def _different(desired: DesiredObjects, live: LiveObjects) -> dict[Key, tuple[str, ...]]:
     """What differs of the objects that are there, but for those that are as they should be."""
     compared = ((key, _differences_of(key, wanted, live[key])) for key, wanted in desired.items() if key in live)
     return {key: differs for key, differs in compared if differs}
 
 
-def _differences_of(key: Key, wanted: Wanted, held: Held | None) -> tuple[str, ...]:
+def _differences_of(key: Key, wanted: Desired, held: Live | None) -> tuple[str, ...]:
     if held is None or wanted.object == held.object:  # of 10,000 ports most are just right
         return ()
     return differences(BY_NAME[key.kind], wanted.object, held.object)
 
 
 def _compare(
-    key: Key, wanted: Wanted, held: Held | None, before: Held | None, differs: tuple[str, ...], adopt: bool
+    key: Key, wanted: Desired, held: Live | None, before: Live | None, differs: tuple[str, ...], adopt: bool
 ) -> Change | Problem | None:
     kind = BY_NAME[key.kind]
     if held is None:
@@ -93,14 +93,14 @@ def _compare(
     return _foreign(key, wanted, held, differs, adopt)
 
 
-def _own(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], stamped: bool) -> Change | None:
+def _own(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], stamped: bool) -> Change | None:
     if differs:
         return _change(way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
     # A route or an address of ours whose owner was forgotten is claimed again by the records alone.
     return None if stamped or key.kind in ("address", "route") else _change("adopt", key, held.object, wanted, ())
 
 
-def _foreign(key: Key, wanted: Wanted, held: Held, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
+def _foreign(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
     if held.owner == KERNEL:
         return _problem(key, wanted, f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}")
     if held.owner != NOBODY:
@@ -132,7 +132,7 @@ def differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
     return tuple(name for name in names if ours.get(name) != theirs.get(name)) or ("value",)
 
 
-def _change(action: Action, key: Key, before: Any, wanted: Wanted, differs: tuple[str, ...]) -> Change:
+def _change(action: Action, key: Key, before: Any, wanted: Desired, differs: tuple[str, ...]) -> Change:
     impact = _impact(action, key, differs)
     return Change(action, key, before, wanted.object, differs, impact, wanted.owner, wanted.origin)
 
@@ -145,7 +145,7 @@ def _impact(action: Action, key: Key, differs: tuple[str, ...]) -> Impact:
     return "disruptive"
 
 
-def _problem(key: Key, wanted: Wanted, text: str) -> Problem:
+def _problem(key: Key, wanted: Desired, text: str) -> Problem:
     origin = wanted.origin
     return Problem(origin.file, origin.line, origin.column, origin.path, text)
 
@@ -153,7 +153,9 @@ def _problem(key: Key, wanted: Wanted, text: str) -> Problem:
 # ------------------------------------------------------------------------------------------------ what goes
 
 
-def _deletions(desired: Desired, live: Live, topologies: frozenset[str], lost: Places) -> Iterator[Change]:
+def _deletions(
+    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], lost: Places
+) -> Iterator[Change]:
     gone = [key for key, held in live.items() if _may_go(key, held, topologies) and key not in desired]
     spaces = {key.name for key in gone if key.kind == "namespace"}
     for key in sorted(gone):
@@ -164,19 +166,21 @@ def _deletions(desired: Desired, live: Live, topologies: frozenset[str], lost: P
             yield Change("delete", key, held.object, None, (), impact, held.owner, None)
 
 
-def _may_go(key: Key, held: Held, topologies: frozenset[str]) -> bool:
+def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:
     """Whether it is this run's, or a link that a run was killed over before it could stamp it: nobody else's."""
     return held.owner in topologies or (held.owner == UNKNOWN and any(BY_NAME[key.kind].links(held.object)))
 
 
-def absorbed(key: Key, held: Held, kind: Kind, spaces: set[str], links: Places) -> bool:
+def absorbed(key: Key, held: Live, kind: Kind, spaces: set[str], links: Places) -> bool:
     """Whether it vanishes with a namespace or a link that goes; files and veths that reach out do not."""
     if key.scope in spaces and key.kind not in ("namespace", "dns_file"):
         return all(scope in spaces for scope, _ in kind.links(held.object))
     return kind.without(held.object, links) is None
 
 
-def _lost(desired: Desired, live: Live, topologies: frozenset[str], different: Mapping[Key, tuple[str, ...]]) -> Places:
+def _lost(
+    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], different: Mapping[Key, tuple[str, ...]]
+) -> Places:
     """The links that are deleted or replaced, and so take along what lies on them."""
     lost: set[tuple[str, str]] = set()
     for key, held in live.items():
@@ -190,11 +194,11 @@ def _lost(desired: Desired, live: Live, topologies: frozenset[str], different: M
     return frozenset(lost)
 
 
-def _after_losses(live: Live, lost: Places, bare: Places) -> Live:
+def _after_losses(live: LiveObjects, lost: Places, bare: Places) -> LiveObjects:
     """Live as it will be without the lost links, and without the IPv4 routes of the bare ones."""
     if not lost and not bare:
         return live
-    remains: dict[Key, Held] = {}
+    remains: dict[Key, Live] = {}
     for key, held in live.items():
         flushed = key.kind == "route" and ":" not in held.object.to
         left = BY_NAME[key.kind].without(held.object, lost | bare if flushed else lost)
@@ -203,7 +207,7 @@ def _after_losses(live: Live, lost: Places, bare: Places) -> Live:
     return remains
 
 
-def _bare(desired: Desired, live: Live, topologies: frozenset[str], lost: Places) -> Places:
+def _bare(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], lost: Places) -> Places:
     """Links that stay but lose all their IPv4 addresses, and with the last of them their IPv4 routes."""
     going: list[address.Address] = []
     staying: list[address.Address] = []
@@ -217,11 +221,11 @@ def _bare(desired: Desired, live: Live, topologies: frozenset[str], lost: Places
     return address.without_any(going, staying, coming)
 
 
-def _goes(kind: Kind, wanted: Wanted | None, differs: tuple[str, ...]) -> bool:
+def _goes(kind: Kind, wanted: Desired | None, differs: tuple[str, ...]) -> bool:
     return wanted is None or way(kind, differs) == "replace"
 
 
-def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator[Problem]:
+def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:
     """Links to be created whose name somebody else's link has, under whatever kind."""
     taken = {where: key for key, held in live.items() for where in BY_NAME[key.kind].links(held.object)}
     leaving = {change.key for change in changes if change.action in ("delete", "replace")}
@@ -240,7 +244,7 @@ def _in_the_way(changes: list[Change], desired: Desired, live: Live) -> Iterator
             yield _problem(change.key, desired[change.key], text)
 
 
-def _published_elsewhere(desired: Desired, live: Live, topologies: frozenset[str]) -> Iterator[Problem]:
+def _published_elsewhere(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
     """Ports that overlap what a topology of another run publishes under another key: 0.0.0.0:80 and 127.0.0.1:80."""
     taken = port_map.Listens()
     others = [(key, held) for key, held in live.items() if key.kind == "port_map" and held.owner not in topologies]
@@ -256,7 +260,7 @@ def _published_elsewhere(desired: Desired, live: Live, topologies: frozenset[str
             yield _problem(key, wanted, f"{key.name} overlaps {there}, which topology {other[1]} publishes")
 
 
-def _no_such_sysctl(changes: list[Change], desired: Desired) -> Iterator[Problem]:
+def _no_such_sysctl(changes: list[Change], desired: DesiredObjects) -> Iterator[Problem]:
     """Settings that are not there and that nothing in the plan brings along."""
     made = {change.key for change in changes if change.action in ("create", "replace")}
     links = {where for key in made for where in BY_NAME[key.kind].links(desired[key].object)}

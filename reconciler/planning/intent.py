@@ -6,7 +6,7 @@ from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from reconciler.model.changes import Change, Held, Wanted
+from reconciler.model.changes import Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
@@ -37,7 +37,7 @@ class Intent:
     settled: bool = False
 
     @cached_property
-    def desired(self) -> dict[Key, Wanted]:
+    def desired(self) -> dict[Key, Desired]:
         return topology.together(self.topologies)
 
     @cached_property
@@ -52,7 +52,7 @@ class Planned:
 
     intent: Intent
     plan: Plan
-    live: dict[Key, Held]
+    live: dict[Key, Live]
     found: LiveState
     warnings: tuple[Finding, ...] = ()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.kinds import BY_NAME, NFT, RANK, address
 from reconciler.kinds.kind import Names
-from reconciler.model.changes import Change, Held
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.requests import Request
@@ -32,7 +32,7 @@ class Plan:
     stages: tuple[tuple[Step, ...], ...]
 
 
-def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Held], restoring: bool = False) -> Plan:
+def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Live], restoring: bool = False) -> Plan:
     """The plan of the changes: what goes, what comes, and last the addresses that gave way to others.
 
     ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
@@ -57,7 +57,7 @@ def _in_nft(change: Change, tables: set[str]) -> bool:
     return change.key.kind in NFT and (change.key.scope in tables or change.action == "delete")
 
 
-def _giving_way(changes: list[Change], live: Mapping[Key, Held]) -> set[Key]:
+def _giving_way(changes: list[Change], live: Mapping[Key, Live]) -> set[Key]:
     """The addresses that go last, for the sake of others on their link (see address.gives_way and address.leads)."""
     going = {c.key: c.before for c in changes if c.action == "delete" and c.key.kind == "address"}
     if not going:
@@ -83,7 +83,7 @@ def _joined(names: Iterable[Names]) -> Names:
     return joined
 
 
-def live_names(live: Mapping[Key, Held]) -> Names:
+def live_names(live: Mapping[Key, Live]) -> Names:
     """Who is who among live objects."""
     names = Names({key: held.object for key, held in live.items()})
     for key, held in live.items():

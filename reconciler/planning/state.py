@@ -10,7 +10,7 @@ from reconciler.kinds import BY_NAME, KINDS, dns_file, namespace, reserved_ports
 from reconciler.kinds.address import Address, key_of
 from reconciler.kinds.kind import Reading
 from reconciler.kinds.links import interface
-from reconciler.model.changes import KERNEL, Held, Wanted
+from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.port_ranges import PortRanges
@@ -40,7 +40,7 @@ class View:
     """
 
     topologies: frozenset[str]
-    wanted: Mapping[Key, Wanted]
+    wanted: Mapping[Key, Desired]
     relaxed: frozenset[str] = frozenset()
     memory: Memory = field(default_factory=Memory)
     adopting: bool = False
@@ -71,9 +71,9 @@ def _every(_scope: str) -> Container[str]:
     return BY_NAME
 
 
-def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] = _every) -> dict[Key, Held]:
+def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] = _every) -> dict[Key, Live]:
     """All live objects of the scopes read, by key, each with its owner; ``only`` tells which kinds of a scope."""
-    found: dict[Key, Held] = {}
+    found: dict[Key, Live] = {}
     adopted = _adopted(view)
     for state in live.scopes.values():
         names = only(state.scope)
@@ -119,16 +119,16 @@ def _reading(
     )
 
 
-def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[str]]) -> Iterator[tuple[Key, Held]]:
+def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[str]]) -> Iterator[tuple[Key, Live]]:
     """Files of namespaces that are gone."""
     gone = {scope for scope, _ in live.files} - set(live.scopes)
     for scope in sorted(scope for scope in gone if dns_file.KIND.name in only(scope)):
         yield from dns_file.read(_reading(live, ScopeState(scope), view))
 
 
-def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Held]]:
+def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Live]]:
     """What a namespace brings along when it is created: nobody needs to make it."""
     key, held = interface.newborn(scope)
-    yield key, Held(held.object, owner)
+    yield key, Live(held.object, owner)
     for address in ("127.0.0.1/8", "::1/128"):
-        yield key_of(scope, "lo", address), Held(Address(scope, "lo", address), KERNEL)
+        yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from reconciler.kinds import BY_NAME, KINDS
 from reconciler.kinds.kind import Names, Parsed, Path, Source
 from reconciler.kinds.nat import port_map
-from reconciler.model.changes import Wanted
+from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import HOST, Key, Origin
@@ -37,7 +37,7 @@ class Topology:
     """
 
     name: str
-    objects: dict[Key, Wanted]
+    objects: dict[Key, Desired]
     names: Names
     exclusive: frozenset[str]
     expectations: tuple[Expectation, ...] = ()
@@ -67,7 +67,7 @@ def build(document: Document, references: bool = True) -> Topology:
         problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
     if problems:
         raise InputError(sorted(set(problems)))
-    wanted = {key: Wanted(held, data["name"], origins[key]) for key, held in objects.items()}
+    wanted = {key: Desired(held, data["name"], origins[key]) for key, held in objects.items()}
     return Topology(data["name"], wanted, names, frozenset(names.exclusive), expected)
 
 
@@ -160,12 +160,12 @@ def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> It
             yield problem_at(document.place((*paths[key], *path)), message)
 
 
-def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
+def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
     """The desired objects of several topologies as one; InputError where two of them want one key."""
     listed = list(topologies)
     if len(listed) == 1:
         return dict(listed[0].objects)
-    objects: dict[Key, Wanted] = {}
+    objects: dict[Key, Desired] = {}
     problems: list[Problem] = []
     told: set[tuple[str, Origin, Origin]] = set()
     for topology in listed:
@@ -186,7 +186,7 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Wanted]:
     return objects
 
 
-def _overlapping(objects: dict[Key, Wanted]) -> Iterator[Problem]:
+def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:
     """Ports of different topologies that listen at one place: within one topology they are found by its parse."""
     by_scope: dict[str, list[Parsed]] = {}
     owners: dict[str, set[str]] = {}

@@ -20,7 +20,7 @@ from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
-    from reconciler.safety.undo_log import Entry as Before
+    from reconciler.safety.undo_log import Unsettled
 
 ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
 
@@ -103,7 +103,7 @@ def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
     return f"not as expected: {', '.join(told)}" if failed else ""
 
 
-def _go_back(kernel: Kernel, before: Before, result: Result) -> None:
+def _go_back(kernel: Kernel, before: Unsettled, result: Result) -> None:
     try:
         result.undone, result.left = rollback.back(kernel, before)
         result.rolled_back = not result.left

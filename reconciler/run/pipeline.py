@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.language.networks.lowered import Lowered
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.errors import Problem, Refused
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LiveState
@@ -55,7 +55,7 @@ def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = Fal
 # ------------------------------------------------------------------------------------------------ live
 
 
-def read(kernel: Kernel, intent: Intent) -> dict[Key, Held]:
+def read(kernel: Kernel, intent: Intent) -> dict[Key, Live]:
     """The live objects as this run sees them."""
     return _objects(_gather(kernel, intent), intent)
 
@@ -75,7 +75,7 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
         return live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
 
 
-def _objects(found: LiveState, intent: Intent) -> dict[Key, Held]:
+def _objects(found: LiveState, intent: Intent) -> dict[Key, Live]:
     with stage("objects"):
         view = state.View(intent.names, intent.desired, intent.relaxed, memory_of(intent), intent.adopt)
         return state.objects(found, view)
@@ -224,7 +224,7 @@ def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     return {name: counts[name] for name in sorted(counts)}
 
 
-def _everything(kernel: Kernel) -> dict[Key, Held]:
+def _everything(kernel: Kernel) -> dict[Key, Live]:
     """All objects of all topologies, and what else lies in the namespaces that they own."""
     from reconciler.kernel import live
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds.links import other_link
-from reconciler.kinds.links.link import NOWHERE
+from reconciler.kinds.links.link import UNREAD
 from reconciler.kinds.links.veth import Veth
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem
 from reconciler.model.keys import HOST, Key
@@ -18,12 +18,12 @@ from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.planning.intent import Intent
 from reconciler.run import converge, pipeline
 from reconciler.safety import rollback, state_dir, undo_log
-from reconciler.safety.snapshot import Entry, Snapshot
+from reconciler.safety.snapshot import Kept, Snapshot
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
 
-Live = Mapping[Key, Held]
+LiveObjects = Mapping[Key, Live]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Rehearsed:
     lacking: tuple[str, ...]
 
 
-def rehearse(intent: Intent, live: Live) -> Rehearsed:
+def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
     """Rebuild ``live`` in a throwaway host, apply the intent there and verify it; the process must have one thread.
 
     Raises InputError with what the kernel refused, NetreconError where there can be no throwaway host.
@@ -52,12 +52,12 @@ def rehearse(intent: Intent, live: Live) -> Rehearsed:
     return _understood(text)
 
 
-def stand_ins(intent: Intent) -> dict[Key, Held]:
+def stand_ins(intent: Intent) -> dict[Key, Live]:
     """An empty host, but for the links that the topologies take as given."""
     found = {}
     for key, wanted in intent.desired.items():
         if key.kind == "interface" and key.name != "lo" and key.scope == HOST:
-            found[Key("link", key.scope, key.name)] = Held(other_link.OtherLink(key.scope, key.name, ""), "")
+            found[Key("link", key.scope, key.name)] = Live(other_link.OtherLink(key.scope, key.name, ""), "")
         del wanted
     return found
 
@@ -65,7 +65,7 @@ def stand_ins(intent: Intent) -> dict[Key, Held]:
 # ------------------------------------------------------------------------------------------------ the child
 
 
-def _in_the_child(answer: int, intent: Intent, live: Live, known: dict[str, state_dir.Record]) -> None:
+def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[str, state_dir.Record]) -> None:
     code = 0
     try:
         data = _attempt(intent, live, known)
@@ -80,7 +80,7 @@ def _in_the_child(answer: int, intent: Intent, live: Live, known: dict[str, stat
     os._exit(code)
 
 
-def _attempt(intent: Intent, live: Live, known: dict[str, state_dir.Record]) -> dict[str, Any]:
+def _attempt(intent: Intent, live: LiveObjects, known: dict[str, state_dir.Record]) -> dict[str, Any]:
     from reconciler.kernel.namespaces import throwaway
     from reconciler.kernel.namespaces.worker import Kernel
 
@@ -115,28 +115,28 @@ def _understood(text: str) -> Rehearsed:
 # ------------------------------------------------------------------------------------------------ the copy
 
 
-def _rebuild(kernel: Kernel, intent: Intent, live: Live) -> list[str]:
+def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
     """Bring the empty host to the live state; the keys of what could not be rebuilt.
 
     It is the way back to a snapshot that holds everything.  First come the namespaces, then stand-ins for what
     is no kind of ours or hardware, then all the rest.
     """
-    entries = {key: Entry(held, None, held.owner) for key, held in live.items() if _is_there(held)}
+    entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_there(held)}
     for wave in ("namespace", ""):
         chosen = {key: entry for key, entry in entries.items() if not wave or key.kind == wave}
         taken = Snapshot(intent.names, intent.relaxed, chosen)
         if not wave:
             rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
-        _undone, left = rollback.back(kernel, undo_log.Entry(taken, state_dir.load()))
+        _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, state_dir.load()))
     return [str(one.change.key) for one in left if one.change.key.kind != "link"]
 
 
-def _is_there(held: Held) -> bool:
+def _is_there(held: Live) -> bool:
     """Not the far end of a veth that was not read, nor what a namespace only will bring along."""
-    return not (isinstance(held.object, Veth) and held.object.peer == NOWHERE)
+    return not (isinstance(held.object, Veth) and held.object.peer == UNREAD)
 
 
-def _borrowed(live: Live) -> set[tuple[str, str]]:
+def _borrowed(live: LiveObjects) -> set[tuple[str, str]]:
     """The links, as (scope, name), that a stand-in takes the place of."""
     named = {(key.scope, key.name) for key in live if key.kind in ("link", "interface") and key.name != "lo"}
     return named | {(held.object.end.scope, held.object.end.name) for held in live.values() if not _is_there(held)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.kinds import BY_NAME
 from reconciler.model import port_ranges
-from reconciler.model.changes import Change, Wanted
+from reconciler.model.changes import Change, Desired
 from reconciler.model.keys import HOST, Key
 from reconciler.planning.intent import Planned, Result
 from reconciler.planning.topology import Topology
@@ -68,7 +68,7 @@ def _records(planned: Planned) -> dict[str, Record]:
     return found
 
 
-def _of_kind(one: Topology, kind: str, scope: str = HOST) -> Iterator[tuple[Key, Wanted]]:
+def _of_kind(one: Topology, kind: str, scope: str = HOST) -> Iterator[tuple[Key, Desired]]:
     """A topology's objects of one kind in one scope: there may be 10,000 others."""
     return ((key, one.objects[key]) for key in one.names.by_scope.get((scope, kind), ()))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.kinds.kind import Names
-from reconciler.model.changes import Change, Held
+from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LinkSettings
@@ -36,7 +36,7 @@ def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
     return Writer(kernel, {}, lambda scope, requests: nft_tables.transact(kernel, scope, requests), parking)
 
 
-def prepare(kernel: Kernel, planned: Planned) -> undo_log.Entry:
+def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
     from reconciler.kernel.nftables import nft_tables
 
@@ -44,7 +44,7 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Entry:
     tables = {key: nft_tables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.with_tables(snapshot.take(planned), tables)
     known = state_dir.load()
-    entry = undo_log.Entry(
+    entry = undo_log.Unsettled(
         taken, {name: known.get(name, state_dir.Record()) for name in planned.intent.names}, settings
     )
     forget(kernel)
@@ -69,13 +69,13 @@ def forget(kernel: Kernel) -> None:
     undo_log.settle()
 
 
-def abandon(kernel: Kernel, entry: undo_log.Entry) -> None:
+def abandon(kernel: Kernel, entry: undo_log.Unsettled) -> None:
     """Forget a run that changed nothing yet."""
     _records_back(entry)
     forget(kernel)
 
 
-def back(kernel: Kernel, entry: undo_log.Entry) -> tuple[list[Change], list[Failed]]:
+def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[Failed]]:
     """Go back to the snapshot; what was undone, and what could not be, with the kernel's reason.
 
     Only when all is as it was the snapshot is forgotten: else a later attempt may do better.
@@ -107,7 +107,7 @@ def _names(taken: Snapshot) -> Names:
     return live_names({key: entry.held for key, entry in taken.entries.items() if entry.held})
 
 
-def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Held]:
+def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Live]:
     from reconciler.kernel import live
 
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries))
@@ -117,7 +117,7 @@ def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Held]:
     return {key: one for key, one in held.items() if key.scope in found.scopes or key.scope == HOST}
 
 
-def _records_back(entry: undo_log.Entry) -> None:
+def _records_back(entry: undo_log.Unsettled) -> None:
     for name, record in entry.records.items():
         with contextlib.suppress(KernelError):  # a full disk: the record says too much then, which harms nothing
             state_dir.save(name, record)

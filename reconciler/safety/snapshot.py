@@ -7,23 +7,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, NFT
-from reconciler.model.changes import KERNEL, NOBODY, Change, Held, Wanted
+from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key, Origin
-from reconciler.planning.diff import Live, absorbed, differences, way
+from reconciler.planning.diff import LiveObjects, absorbed, differences, way
 from reconciler.planning.intent import Planned
 from reconciler.safety import codec
 
-NOWHERE = Origin("", 0, 0, "")
+NO_PLACE = Origin("", 0, 0, "")
 # Routes that the kernel makes by itself (RTPROT_REDIRECT, _KERNEL, _RA): they come back with what they follow from.
 KERNELS_ROUTES = (1, 2, 9)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Kept:
     """One object before the run: ``held`` None where there was none; then ``made`` is what the run makes there."""
 
-    held: Held | None
+    held: Live | None
     made: Any
     owner: str
 
@@ -34,7 +34,7 @@ class Snapshot:
 
     topologies: frozenset[str]
     relaxed: frozenset[str]
-    entries: Mapping[Key, Entry]
+    entries: Mapping[Key, Kept]
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -43,10 +43,10 @@ class Snapshot:
         return frozenset(named | {key.scope for key in self.entries if key.scope != HOST})
 
     @property
-    def wanted(self) -> dict[Key, Wanted]:
+    def wanted(self) -> dict[Key, Desired]:
         """The entries as a reading wants them, so that it finds the same objects under the same keys."""
         found = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
-        return {key: Wanted(held, entry.owner, NOWHERE) for key, entry, held in found if held is not None}
+        return {key: Desired(held, entry.owner, NO_PLACE) for key, entry, held in found if held is not None}
 
 
 # ------------------------------------------------------------------------------------------------ take
@@ -63,17 +63,17 @@ def take(planned: Planned) -> Snapshot:
     stirred = {scope for change in planned.changes for scope in _stirred(change)} - born
     for key, held in planned.live.items() if stirred else ():
         if key not in entries and key.scope in stirred and key.kind not in NFT and key.kind != "dns_file":
-            entries[key] = Entry(held, None, held.owner)
+            entries[key] = Kept(held, None, held.owner)
     return Snapshot(planned.intent.names, planned.intent.relaxed, entries)
 
 
-def _entry(change: Change, live: Live, born: set[str]) -> Entry:
+def _entry(change: Change, live: LiveObjects, born: set[str]) -> Kept:
     held = None if change.key.scope in born else live.get(change.key)
     if held is None:
-        return Entry(None, None if change.key.kind in NFT else change.after, change.owner)
+        return Kept(None, None if change.key.kind in NFT else change.after, change.owner)
     if change.action == "delete" and change.key.kind == "namespace":
         held = dataclasses.replace(held, object=dataclasses.replace(held.object, parked=True))
-    return Entry(held, None, change.owner)
+    return Kept(held, None, change.owner)
 
 
 def _stirred(change: Change) -> Iterator[str]:
@@ -105,7 +105,7 @@ def with_settings(snapshot: Snapshot, settings: Mapping[tuple[str, str], str]) -
     sysctl = BY_NAME["sysctl"].form
     entries = dict(snapshot.entries)
     for (scope, name), value in settings.items():
-        entries.setdefault(Key("sysctl", scope, name), Entry(Held(sysctl(scope, name, value), ""), None, ""))
+        entries.setdefault(Key("sysctl", scope, name), Kept(Live(sysctl(scope, name, value), ""), None, ""))
     return dataclasses.replace(snapshot, entries=entries)
 
 
@@ -123,7 +123,7 @@ def with_tables(snapshot: Snapshot, tables: Mapping[Key, str]) -> Snapshot:
 # ------------------------------------------------------------------------------------------------ go back
 
 
-def undo(snapshot: Snapshot, live: Live) -> list[Change]:
+def undo(snapshot: Snapshot, live: LiveObjects) -> list[Change]:
     """The changes that lead from live back to the snapshot.
 
     A namespace that comes back brings its content along, so nothing else is planned before it is there.
@@ -135,7 +135,7 @@ def undo(snapshot: Snapshot, live: Live) -> list[Change]:
     return list(_without_followers(found, live))
 
 
-def _back(key: Key, entry: Entry, now: Held | None) -> Iterator[Change]:
+def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
     kind, before = BY_NAME[key.kind], entry.held
     if before is None:
         # What bears no stamp somebody else made meanwhile; a setting that a kernel module brought cannot go.
@@ -156,14 +156,14 @@ def _back(key: Key, entry: Entry, now: Held | None) -> Iterator[Change]:
         yield Change("adopt", key, now.object, before.object, (), "none", entry.owner, None)
 
 
-def _comes_by_itself(held: Held) -> bool:
+def _comes_by_itself(held: Live) -> bool:
     """What the kernel or a daemon puts there again; but a route that DHCP set, say, nobody sets twice."""
     if held.owner != KERNEL:
         return False
     return not isinstance(held.object, BY_NAME["route"].form) or held.object.protocol in KERNELS_ROUTES
 
 
-def _without_followers(changes: list[Change], live: Live) -> Iterator[Change]:
+def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Change]:
     """Leave out what another change does: a namespace or a link that goes, or a table that comes as a whole."""
     gone = [change for change in changes if change.action == "delete"]
     spaces = {change.key.name for change in gone if change.key.kind == "namespace"}
@@ -198,6 +198,6 @@ def from_plain(data: Mapping[str, Any]) -> Snapshot:
     entries = {}
     for kind, scope, name, held, made, owner in data["entries"]:
         form = BY_NAME[kind].form
-        before = held and Held(codec.decode(form, held[0]), held[1], held[2])
-        entries[Key(kind, scope, name)] = Entry(before or None, made and codec.decode(form, made), owner)
+        before = held and Live(codec.decode(form, held[0]), held[1], held[2])
+        entries[Key(kind, scope, name)] = Kept(before or None, made and codec.decode(form, made), owner)
     return Snapshot(frozenset(data["topologies"]), frozenset(data["relaxed"]), entries)

@@ -19,7 +19,7 @@ NAME = "snapshot"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Unsettled:
     """What there is to go back to: the objects, the topologies' records as they were, and lost links' settings."""
 
     snapshot: Snapshot
@@ -27,7 +27,7 @@ class Entry:
     settings: Sequence[LinkSettings] = ()
 
 
-def write(entry: Entry) -> None:
+def write(entry: Unsettled) -> None:
     """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
     data: dict[str, Any] = {"format": 1, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
     data["settings"] = [codec.encode(one) for one in entry.settings]
@@ -39,14 +39,14 @@ def write(entry: Entry) -> None:
         raise KernelError(f"write {path}, without which nothing could be undone", Failure(error.errno or 0)) from error
 
 
-def read() -> Entry | None:
+def read() -> Unsettled | None:
     """What an unsettled run left; None where there is none, or none of this boot, or none that can be understood."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         data = state_dir.read_file(NAME)
         if data["boot"] == boot():
             kept = {name: state_dir.from_plain(one) for name, one in data["records"].items()}
             settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
-            return Entry(snapshot.from_plain(data), kept, settings)
+            return Unsettled(snapshot.from_plain(data), kept, settings)
     return None
 
 

@@ -19,7 +19,7 @@ from reconciler.kernel.writer import Writer
 from reconciler.kinds.kind import Names, Parsed, Reading, Source
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.keys import HOST, Key, Origin
 from reconciler.model.rows import LiveState, ScopeState
 
@@ -87,7 +87,7 @@ def _add(parsed: Any, names: Names) -> None:
         names.by_scope.setdefault((key.scope, key.kind), []).append(key)
 
 
-def live(kernel: Kernel) -> dict[Key, Held]:
+def live(kernel: Kernel) -> dict[Key, Live]:
     """The NAT objects that the kernel holds."""
     state = ScopeState(HOST, tables=nft_tables.read_tables(kernel, HOST))
     reading = Reading(state, LiveState(), "", False, {})

@@ -14,13 +14,13 @@ from reconciler.kinds.links.bridge import Bridge
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.veth import Veth
 from reconciler.kinds.nat.port_map import PortMap
-from reconciler.kinds.nat.ruleset import Damage, Element
+from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.kinds.route import NextHop, Route
 from reconciler.kinds.rule import Rule
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.keys import Key
 from reconciler.safety import codec, snapshot
-from reconciler.safety.snapshot import Entry, Snapshot
+from reconciler.safety.snapshot import Kept, Snapshot
 
 OBJECTS: list[Any] = [
     Bridge("host", "br0", True, 1500, "02:00:00:00:00:01", stp=False, alias="uplink", group=7),
@@ -28,7 +28,16 @@ OBJECTS: list[Any] = [
     Address("host", "br0", "fd00::1/64", protocol=3, reach=0, flags=0x200),
     Route("host", "10.0.0.0/8", 254, 0, "unicast", (NextHop("10.1.0.1", None, 2, False),), "", 0, 0, protocol=16),
     Rule("blue", "from all lookup 7", b"\x02\x00\xff"),
-    PortMap("host", "tcp", "0.0.0.0", 80, "10.0.0.2", 80, "t", (Damage("extra", Element("pub_any4", "tcp . 80")),)),
+    PortMap(
+        "host",
+        "tcp",
+        "0.0.0.0",
+        80,
+        "10.0.0.2",
+        80,
+        "t",
+        (ElementDifference("extra", Element("pub_any4", "tcp . 80")),),
+    ),
 ]
 
 
@@ -46,9 +55,9 @@ def test_every_kind_says_what_its_objects_are(kind: Kind) -> None:
 
 def test_snapshot_comes_back() -> None:
     entries = {
-        Key("bridge", "host", "br0"): Entry(Held(OBJECTS[0], "t", False), None, "t"),
-        Key("address", "host", "br0/fd00::1/64"): Entry(None, OBJECTS[2], "t"),
-        Key("port_map", "host", "tcp/0.0.0.0:80"): Entry(None, None, "t"),
+        Key("bridge", "host", "br0"): Kept(Live(OBJECTS[0], "t", False), None, "t"),
+        Key("address", "host", "br0/fd00::1/64"): Kept(None, OBJECTS[2], "t"),
+        Key("port_map", "host", "tcp/0.0.0.0:80"): Kept(None, None, "t"),
     }
     taken = Snapshot(frozenset({"t"}), frozenset({"blue"}), entries)
     assert snapshot.from_plain(json.loads(json.dumps(snapshot.to_plain(taken)))) == taken

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.kinds.links.bridge import Bridge
-from reconciler.kinds.links.link import NOWHERE, End
+from reconciler.kinds.links.link import UNREAD, End
 from reconciler.kinds.links.other_link import OtherLink
 from reconciler.kinds.links.veth import Veth
 from reconciler.model.changes import Action, Change
@@ -55,7 +55,7 @@ MOVED = change(
     Veth(End(HOST, "v2"), End("red", "p2")),
     "replace",
 )
-HALF = change("veth", "red", "eth0", Veth(End("red", "eth0"), NOWHERE), None, "delete")
+HALF = change("veth", "red", "eth0", Veth(End("red", "eth0"), UNREAD), None, "delete")
 INTERFACE = change("interface", HOST, "v0", End(HOST, "v0"), End(HOST, "v0", mtu=1400))
 UPLINK = change("link", HOST, "eth1", OtherLink(HOST, "eth1", ""), None, "delete")
 

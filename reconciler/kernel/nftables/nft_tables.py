@@ -30,7 +30,7 @@ _GENERATION = struct.Struct(">2xH")  # nfgenmsg.res_id: the low half of the rule
 _NO_NFTABLES = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.EAFNOSUPPORT}
 
 
-class Entry(Protocol):
+class Visits(Protocol):
     """What of kernel.namespaces.Kernel is used here."""
 
     def run(self, scope: str, function: Any, *args: Any) -> Any: ...
@@ -69,7 +69,7 @@ class Ruleset:
         return [(body, dict(nft.attributes(body, 4))) for body in self.dump(kind)]
 
 
-def read_tables(kernel: Entry, scope: str) -> dict[str, TableRow]:
+def read_tables(kernel: Visits, scope: str) -> dict[str, TableRow]:
     """Our tables in one namespace, by name; {} where there are none or the kernel has no nf_tables.
 
     Read by raw dumps of a single generation.  Raises KernelError.
@@ -169,7 +169,7 @@ def _rules_form(rules: list[Attributes], stamp: str) -> str:
 # ------------------------------------------------------------------ writing
 
 
-def transact(kernel: Entry, scope: str, requests: Iterable[NftFrame | NftElement]) -> Failure | None:
+def transact(kernel: Visits, scope: str, requests: Iterable[NftFrame | NftElement]) -> Failure | None:
     """Do all requests of one scope as one atomic transaction; None when it is done.
 
     Element deletions go first, then the frames, then the additions.  A frame's rules are then read back and
@@ -205,13 +205,13 @@ def commands(requests: Iterable[NftFrame | NftElement]) -> str:
     return "\n".join([*lines["delete"], *(frame.text for frame in frames), *lines["add"]])
 
 
-def listing(kernel: Entry, scope: str, table: str) -> str:
+def listing(kernel: Visits, scope: str, table: str) -> str:
     """A table as nft lists it, which nft takes back; "" where it cannot be had."""
     code, output = kernel.run(scope, _run_libnftables, f"list table inet {table}", True)
     return output if code == 0 else ""
 
 
-def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
+def _stamp_text(kernel: Visits, scope: str, tables: list[str]) -> str:
     ruleset = Ruleset(kernel.socket(scope, transport.NETFILTER))
     chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
     lines: list[str] = []
@@ -230,7 +230,7 @@ def _stamp_text(kernel: Entry, scope: str, tables: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _execute(kernel: Entry, scope: str, text: str) -> Failure | None:
+def _execute(kernel: Visits, scope: str, text: str) -> Failure | None:
     code, output = kernel.run(scope, _run_libnftables, text)
     return None if code == 0 else failure_of(output)
 

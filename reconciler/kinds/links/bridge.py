@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import STAMP, Key
 from reconciler.model.requests import LinkRef, Netlink, Request
@@ -77,12 +77,12 @@ def from_row(state: ScopeState, row: LinkRow) -> Bridge:
     return Bridge(state.scope, row.name, row.up, row.mtu, row.mac, row.txqueuelen, **own, **stamp)
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     for row in reading.state.links.values():
         key = Key("bridge", reading.state.scope, row.name)
         if row.kind == "bridge" and key._replace(kind="interface") not in reading.wanted:
             owner = link.owner_of(row, reading.owner, reading.exclusive)
-            yield key, Held(from_row(reading.state, row), owner, row.alias == STAMP + owner)
+            yield key, Live(from_row(reading.state, row), owner, row.alias == STAMP + owner)
 
 
 def create(bridge: Bridge, owner: str) -> Iterator[Request]:

@@ -9,7 +9,7 @@ from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.keys import HOST, STAMP, Key, Origin, stamped
 from reconciler.model.requests import Request
 
@@ -32,14 +32,14 @@ def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:
     yield from link.check_end(end, names)
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     for row in reading.state.links.values():
         key = Key("interface", reading.state.scope, row.name)
         wanted = reading.wanted.get(key)
         if wanted is not None:
             # Configuring is not owning: only another topology's stamp stands in the way of a difference.
             foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != wanted.owner
-            yield key, Held(link.read_end(reading.state, row), stamped(row.alias) if foreign else wanted.owner)
+            yield key, Live(link.read_end(reading.state, row), stamped(row.alias) if foreign else wanted.owner)
 
 
 def update(before: End, after: End, _owner: str) -> Iterator[Request]:
@@ -58,10 +58,10 @@ def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
     return dataclasses.replace(end, master="") if (end.scope, end.master) in gone else end
 
 
-def newborn(scope: str) -> tuple[Key, Held]:
+def newborn(scope: str) -> tuple[Key, Live]:
     """The ``lo`` that a namespace will bring along when it is created."""
     assert scope != HOST
-    return Key("interface", scope, "lo"), Held(End(scope, "lo", up=True, mtu=65536, master=""), STAMP)
+    return Key("interface", scope, "lo"), Live(End(scope, "lo", up=True, mtu=65536, master=""), STAMP)
 
 
 KIND = Kind(

@@ -56,7 +56,7 @@ class End:
     group: int | None = field(default=None, compare=False)
 
 
-NOWHERE = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
+UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 
 
 def parse_end(scope: str, name: str, entry: Mapping[str, Any], ours: bool) -> End:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.kinds.kind import Kind, Reading
 from reconciler.kinds.links import link
-from reconciler.model.changes import KERNEL, Held
+from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
@@ -21,13 +21,13 @@ class OtherLink:
     type: str
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for row in reading.state.links.values():
         if row.kind in ("bridge", "veth") or Key("interface", scope, row.name) in reading.wanted:
             continue
         owner = KERNEL if link.is_fixture(row) else link.owner_of(row, reading.owner, reading.exclusive)
-        yield Key("link", scope, row.name), Held(OtherLink(scope, row.name, row.kind), owner)
+        yield Key("link", scope, row.name), Live(OtherLink(scope, row.name, row.kind), owner)
 
 
 def delete(other: OtherLink) -> Iterator[Request]:

@@ -12,7 +12,7 @@ from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import KERNEL, NOBODY, Held
+from reconciler.model.changes import KERNEL, NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
 from reconciler.model.requests import NamespaceRef, Request
@@ -64,7 +64,7 @@ def check(veth: Veth, names: Names) -> Iterator[tuple[Path, str]]:
     yield from link.check_end(veth.end, names)
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
     for row in state.links.values():
         if row.kind != "veth" or Key("interface", state.scope, row.name) in reading.wanted:
@@ -72,7 +72,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
         far = state.peers.get(row.index)
         if far is None:
             owner = link.owner_of(row, reading.owner, reading.exclusive)
-            yield Key("veth", state.scope, row.name), Held(Veth(link.read_end(state, row), link.NOWHERE), owner)
+            yield Key("veth", state.scope, row.name), Live(Veth(link.read_end(state, row), link.UNREAD), owner)
         elif _speaks(reading, row, far):
             yield Key("veth", state.scope, row.name), _pair(reading, row, far)
 
@@ -88,13 +88,13 @@ def _speaks(reading: Reading, row: LinkRow, far: tuple[str, int]) -> bool:
     return (here[0] != HOST, here) < (there[0] != HOST, there)
 
 
-def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Held:
+def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
     state = reading.live.scopes[far[0]]
     other = state.links[far[1]]
     owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state)]
     owner = next((name for name in owners if name not in (NOBODY, KERNEL)), NOBODY)
     whole = row.alias == other.alias == STAMP + owner
-    return Held(Veth(link.read_end(reading.state, row), link.read_end(state, other)), owner, whole)
+    return Live(Veth(link.read_end(reading.state, row), link.read_end(state, other)), owner, whole)
 
 
 def _far_owner(reading: Reading, row: LinkRow, state: ScopeState) -> str:
@@ -145,7 +145,7 @@ def delete(veth: Veth) -> Iterator[Request]:
 
 def adopt(veth: Veth, owner: str) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
-        if one != link.NOWHERE:
+        if one != link.UNREAD:
             yield from link.stamp(one, owner)
 
 
@@ -155,7 +155,7 @@ def stamp(veth: Veth) -> tuple[Any, ...]:
 
 def restamp(veth: Veth) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
-        if one != link.NOWHERE:
+        if one != link.UNREAD:
             yield from link.restamp(one)
 
 
@@ -166,7 +166,7 @@ def needs(veth: Veth, names: Names) -> Iterator[Key]:
 
 
 def links(veth: Veth) -> Iterator[tuple[str, str]]:
-    return ((one.scope, one.name) for one in (veth.end, veth.peer) if one != link.NOWHERE)
+    return ((one.scope, one.name) for one in (veth.end, veth.peer) if one != link.UNREAD)
 
 
 def without(veth: Veth, gone: frozenset[tuple[str, str]]) -> Veth:

@@ -10,8 +10,8 @@ from typing import Any
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
-from reconciler.kinds.nat.ruleset import Damage, Element
-from reconciler.model.changes import Held
+from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
@@ -31,7 +31,7 @@ class Isolation:
     internal: bool
     table: str
     within: bool = True
-    damage: tuple[Damage, ...] = ()
+    damage: tuple[ElementDifference, ...] = ()
 
 
 def key_of(scope: str, link: str) -> Key:
@@ -80,7 +80,7 @@ def elements(isolation: Isolation) -> list[Element]:
     return found + ([Element("internal", into)] if isolation.internal else [])
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
         for link, found in _by_link(table).items():
@@ -96,7 +96,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
                 within=link in senders,
             )
             live = dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
-            yield key_of(scope, link), Held(live, owner)
+            yield key_of(scope, link), Live(live, owner)
 
 
 def _by_link(table: TableRow) -> dict[str, list[Element]]:

@@ -9,8 +9,8 @@ from typing import Any
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
-from reconciler.kinds.nat.ruleset import Damage, Element
-from reconciler.model.changes import Held
+from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
@@ -29,7 +29,7 @@ class Masquerade:
     except_out: tuple[str, ...] | None
     to: str
     table: str
-    damage: tuple[Damage, ...] = ()
+    damage: tuple[ElementDifference, ...] = ()
 
 
 def parse(source: Source) -> Iterator[Parsed]:
@@ -126,7 +126,7 @@ def elements(masquerade: Masquerade) -> list[Element]:
     return [own, *(Element(f"keep{family}", f"{source} . {ruleset.quoted(link)}") for link in kept)]
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
         for family in (4, 6):
@@ -142,7 +142,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
             for source, found in by_source.items():
                 kept = tuple(sorted(links.get(source, ())))
                 live = _whole(Masquerade(scope, source, kept, "", table.name), found)
-                yield Key("masquerade", scope, source), Held(live, owner)
+                yield Key("masquerade", scope, source), Live(live, owner)
 
 
 def _members(table: TableRow, family: int) -> Iterator[tuple[str, tuple[Any, ...], tuple[Any, ...]]]:

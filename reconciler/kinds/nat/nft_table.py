@@ -11,7 +11,7 @@ from reconciler.kinds.namespace import home
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import FRAME, Element
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import Held
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import ForgetUntranslated, NftFrame, Request
@@ -51,13 +51,13 @@ def imply(names: Names) -> Iterator[Parsed]:
         yield ruleset.table_key(scope, table), made, names.origins[key]
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
         frame = tuple(sorted((part, form) for part, form in table.frame.items() if not _administrators(part)))
         everything = tuple(element.set for element in ruleset.catch_alls(table))
         live = NftTable(scope, table.name, frame, tuple(sorted(_hairpin(table))), everything)
-        yield ruleset.table_key(scope, table.name), Held(live, owner)
+        yield ruleset.table_key(scope, table.name), Live(live, owner)
 
 
 def _administrators(part: str) -> bool:

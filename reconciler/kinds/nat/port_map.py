@@ -8,9 +8,9 @@ from typing import Any
 
 from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.nat import ruleset
-from reconciler.kinds.nat.port_map_syntax import ANY, Entry, Wrong, entry_of, version_of
-from reconciler.kinds.nat.ruleset import Damage, Element
-from reconciler.model.changes import Held
+from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
+from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import ForgetFlows, NftElement, Request
@@ -28,7 +28,7 @@ class PortMap:
     target: str
     target_port: int
     table: str
-    damage: tuple[Damage, ...] = ()
+    damage: tuple[ElementDifference, ...] = ()
 
 
 _SETS = ("pub_any4", "pub_any6", "pub_addr4", "pub_addr6")
@@ -61,7 +61,7 @@ def parse(source: Source) -> Iterator[Parsed]:
             source.problem(path, clash_text(clash[0], clash[1][0], clash[1][1]))
 
 
-def _expand(entry: Entry, scope: str, table: str) -> Iterator[PortMap]:
+def _expand(entry: PortMapEntry, scope: str, table: str) -> Iterator[PortMap]:
     protocol, listen, ports, target, target_ports = entry
     shift = target_ports.first - ports.first
     for port in range(ports.first, ports.last + 1):
@@ -124,7 +124,7 @@ def elements(mapped: PortMap) -> list[Element]:
     return [Element(f"pub_addr{family}", f"{mapped.listen} . {service}", value)]
 
 
-def read(reading: Reading) -> Iterator[tuple[Key, Held]]:
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
         for family in (4, 6):
@@ -159,16 +159,16 @@ def _only(elements: Mapping[Any, Any], services: set[tuple[str, int]]) -> dict[A
     return {key: elements[key] for key in keys}
 
 
-def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Held]:
+def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Live]:
     mapped = PortMap(scope, *listens, to[0], to[1], table)
     if len(to) > 2:  # a comment, say
         (own,) = elements(mapped)
         found = ruleset.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
         mapped = PortMap(scope, *listens, to[0], to[1], table, found)
-    return key_of(scope, *listens), Held(mapped, owner)
+    return key_of(scope, *listens), Live(mapped, owner)
 
 
-def _misplaced(found: tuple[Key, Held], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Held]:
+def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Live]:
     """Somebody's element that publishes the any-address as if it were one address.
 
     It is damage of the map with the same key: ``beside`` that map's own element, or instead of it.
@@ -179,7 +179,7 @@ def _misplaced(found: tuple[Key, Held], beside: bool, to: tuple[Any, ...]) -> tu
     stray = Element(f"pub_addr{version_of(mapped.listen)}", place, ruleset.written(to))
     actual = [*(_live(mapped) if beside else ()), stray]
     damage = ruleset.damage(elements(mapped), actual)
-    return key, Held(dataclasses.replace(mapped, damage=damage), held.owner)
+    return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)
 
 
 def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:

@@ -25,7 +25,7 @@ class Ports(NamedTuple):
     last: int
 
 
-class Entry(NamedTuple):
+class PortMapEntry(NamedTuple):
     """One entry of port_maps: a range of ports that map one to one."""
 
     protocol: str
@@ -43,7 +43,7 @@ class Wrong(Exception):
         self.path: Path = path
 
 
-def entry_of(data: Any) -> Entry:
+def entry_of(data: Any) -> PortMapEntry:
     """One entry of port_maps, a string or a mapping, with its addresses in canonical form.  Raises Wrong."""
     if isinstance(data, str):
         listen, ports, target, target_ports, protocol = _split(data.strip())
@@ -61,7 +61,7 @@ def entry_of(data: Any) -> Entry:
     _refuse_odd_target(to, *where.get("target", ()))
     on = _address(listen, "listen", *where.get("listen", ())) if listen else ANY[version_of(to)]
     _refuse_odd_listen(on, to, *where.get("listen", ()))
-    entry = Entry(
+    entry = PortMapEntry(
         protocol.lower(),
         on,
         ports_of(ports, *where.get("listen", ())),
@@ -167,7 +167,7 @@ def _refuse_odd_listen(listen: str, target: str, *path: str) -> None:
         raise Wrong(f"{listen} is no address that a host can have; listen on one of its own", *path)
 
 
-def _refuse_unequal(entry: Entry, *path: str) -> None:
+def _refuse_unequal(entry: PortMapEntry, *path: str) -> None:
     here, there = (ports.last - ports.first + 1 for ports in (entry.ports, entry.target_ports))
     if here != there:
         first = entry.target_ports.first

@@ -179,7 +179,7 @@ class Element(NamedTuple):
         return f"{self.key} : {self.value}" if self.value else self.key
 
 
-class Damage(NamedTuple):
+class ElementDifference(NamedTuple):
     """What a live object has too much ("extra") or too little ("lacks") to be whole."""
 
     what: str
@@ -211,19 +211,19 @@ def catch_alls(table: TableRow) -> Iterator[Element]:
             yield Element(name, "*")
 
 
-def damage(expected: Iterable[Element], actual: Iterable[Element]) -> tuple[Damage, ...]:
+def damage(expected: Iterable[Element], actual: Iterable[Element]) -> tuple[ElementDifference, ...]:
     """What is to be said of an object that has ``actual`` where it should have ``expected``."""
     want, have = set(expected), set(actual)
-    lacks = (Damage("lacks", element) for element in sorted(want - have))
-    return (*lacks, *(Damage("extra", element) for element in sorted(have - want)))
+    lacks = (ElementDifference("lacks", element) for element in sorted(want - have))
+    return (*lacks, *(ElementDifference("extra", element) for element in sorted(have - want)))
 
 
-def told(found: tuple[Damage, ...]) -> list[str]:
+def told(found: tuple[ElementDifference, ...]) -> list[str]:
     """Damage in words: ``lacks pub_any4 { tcp . 80 : 10.0.0.2 . 80 }``."""
     return [f"{what} {element.set} {{ {element.text} }}" for what, element in found]
 
 
-def damaged(expected: Iterable[Element], found: tuple[Damage, ...]) -> list[Element]:
+def damaged(expected: Iterable[Element], found: tuple[ElementDifference, ...]) -> list[Element]:
     """The elements that are really there: the reverse of ``damage``."""
     lost = {element for what, element in found if what == "lacks"}
     return [element for element in expected if element not in lost] + [
