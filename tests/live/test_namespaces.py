@@ -168,7 +168,7 @@ def test_deleting_closes_our_sockets_into_it(kernel: Kernel) -> None:
 
 ENTER = """
 import os, sys
-from reconciler.kernel.entering import enter
+from reconciler.kernel.namespaces.enter import enter
 for line in enter(sys.argv[1]): print(line)
 sys.stdout.flush()
 os.execvp("sh", ["sh", "-c", sys.argv[2]])
