@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from reconciler.model import timings
 from reconciler.model.errors import InputError, LockHeld, NetreconError, Problem
+from reconciler.model.keys import NO_ORIGIN
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
@@ -554,7 +555,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(Options(run=lambda _options: OK, json=False, debug=""))
     except OSError as error:  # or could not
         _give_up_output()
-        return _fail(Options(json=False), [Problem("", 0, 0, "", _unwritten(error))], ERROR)
+        return _fail(Options(json=False), [Problem(NO_ORIGIN, _unwritten(error))], ERROR)
     if options.debug == "timings":
         timings.started()
     code = _run(options)
@@ -584,19 +585,19 @@ def _run(options: Options) -> int:
     except InputError as error:
         return _fail(options, error.problems, ERROR)
     except LockHeld as error:
-        return _fail(options, [Problem("", 0, 0, "", str(error))], LOCKED)
+        return _fail(options, [Problem(NO_ORIGIN, str(error))], LOCKED)
     except NetreconError as error:
-        return _fail(options, [Problem("", 0, 0, "", str(error))], ERROR)
+        return _fail(options, [Problem(NO_ORIGIN, str(error))], ERROR)
     except BrokenPipeError:  # the reader of our output went away: nothing to say and nobody to say it to
         _give_up_output()
         return ERROR
     except KeyboardInterrupt:
-        return _fail(options, [Problem("", 0, 0, "", "interrupted; run netrecon plan to see what is left to do")], 130)
+        return _fail(options, [Problem(NO_ORIGIN, "interrupted; run netrecon plan to see what is left to do")], 130)
     except Exception as error:
         if options.debug:
             raise
         text = f"unforeseen {type(error).__name__}: {error}; --debug shows where"
-        return _fail(options, [Problem("", 0, 0, "", text)], ERROR)
+        return _fail(options, [Problem(NO_ORIGIN, text)], ERROR)
 
 
 def _fail(options: Options, problems: list[Problem], code: int) -> int:
@@ -610,7 +611,7 @@ def _fail(options: Options, problems: list[Problem], code: int) -> int:
         sys.stdout.flush()
     except OSError as error:
         _give_up_output()
-        told = [*problems, Problem("", 0, 0, "", _unwritten(error))]
+        told = [*problems, Problem(NO_ORIGIN, _unwritten(error))]
     report.print_problems(told)
     return code
 
@@ -623,7 +624,7 @@ def _misused(error: _Misused, words: list[str]) -> int:
     ours = words[: words.index("--")] if "--" in words else words
     if "--json" in ours:
         command = next((word for word in words if not word.startswith("-")), "")
-        return _fail(Options(json=True, command=command), [Problem("", 0, 0, "", str(error))], ERROR)
+        return _fail(Options(json=True, command=command), [Problem(NO_ORIGIN, str(error))], ERROR)
     sys.stderr.write(f"{error.usage}{error}\n")
     return ERROR
 

@@ -48,11 +48,12 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def errors_json(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
-    listed = [
-        {"file": one.file, "line": one.line, "column": one.column, "path": one.path, "message": one.message}
-        for one in problems
-    ]
-    return {"format": FORMAT, "command": command, "errors": listed}
+    return {"format": FORMAT, "command": command, "errors": [_problem_json(one) for one in problems]}
+
+
+def _problem_json(problem: Problem) -> dict[str, Any]:
+    file, line, column, _path = problem.origin
+    return {"file": file, "line": line, "column": column, "path": problem.origin.dotted, "message": problem.message}
 
 
 def plan_json(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def _change_json(change: Change) -> dict[str, Any]:
         "impact": change.impact,
         "before": before,
         "after": after,
-        "origin": str(change.origin) if change.origin else None,
+        "origin": str(change.origin) or None,
     }
 
 
@@ -239,7 +240,7 @@ def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
     if change.impact != "none":
         impact = "in place" if change.impact == "in-place" else change.impact
         head.append(f"  {impact}", style="bold red" if change.impact == "disruptive" else "dim")
-    if change.origin and (verbose or change.action in ("update", "replace")):
+    if change.origin.file and (verbose or change.action in ("update", "replace")):
         head.append(f"  {clean(change.origin)}", style="dim")
     return head
 

@@ -12,10 +12,10 @@ from reconciler.model.changes import Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
 from reconciler.model.port_ranges import PortRanges
+from reconciler.model.quoting import Path as Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState, ScopeState
 
-Path = tuple[str | int, ...]
 Parsed = tuple[Key, Any, Origin]
 
 

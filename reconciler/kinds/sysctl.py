@@ -10,7 +10,7 @@ from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import Key, Origin
+from reconciler.model.keys import NO_ORIGIN, Key
 from reconciler.model.requests import Request, WriteSysctl
 
 # These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.
@@ -52,7 +52,7 @@ def imply(names: Names) -> Iterator[Parsed]:
         for link in [link for link, held in prefixes if any(":" not in prefix for prefix in held)]:
             key = f"net.ipv4.conf.{link.replace('.', '/')}.route_localnet"
             if maps and Key("sysctl", scope, key) not in names.objects:
-                origin = names.origins.get(maps[0], Origin("", 0, 0, ""))
+                origin = names.origins.get(maps[0], NO_ORIGIN)
                 yield Key("sysctl", scope, key), Sysctl(scope, key, "1"), origin
 
 

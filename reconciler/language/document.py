@@ -11,16 +11,16 @@ from typing import Any
 
 import yaml
 
-from reconciler.language.quoting import Path, dotted, is_ordinary, quoted, unprintable
 from reconciler.language.sources import MAX_BYTES, expand, fail, read, too_big
 from reconciler.language.yaml_events import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, TOO_DEEP, Builder, Mark, Marks
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path, is_ordinary, quoted, unprintable
 
 __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_EXPANDED", "MAX_PROBLEMS",
-    "Document", "Marks", "Path", "dotted", "expand", "load", "paused_gc", "quoted", "read",
+    "Document", "Marks", "Path", "expand", "load", "paused_gc", "quoted", "read",
 ]  # fmt: skip
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as one
@@ -61,7 +61,7 @@ class Document:
                 break
             line, column = mark
             node = node[part]
-        return Origin(self.file, line, column, dotted(path))
+        return Origin(self.file, line, column, path)
 
 
 def load(file: str, data: bytes) -> Document:
@@ -81,7 +81,7 @@ def load(file: str, data: bytes) -> Document:
         except yaml.MarkedYAMLError as error:
             builder.problems.append(_syntax(file, text, error))
         except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure parser on "\\UFFFFFFFF"
-            builder.problems.append(Problem(file, 0, 0, "", f"not YAML: {_one_line(error)}"))
+            builder.problems.append(Problem(Origin(file), f"not YAML: {_one_line(error)}"))
     if not builder.problems:
         _must_be_mapping(file, builder)
     if builder.problems:
@@ -142,14 +142,14 @@ def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     if "nesting depth" in str(error.problem):  # libyaml's scanner looks ahead, and has a limit of its own
-        return Problem(file, line, column, "", TOO_DEEP)
+        return Problem(Origin(file, line, column), TOO_DEEP)
     lines = _LINE_BREAK.split(text)
     written = lines[mark.line] if mark and mark.line < len(lines) else ""
     message = f"not YAML: {_one_line(error.problem)}"
     begun = error.context_mark
     if error.context and begun and begun.line + 1 != line:
         message += f" {error.context} that begins at line {begun.line + 1}"
-    return Problem(file, line, column, "", f"{message}; {_hint(written, column, message)}")
+    return Problem(Origin(file, line, column), f"{message}; {_hint(written, column, message)}")
 
 
 def _hint(line: str, column: int, message: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.language.quoting import Path, quoted, shortened
+from reconciler.model.quoting import Path, quoted, shortened
 
 Schema = Mapping[str, Any]
 

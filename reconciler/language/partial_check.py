@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from reconciler.language.quoting import Path
 from reconciler.language.schema import Document, Fault, faults
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path
 
 ROUNDS = 8  # what a misspelt key holds can be misspelt too, and so on
 LINKS = ("bridges", "veths", "interfaces")
@@ -72,7 +72,7 @@ def problems(document: Document, build: Build) -> list[Problem]:
         if number:  # the first ones are told already
             told = (one for one in wrong if one.keyword not in MISSED)
             told = (one for one in told if one.keyword != "type" or one.path not in guessed)
-            found += [Problem(*kept.place(one.path), one.message) for one in told]
+            found += [Problem(kept.place(one.path), one.message) for one in told]
         drop = {_left_out(one) for one in wrong if not one.meant}
         whole = whole and all(map(_harmless, drop))
         guessed = {(*one.path[:-1], one.meant) for one in wrong if one.meant}

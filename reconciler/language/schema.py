@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.language import explain
-from reconciler.language.quoting import Path
 from reconciler.language.yaml_events import MAX_PROBLEMS
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path
 
 ID = "urn:netrecon:topology:1"
 _HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -49,7 +49,7 @@ class Fault(NamedTuple):
 
 def check(document: Document) -> list[Problem]:
     """All that the schema finds wrong, in the order of the file (at most MAX_PROBLEMS); empty when nothing is."""
-    return sorted({Problem(*document.place(fault.path), fault.message) for fault in faults(document)})
+    return sorted({Problem(document.place(fault.path), fault.message) for fault in faults(document)})
 
 
 def faults(document: Document) -> Iterator[Fault]:

@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from reconciler.model.errors import InputError, Problem
+from reconciler.model.keys import Origin
 
 MAX_BYTES = 16 * 1024 * 1024
 STDIN = "-"
@@ -22,7 +23,7 @@ _SPECIAL = {
 
 def fail(file: str, message: str, line: int = 0, column: int = 0) -> NoReturn:
     """Raise an InputError that holds one problem with the file as a whole, or with one place in it."""
-    raise InputError([Problem(file, line, column, "", message)])
+    raise InputError([Problem(Origin(file, line, column), message)])
 
 
 def too_big(file: str) -> NoReturn:

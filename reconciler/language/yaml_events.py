@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from reconciler.language.quoting import Path, dotted, quoted, shortened
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
+from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path, quoted, shortened
 
 MAX_DEPTH = 64  # containers within containers
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a topology needs fewer than ten"
@@ -112,14 +113,14 @@ class Builder:
         return tuple(path)
 
     def _problem(self, mark: Mark, message: str, path: Path | None = None) -> None:
-        where = dotted(self._path() if path is None else path)
-        self.problems.append(Problem(self.file, *mark, where, message))
+        origin = Origin(self.file, *mark, self._path() if path is None else path)
+        self.problems.append(Problem(origin, message))
         if len(self.problems) >= MAX_PROBLEMS:
             more = f"more than {MAX_PROBLEMS} problems; mend these first"
-            raise InputError([*self.problems, Problem(self.file, 0, 0, "", more)])
+            raise InputError([*self.problems, Problem(Origin(self.file), more)])
 
     def _fail(self, mark: Mark, message: str) -> NoReturn:
-        raise InputError([*self.problems, Problem(self.file, *mark, dotted(self._path()[:4]), message)])
+        raise InputError([*self.problems, Problem(Origin(self.file, *mark, self._path()[:4]), message)])
 
     def _too_many(self, mark: Mark) -> NoReturn:
         self._fail(mark, f"more than {MAX_NODES} keys and values; split the topology into several files")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from reconciler.model.data import dataclass
-from reconciler.model.keys import Key, Origin
+from reconciler.model.keys import NO_ORIGIN, Key, Origin
 
 NOBODY = ""  # owner of a live object that bears no stamp
 KERNEL = "<kernel>"  # made by the kernel, DHCP, RA or a routing daemon: never touched, but it may satisfy
@@ -52,4 +52,4 @@ class Change:
     differs: tuple[str, ...]
     impact: Impact
     owner: str
-    origin: Origin | None
+    origin: Origin = NO_ORIGIN  # of what the files do not name: a deletion

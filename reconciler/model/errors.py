@@ -13,26 +13,29 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Origin
 
-class Problem(NamedTuple):
-    """One thing wrong, with its place.
 
-    ``line`` and ``column`` count from 1; 0 says that the place is the file as a whole
-    (``file`` too may be empty: the problem lies in the live state).
-    ``path`` is the YAML path in dots and brackets, such as ``bridges.test0.mtu``.
-    """
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong and its place, which is NO_ORIGIN for a problem of the live state."""
 
-    file: str
-    line: int
-    column: int
-    path: str
+    origin: Origin
     message: str
 
+    def __lt__(self, other: Problem) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, int, int, str, str]:
+        """By place in the file; paths as text, because names and indexes do not compare."""
+        file, line, column, _path = self.origin
+        return file, line, column, self.origin.dotted, self.message
+
     def __str__(self) -> str:
-        place = self.file
-        if self.line:
-            place += f":{self.line}:{self.column}"
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        place = f"{self.origin}:{self.origin.column}" if self.origin.line else self.origin.file
+        return ": ".join(part for part in (place, self.origin.dotted, self.message) if part)
 
 
 class NetreconError(Exception):

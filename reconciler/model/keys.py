@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from reconciler.model.quoting import Path, dotted
+
 HOST = "host"
 STAMP = "netrecon:"  # a link of ours carries the alias "netrecon:<topology>"
 # The kernel takes an alias only from a second message, after the link exists.  A link is therefore born in
@@ -29,15 +31,23 @@ class Key(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where the user wrote an object; lines and columns count from 1."""
+    """A place in a file; lines and columns count from 1, and line 0 is the file as a whole."""
 
     file: str
-    line: int
-    column: int
-    path: str
+    line: int = 0
+    column: int = 0
+    path: Path = ()  # in the YAML: ("bridges", "test0", "mtu")
+
+    @property
+    def dotted(self) -> str:
+        """The path as people read it: ``bridges.test0.mtu``."""
+        return dotted(self.path)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+NO_ORIGIN = Origin("")  # of what stands in no file
 
 
 def stamped(alias: str) -> str:

@@ -146,8 +146,7 @@ def _impact(action: Action, key: Key, differs: tuple[str, ...]) -> Impact:
 
 
 def _problem(key: Key, wanted: Desired, text: str) -> Problem:
-    origin = wanted.origin
-    return Problem(origin.file, origin.line, origin.column, origin.path, text)
+    return Problem(wanted.origin, text)
 
 
 # ------------------------------------------------------------------------------------------------ what goes
@@ -163,7 +162,7 @@ def _deletions(
         kind = BY_NAME[key.kind]
         if not kind.existing and not absorbed(key, held, kind, spaces, lost):
             impact: Impact = "in-place" if kind.harmless else "disruptive"
-            yield Change("delete", key, held.object, None, (), impact, held.owner, None)
+            yield Change("delete", key, held.object, None, (), impact, held.owner)
 
 
 def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:

@@ -108,11 +108,7 @@ def _at(document: Document, prefix: Path, paths: dict[Origin, Path]) -> Callable
 
 
 def _noting(document: Document, prefix: Path, problems: list[Problem]) -> Callable[[Path, str], None]:
-    return lambda path, message: problems.append(problem_at(document.place((*prefix, *path)), message))
-
-
-def problem_at(origin: Origin, message: str) -> Problem:
-    return Problem(origin.file, origin.line, origin.column, origin.path, message)
+    return lambda path, message: problems.append(Problem(document.place((*prefix, *path)), message))
 
 
 def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key, Any], dict[Key, Origin]]:
@@ -120,7 +116,7 @@ def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key
     origins: dict[Key, Origin] = {}
     for key, held, origin in parsed:
         if key in objects:
-            problems.append(problem_at(origin, f"{key} is declared twice; first at line {origins[key].line}"))
+            problems.append(Problem(origin, f"{key} is declared twice; first at line {origins[key].line}"))
         else:
             objects[key], origins[key] = held, origin
     return objects, origins
@@ -136,7 +132,7 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
             if where in names.links:
                 first = origins[names.links[where]].line
                 text = f'a second link "{where[1]}" in {where[0]}; the first is at line {first}'
-                problems.append(problem_at(origins[key], text))
+                problems.append(Problem(origins[key], text))
             names.links.setdefault(where, key)
     return names
 
@@ -157,7 +153,7 @@ def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin])
 def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> Iterator[Problem]:
     for key, held in names.objects.items():
         for path, message in BY_NAME[key.kind].check(held, names):
-            yield problem_at(document.place((*paths[key], *path)), message)
+            yield Problem(document.place((*paths[key], *path)), message)
 
 
 def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
@@ -178,7 +174,7 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
             if places not in told:  # once for a range of ports
                 told.add(places)
                 text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
-                problems.append(problem_at(wanted.origin, text))
+                problems.append(Problem(wanted.origin, text))
     problems.extend(_same_names(listed))
     problems.extend(_overlapping(objects))
     if problems:
@@ -197,7 +193,7 @@ def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:
     for scope in sorted(scope for scope, names in owners.items() if len(names) > 1):
         parsed = by_scope[scope]
         for (_, mapped, origin), (_, other, first) in port_map.overlaps(parsed):
-            yield problem_at(origin, port_map.clash_text(mapped, other, first))
+            yield Problem(origin, port_map.clash_text(mapped, other, first))
 
 
 def _same_names(topologies: Iterable[Topology]) -> Iterator[Problem]:
@@ -206,5 +202,6 @@ def _same_names(topologies: Iterable[Topology]) -> Iterator[Problem]:
         if topology.name in seen:
             first = next(iter(topology.objects.values()), None)
             file = first.origin.file if first else ""
-            yield Problem(file, 0, 0, "name", f'two files have the name "{topology.name}"; a name owns what it makes')
+            text = f'two files have the name "{topology.name}"; a name owns what it makes'
+            yield Problem(Origin(file, path=("name",)), text)
         seen.add(topology.name)

@@ -10,6 +10,7 @@ from reconciler.language import document, schema, sources
 from reconciler.language.networks.lowered import Lowered, has_level_two
 from reconciler.language.schema import Document
 from reconciler.model.errors import InputError, Problem
+from reconciler.model.quoting import Path
 from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import topology
@@ -138,8 +139,12 @@ def build(lowered: Iterable[Lowered]) -> list[Topology]:
 
 def _not_said_already(found: Iterable[Problem], said: Iterable[Problem]) -> Iterator[Problem]:
     """Without what only says in level one's words what is wrong with a network that was said to be wrong."""
-    paths = [one.path for one in said]
-    return (one for one in found if not (one.path and any(path.startswith(one.path) for path in paths)))
+    paths = [one.origin.path for one in said]
+    return (one for one in found if not _leads_to(one.origin.path, paths))
+
+
+def _leads_to(path: Path, others: Iterable[Path]) -> bool:
+    return bool(path) and any(other[: len(path)] == path for other in others)
 
 
 def _problems(lowered: Iterable[Lowered]) -> list[Problem]:

@@ -10,10 +10,10 @@ from reconciler.kinds import BY_NAME, NFT
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.changes import Live
 from reconciler.model.errors import Problem, Refused
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
-from reconciler.planning import doctor, state, topology
+from reconciler.planning import doctor, state
 from reconciler.planning.diff import diff
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Intent, Planned
@@ -141,7 +141,7 @@ def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
         return []
     found = kernel.occupants(going).items()
     return [
-        Problem("", 0, 0, "", f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
+        Problem(NO_ORIGIN, f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
         for name, pids in found
         if pids
     ]
@@ -151,11 +151,9 @@ def _managed_elsewhere(planned: Planned) -> list[Problem]:
     """Files of the host into which no block can go."""
     from reconciler.kernel.proc import dns_files
 
-    wanted = [c for c in planned.changes if c.key.kind == "dns_file" and c.key.scope == HOST and c.origin]
+    wanted = [c for c in planned.changes if c.key.kind == "dns_file" and c.key.scope == HOST and c.after]
     texts = [(change, dns_files.managed_elsewhere(change.key.name)) for change in wanted]
-    return [
-        topology.problem_at(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text and c.origin
-    ]
+    return [Problem(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text]
 
 
 def _taken_along(planned: Planned) -> Iterator[Problem]:
@@ -172,7 +170,7 @@ def _taken_along(planned: Planned) -> Iterator[Problem]:
             wanted = planned.intent.desired.get(Key("interface", scope, name))
             if wanted is not None:
                 text = f"{name} would go with {change.key}, where its other end is; declare that too, or move it away"
-                yield topology.problem_at(wanted.origin, text)
+                yield Problem(wanted.origin, text)
 
 
 def _listed(pids: list[int]) -> str:

@@ -13,11 +13,11 @@ from reconciler.kinds.links.veth import Veth
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.planning.intent import Intent
 from reconciler.run import converge, pipeline
-from reconciler.safety import rollback, state_dir, undo_log
+from reconciler.safety import codec, rollback, state_dir, undo_log
 from reconciler.safety.snapshot import Kept, Snapshot
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[st
     try:
         data = _attempt(intent, live, known)
     except InputError as error:
-        data = {"problems": [[one.file, one.line, one.column, one.path, one.message] for one in error.problems]}
+        data = {"problems": codec.encode(error.problems)}
     except NetreconError as error:
         data = {"error": str(error)}
     except BaseException as error:
@@ -93,14 +93,11 @@ def _attempt(intent: Intent, live: LiveObjects, known: dict[str, state_dir.Recor
         result = converge.apply(kernel, planned)
     failed = [(one.change, str(one.failure)) for one in result.failed]
     failed += [(change, "it is not as declared afterwards") for change in result.remaining if not result.failed]
-    problems = []
-    for change, text in failed:
-        origin = change.origin
-        place = [origin.file, origin.line, origin.column, origin.path] if origin else ["", 0, 0, ""]
-        problems.append([*place, f"rehearsed in a throwaway copy: {change.action} {change.key} fails: {text}"])
+    where = "rehearsed in a throwaway copy"
+    problems = [Problem(one.origin, f"{where}: {one.action} {one.key} fails: {text}") for one, text in failed]
     if result.trouble and not problems:
-        problems.append(["", 0, 0, "", f"rehearsed in a throwaway copy: {result.trouble}"])
-    return {"applied": result.applied, "lacking": lacking, "problems": problems}
+        problems.append(Problem(NO_ORIGIN, f"{where}: {result.trouble}"))
+    return {"applied": result.applied, "lacking": lacking, "problems": codec.encode(problems)}
 
 
 def _understood(text: str) -> Rehearsed:
@@ -108,7 +105,7 @@ def _understood(text: str) -> Rehearsed:
     if "error" in data:
         raise NetreconError(f"rehearsal: {data['error']}")
     if data["problems"]:
-        raise InputError([Problem(*one) for one in data["problems"]])
+        raise InputError([codec.decode(Problem, one) for one in data["problems"]])
     return Rehearsed(data["applied"], tuple(data["lacking"]))
 
 

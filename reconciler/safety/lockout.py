@@ -11,7 +11,7 @@ from reconciler.kinds.nat.port_map_syntax import ANY
 from reconciler.model.changes import Change
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key, Origin
 from reconciler.planning.intent import Planned
 
 MAIN = 254
@@ -67,11 +67,10 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> lis
     found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
     found += _default_routes(now, then)
     hint = "give --confirm-within, so that the host goes back by itself, or --force"
-    return [Problem(*place, f"{text}; {hint}") for place, text in dict.fromkeys(found)]
+    return [Problem(origin, f"{text}; {hint}") for origin, text in dict.fromkeys(found)]
 
 
-_Danger = tuple[tuple[str, int, int, str], str]
-_NO_PLACE = ("", 0, 0, "")
+_Danger = tuple[Origin, str]
 
 
 def _cut(planned: Planned, now: Objects, then: Objects, one: Protected, port: str) -> Iterator[_Danger]:
@@ -83,25 +82,25 @@ def _cut(planned: Planned, now: Objects, then: Objects, one: Protected, port: st
         for link in links & {name for scope, name in _links(change) if scope == HOST}:
             if change.impact == "disruptive":
                 yield (
-                    _place(change),
+                    change.origin,
                     f"to {change.action} {change.key} would cut {one.peer} off, which is behind {link}",
                 )
         if _captures(change, one):
-            yield _place(change), f"{change.key} would take new connections of {one.peer} to port {one.port} elsewhere"
+            yield change.origin, f"{change.key} would take new connections of {one.peer} to port {one.port} elsewhere"
     before, after = _lookup(now, one.address), _lookup(then, one.address)
     if before is not None and (after is None or after.type != "unicast"):
-        yield _NO_PLACE, f"no route to {one.peer} would be left (now {_told(before)})"
+        yield NO_ORIGIN, f"no route to {one.peer} would be left (now {_told(before)})"
     elif before is not None and after is not None and _path(before) != _path(after):
-        yield _NO_PLACE, f"the route to {one.peer} would change from {_told(before)} to {_told(after)}"
+        yield NO_ORIGIN, f"the route to {one.peer} would change from {_told(before)} to {_told(after)}"
     if one.local and _holds(now, one.local) and not _holds(then, one.local):
-        yield _NO_PLACE, f"the address {one.local} would go, over which {one.peer} is connected"
+        yield NO_ORIGIN, f"the address {one.local} would go, over which {one.peer} is connected"
 
 
 def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
     for family, prefix in DEFAULTS.items():
         had, has = ([one for one in _routes(objects) if one.to == prefix] for objects in (now, then))
         if had and not has:
-            yield _NO_PLACE, f"the host's only IPv{family} default route ({_told(had[0])}) would go"
+            yield NO_ORIGIN, f"the host's only IPv{family} default route ({_told(had[0])}) would go"
 
 
 # ------------------------------------------------------------------------------------------------ now and then
@@ -182,8 +181,3 @@ def _captures(change: Change, one: Protected) -> bool:
     if change.key.kind != "port_map" or held is None or change.key.scope != HOST or not one.port:
         return False
     return held.protocol == "tcp" and held.port == one.port and held.listen in (one.local, *ANY.values())
-
-
-def _place(change: Change) -> tuple[str, int, int, str]:
-    origin = change.origin
-    return (origin.file, origin.line, origin.column, origin.path) if origin else _NO_PLACE

@@ -9,12 +9,11 @@ from typing import Any
 from reconciler.kinds import BY_NAME, NFT
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import HOST, Key, Origin
+from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.planning.diff import LiveObjects, absorbed, differences, way
 from reconciler.planning.intent import Planned
 from reconciler.safety import codec
 
-NO_PLACE = Origin("", 0, 0, "")
 # Routes that the kernel makes by itself (RTPROT_REDIRECT, _KERNEL, _RA): they come back with what they follow from.
 KERNELS_ROUTES = (1, 2, 9)
 
@@ -46,7 +45,7 @@ class Snapshot:
     def wanted(self) -> dict[Key, Desired]:
         """The entries as a reading wants them, so that it finds the same objects under the same keys."""
         found = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
-        return {key: Desired(held, entry.owner, NO_PLACE) for key, entry, held in found if held is not None}
+        return {key: Desired(held, entry.owner, NO_ORIGIN) for key, entry, held in found if held is not None}
 
 
 # ------------------------------------------------------------------------------------------------ take
@@ -140,20 +139,20 @@ def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
     if before is None:
         # What bears no stamp somebody else made meanwhile; a setting that a kernel module brought cannot go.
         if now is not None and now.owner not in (NOBODY, KERNEL) and not kind.existing and key.kind != "sysctl":
-            yield Change("delete", key, now.object, None, (), "disruptive", entry.owner, None)
+            yield Change("delete", key, now.object, None, (), "disruptive", entry.owner)
         return
     if now is None:
         if not _comes_by_itself(before):
-            yield Change("create", key, None, before.object, (), "none", entry.owner, None)
+            yield Change("create", key, None, before.object, (), "none", entry.owner)
         return
     differs = () if before.owner == KERNEL else differences(kind, before.object, now.object)
     restamped = before.owner != KERNEL and kind.stamp(before.object) != kind.stamp(now.object)
     if differs:
         action = way(kind, differs)
         named = differs + (("owner",) if restamped and action == "update" else ())
-        yield Change(action, key, now.object, before.object, named, "disruptive", entry.owner, None)
+        yield Change(action, key, now.object, before.object, named, "disruptive", entry.owner)
     elif restamped:
-        yield Change("adopt", key, now.object, before.object, (), "none", entry.owner, None)
+        yield Change("adopt", key, now.object, before.object, (), "none", entry.owner)
 
 
 def _comes_by_itself(held: Live) -> bool:

@@ -35,7 +35,7 @@ class Plain:
         self.file, self.data = "generated", data
 
     def place(self, path: tuple[str | int, ...]) -> Origin:
-        return Origin("generated", 1, 1, ".".join(map(str, path)))
+        return Origin("generated", 1, 1, path)
 
 
 @st.composite

@@ -53,7 +53,7 @@ def wanted(data: Mapping[str, Any], topology: str = "lab") -> dict[Key, Any]:
         topology,
         HOST,
         data,
-        lambda path: Origin("lab.yaml", 1, 1, str(path)),
+        lambda path: Origin("lab.yaml", 1, 1, path),
         lambda path, message: problems.append(f"{path}: {message}"),
     )
     objects: dict[Key, Any] = {

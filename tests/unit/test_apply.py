@@ -32,7 +32,7 @@ def key(name: str) -> Key:
 
 
 def step(name: str, *needs: str, deleting: bool = False) -> Step:
-    change = Change("create", key(name), None, name, (), "none", "t", None)
+    change = Change("create", key(name), None, name, (), "none", "t")
     return Step(change, (WriteSysctl("host", name, "1"),), tuple(map(key, needs)), deleting)
 
 
@@ -68,7 +68,7 @@ def test_creating_is_a_failure_with_the_same_errno() -> None:
 
 def test_second_half_of_a_replace_is_not_sent_when_the_first_failed() -> None:
     southbound = Recorder({"old"})
-    change = Change("replace", key("a"), "x", "y", (), "disruptive", "t", None)
+    change = Change("replace", key("a"), "x", "y", (), "disruptive", "t")
     halves = (
         Step(change, (WriteSysctl("host", "old", ""),), (), True),
         Step(change, (WriteSysctl("host", "new", ""),), ()),

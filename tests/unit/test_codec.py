@@ -18,7 +18,8 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.kinds.route import NextHop, Route
 from reconciler.kinds.rule import Rule
 from reconciler.model.changes import Live
-from reconciler.model.keys import Key
+from reconciler.model.errors import Problem
+from reconciler.model.keys import Key, Origin
 from reconciler.safety import codec, snapshot
 from reconciler.safety.snapshot import Kept, Snapshot
 
@@ -51,6 +52,11 @@ def test_object_comes_back(held: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_says_what_its_objects_are(kind: Kind) -> None:
     assert kind.form is not object
+
+
+def test_problem_comes_back() -> None:
+    problem = Problem(Origin("lab.yaml", 3, 5, ("port_maps", 0, "listen")), "is taken")
+    assert codec.decode(Problem, json.loads(json.dumps(codec.encode(problem)))) == problem
 
 
 def test_snapshot_comes_back() -> None:

@@ -24,7 +24,7 @@ def read(kind: Kind, data: dict[str, Any], file: str = "t.yaml") -> tuple[list[P
         "t",
         HOST,
         data,
-        lambda path: Origin(file, int(path[1]) + 1 if len(path) > 1 else 1, 1, dotted(path)),
+        lambda path: Origin(file, int(path[1]) + 1 if len(path) > 1 else 1, 1, path),
         lambda path, message: problems.append((dotted(path), message)),
     )
     return list(kind.parse(source)), problems

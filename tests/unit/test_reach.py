@@ -42,7 +42,7 @@ LEANING = LiveState({**FOUND.scopes, "green": scope("green", row(2, "mv0", "macv
 def change(
     kind: str, scope: str, name: str, before: Any = None, after: Any = None, action: Action = "update"
 ) -> Change:
-    return Change(action, Key(kind, scope, name), before, after, (), "none", "t", None)
+    return Change(action, Key(kind, scope, name), before, after, (), "none", "t")
 
 
 ROUTE = change("route", "blue", "main/default")

@@ -22,7 +22,7 @@ def change(action: Action, port: int, target: str = "172.16.0.2:0", was: str = "
 
     before = side(was or target) if action != "create" else None
     after = side(target) if action != "delete" else None
-    return Change(action, key_of(scope, protocol, listen, port), before, after, (), "in-place", "t", None)
+    return Change(action, key_of(scope, protocol, listen, port), before, after, (), "in-place", "t")
 
 
 SITUATIONS: dict[str, tuple[list[Change], list[str]]] = {

@@ -10,7 +10,7 @@ from reconciler.kinds.links import link
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
-from reconciler.model.keys import HOST, STAMP, Key, Origin, stamped
+from reconciler.model.keys import HOST, NO_ORIGIN, STAMP, Key, stamped
 from reconciler.model.requests import Request
 
 
@@ -25,7 +25,7 @@ def imply(names: Names) -> Iterator[Parsed]:
     for key in [key for key in names.objects if key.kind == "namespace"]:
         lo = Key("interface", key.name, "lo")
         if lo not in names.objects:
-            yield lo, End(key.name, "lo", up=True), names.origins.get(key, Origin("", 0, 0, ""))
+            yield lo, End(key.name, "lo", up=True), names.origins.get(key, NO_ORIGIN)
 
 
 def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:

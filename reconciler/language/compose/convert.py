@@ -10,9 +10,9 @@ from typing import Any
 
 from reconciler.language.compose.network import network_of
 from reconciler.language.compose.words import Left, mapping, scalar, words
-from reconciler.language.quoting import Path, quoted
 from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
+from reconciler.model.quoting import Path, quoted
 
 DEFAULT = "default"  # the network of the services that name none
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")

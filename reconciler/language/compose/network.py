@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.language.compose.words import Left, mapping, scalar
-from reconciler.language.quoting import Path, quoted
+from reconciler.model.quoting import Path, quoted
 
 # Docker's driver_opts -> our word, and whether it is true or false
 _OPTIONS = {

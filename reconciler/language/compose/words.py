@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from reconciler.language.quoting import Path, quoted
 from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
+from reconciler.model.quoting import Path, quoted
 
 _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
 
@@ -21,7 +21,7 @@ class Left:
         self.problems: list[Problem] = []
 
     def __call__(self, path: Path, why: str) -> None:
-        self.problems.append(Problem(*self._document.place(path), why))
+        self.problems.append(Problem(self._document.place(path), why))
 
     def others(self, path: Path, entry: Mapping[str, Any], known: Collection[str]) -> None:
         """Note the keys of a mapping that are not known, in one line."""

@@ -9,8 +9,8 @@ from reconciler.language.networks import naming
 from reconciler.language.networks.ipam import Asked, Clash, Pool, assign, number, written
 from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Address, Endpoint, Network, Note, Sandbox
-from reconciler.language.quoting import Path
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path
 
 Place = Callable[[Path], Origin]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from reconciler.language.networks.lowered import LEVEL_TWO
 from reconciler.language.networks.model import Part
-from reconciler.language.quoting import Path, dotted
 from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path, dotted
 
 
 class Assembly:
@@ -61,7 +61,7 @@ class Assembly:
         elif there != part.value:
             place = self._first(part.path)
             text = f"{dotted(part.path)} is given at {place} too, as something else; leave one of them out"
-            self.problems.append(Problem(*self._document.place(part.source), text))
+            self.problems.append(Problem(self._document.place(part.source), text))
 
     def _first(self, path: Path) -> Origin:
         return self._document.place(self.sources.get(path, path))

@@ -10,9 +10,9 @@ from reconciler.language.networks.assembly import Assembly
 from reconciler.language.networks.drivers import DRIVERS
 from reconciler.language.networks.leases import BRIDGE_NF, HostFacts, Leases, facts_of, leases_of
 from reconciler.language.networks.lowered import Lowered, has_level_two
-from reconciler.language.quoting import Path
 from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
+from reconciler.model.quoting import Path
 
 __all__ = [
     "BRIDGE_NF", "HostFacts", "Leases", "Lowered",
@@ -39,7 +39,7 @@ def lower(document: Document, leases: Leases | None = None, facts: HostFacts | N
     problems: list[Problem] = []
 
     def note(path: Path, message: str) -> None:
-        problems.append(Problem(*document.place(path), message))
+        problems.append(Problem(document.place(path), message))
 
     networks = subnets.with_pools(data, reading.networks(data, note), leases, facts, note)
     named = reading.sandboxes(data, networks, note)

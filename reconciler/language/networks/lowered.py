@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.language.quoting import Path
 from reconciler.language.schema import Document
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
+from reconciler.model.quoting import Path
 
 LEVEL_TWO = ("networks", "sandboxes")
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from reconciler.language.networks.ipam import Pool, written
-from reconciler.language.quoting import Path
 from reconciler.model.data import dataclass
+from reconciler.model.quoting import Path
 
 Note = Callable[[Path, str], None]  # notes a problem with what is written at a path, and goes on
 EMPTY: Mapping[Any, Any] = MappingProxyType({})

@@ -10,8 +10,8 @@ from reconciler.kinds.nat.port_map_syntax import ANY, Ports, Wrong, entry_of, po
 from reconciler.language.networks.ipam import number, written
 from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
-from reconciler.language.quoting import Path
 from reconciler.model.data import dataclass
+from reconciler.model.quoting import Path
 
 FREE = range(32768, 61000)  # where Docker looks for a port when none is given (net.ipv4.ip_local_port_range)
 _FORM = re.compile(r"(?:(\[[^\]]*\]|[0-9]+(?:\.[0-9]+)+):)?(?:([0-9-]*):)?([0-9-]+)(?:/(.*))?")

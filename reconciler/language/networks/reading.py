@@ -10,7 +10,7 @@ from reconciler.language.networks import naming
 from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
 from reconciler.language.networks.ipam import number
 from reconciler.language.networks.model import EMPTY, Endpoint, Network, Note, Sandbox
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 
 def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
 from reconciler.language.networks.leases import HostFacts
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 Hosts = dict[str, list[str]]
 

@@ -21,7 +21,7 @@ from reconciler.language.networks.ipam import (
 from reconciler.language.networks.leases import HostFacts, Leases, Route
 from reconciler.language.networks.model import Network, Note
 from reconciler.language.networks.reading import each
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 
 def with_pools(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.changes import Change
 from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
+from reconciler.model.keys import NO_ORIGIN
 from reconciler.planning.apply import Failed
 from reconciler.safety import lock, rollback, undo_log
 from reconciler.safety.commit_confirmed import confirmation
@@ -37,7 +38,7 @@ def refuse_or_settle(kernel: Kernel) -> str:
     if found is None:
         return ""
     if found.seconds:
-        raise Refused([Problem("", 0, 0, "", str(found))])
+        raise Refused([Problem(NO_ORIGIN, str(found))])
     _undone, left = go_back(kernel)
     ending = "and not all of it could be taken back" if left else "the host is as it was before"
     return f"{', '.join(found.topologies)}: was not confirmed in time; rolled back, {ending}"

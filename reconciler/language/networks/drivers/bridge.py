@@ -9,7 +9,7 @@ from reconciler.language.networks import naming
 from reconciler.language.networks.drivers.driver import Driver, Networks
 from reconciler.language.networks.ipam import written
 from reconciler.language.networks.model import Endpoint, Network, Part
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from reconciler.language.networks.model import Endpoint, Network, Parts, Sandbox
-from reconciler.language.quoting import Path
 from reconciler.model.data import dataclass
+from reconciler.model.quoting import Path
 
 Networks = Mapping[str, Network]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.language.networks.drivers.driver import Driver
 from reconciler.language.networks.model import Sandbox
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 _WHY = {
     "publish": "it listens on the host's addresses itself; leave publish out",

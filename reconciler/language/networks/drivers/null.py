@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.language.networks.drivers.driver import Driver
 from reconciler.language.networks.model import Sandbox
-from reconciler.language.quoting import Path
+from reconciler.model.quoting import Path
 
 
 def check(sandbox: Sandbox) -> Iterator[tuple[Path, str]]:
