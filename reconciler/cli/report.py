@@ -222,10 +222,10 @@ def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
     from rich.text import Text
 
     out = console(colour)
-    for run in [[change] for change in planned.changes] if verbose else folding.grouped(planned.changes):
+    for run, line in (([one], "") for one in planned.changes) if verbose else folding.grouped(planned.changes):
         head = Text(f"{GLYPHS[run[0].action]} ", style=COLOURS[run[0].action])
-        if len(run) > 1:
-            out.print(_with_impact(head.append(clean(folding.told(run)), style="bold"), run[0], verbose))
+        if line:
+            out.print(_with_impact(head.append(clean(line), style="bold"), run[0], verbose))
             continue
         head.append(f"{run[0].action:8}").append(clean(run[0].key), style="bold")
         out.print(_with_impact(head, run[0], verbose))

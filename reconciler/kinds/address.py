@@ -7,12 +7,13 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds import kind
+from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
+from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.model.rows import AddressRow, LinkRow
 
@@ -243,6 +244,22 @@ def shown(address: Address) -> dict[str, object]:
     return {"duplicate": True} if address.duplicate else {}
 
 
+def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
+    """Noted where nothing in the kernel says that it is ours: its link is not one that we made."""
+    made = noting.names.links.get((wanted.scope, wanted.link)) if wanted.scope == HOST else None
+    return True if wanted.scope == HOST and (made is None or made.kind == "interface") else None
+
+
+def born_with(scope: str, _owner: str) -> Iterator[tuple[Key, Live]]:
+    """The loopback addresses of a namespace that is just made."""
+    for address in ("127.0.0.1/8", "::1/128"):
+        yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)
+
+
+def holds(address: Address) -> tuple[str, str]:
+    return address.link, address.address.partition("/")[0]
+
+
 KIND = Kind(
     name="address",
     form=Address,
@@ -259,4 +276,8 @@ KIND = Kind(
     without=without,
     shown=shown,
     replace_on=frozenset({"duplicate"}),
+    ownership=kind.PROTOCOL,
+    record=record,
+    born_with=born_with,
+    holds=holds,
 )

@@ -144,6 +144,11 @@ def delete(file: DnsFile) -> Iterator[Request]:
     yield WriteFile(file.scope, file.name, None, file.owner)
 
 
+def edits(file: DnsFile) -> str:
+    """The host's own files keep what others wrote into them; those of a namespace are ours whole."""
+    return file.name if file.scope == HOST else ""
+
+
 def needs(file: DnsFile, _names: Names) -> tuple[Key, ...]:
     return home(file.scope)
 
@@ -162,4 +167,8 @@ KIND = Kind(
     stamp=stamp,
     restamp=restamp,
     harmless=True,
+    section="dns hosts",
+    alone=True,
+    edits=edits,
+    outlives=True,
 )

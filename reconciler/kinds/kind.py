@@ -6,9 +6,9 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Final, Literal, NamedTuple
 
-from reconciler.model.changes import Desired, Live
+from reconciler.model.changes import Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
 from reconciler.model.port_ranges import PortRanges
@@ -17,6 +17,21 @@ from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState, ScopeState
 
 Parsed = tuple[Key, Any, Origin]
+Place = tuple[str, str]  # scope, name of a link in it
+
+# What tells whose an object is: its own text (a link's alias, a file's first line), our protocol number with the
+# topology on record, a record alone, or the name of what holds it.
+ALIAS: Final = "alias"
+PROTOCOL: Final = "protocol"
+RECORD: Final = "record"
+NAME: Final = "name"
+
+# Where a change of an object can show: in its own scope, at the other ends of its links too, or anywhere.
+SCOPE: Final = "scope"
+ENDS: Final = "ends"
+EVERYWHERE: Final = "everywhere"
+
+NFT: Final = "nft"  # all objects of one scope with this transaction change in one nft transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,27 @@ class Reading:
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
+class Claim(NamedTuple):
+    """An object that takes a place which others may want too; ``origin`` is None for one of another run's topology."""
+
+    object: Any
+    owner: str
+    origin: Origin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """What ``record`` knows of a run: who is who, its changes and the live objects.
+
+    ``noted`` is what is on record already: by key, that of the object's own topology before that of others.
+    """
+
+    names: Names
+    changes: Mapping[Key, Change]
+    live: Mapping[Key, Live]
+    noted: Mapping[Key, Any]
+
+
 def declared(wanted: Any, live: Any) -> Any:
     """``live`` with every field blanked that ``wanted`` leaves unmanaged (None)."""
     form: Any = type(live)
@@ -112,6 +148,14 @@ def _unchanged(live: Any, _links: frozenset[tuple[str, str]]) -> Any:
     return live
 
 
+def _never(*_: Any) -> bool:
+    return False
+
+
+def _last(_old: Any, new: Any) -> Any:
+    return new
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """All that the core knows of one kind of object.
@@ -135,6 +179,46 @@ class Kind:
     existing   True for what is configured but never made or removed (a physical link)
     brief    True where attributes are worth telling only when they differ
     harmless   True where a deletion stops no traffic
+
+    Facts that the core asks for.  Of a callback that is None there is nothing to tell (see ``kinds.having``).
+
+    In the language and in the kernel:
+    section    the keys of a topology that its objects are written under, with a blank between them
+    alone    True where no other object of a topology refers to one of these
+    rtnl     the kernel's word for the link that it is (IFLA_INFO_KIND)
+
+    Whose it is:
+    ownership    ALIAS, PROTOCOL, RECORD or NAME
+    shareable    True where several topologies may want the same object; none of them makes or removes it
+    record   (key, desired object, noting) -> what goes on record of it, as plain data; None for nothing
+    either   (old record, new record) -> the record that is right whichever of the two comes true
+    clashes  claims of one scope -> (a later claim, what is wrong) where two that have different keys take one place
+
+    What happens with a change:
+    transaction  NFT where all of one scope changes in one nft transaction, "" elsewhere
+    carrier  object -> the key of the object that holds it: the table of an element
+    shows    SCOPE, ENDS or EVERYWHERE
+    local    change -> whether it shows in its own scope only, although others of the kind show EVERYWHERE
+    impossible   (object, names of all that the plan makes) -> why the kernel cannot have it, "" where it can
+    edits    object -> the host's own file that it writes into, "" for none
+    changed_rows   (scope before, scope now) -> both with only those rows of this kind at which they differ
+
+    What is there without being made:
+    settings     key -> the sysctls of the scope that must be read to know the object
+    born_with    (scope, owner) -> (key, live object) of each that a namespace has as soon as it is made
+    outlives     True where it stays when its namespace goes (a file)
+    partial      live object -> whether a part of it lies in a namespace that was not read
+
+    What it is to packets:
+    holds    object -> the link and the IP address that the scope has by it
+    joins    object -> the two bridges between which it passes frames, as (scope, name); None for none
+    spanning     object -> whether it finds rings of bridges and opens them (STP)
+    sends    object -> the address or the prefix to or from which it wants packets forwarded
+    publishes    True where it sends what comes to its listen and port (of its protocol) to its target and target_port
+    captures     (object, address, port) -> whether new TCP connections to them end elsewhere by it
+    translates   (object, protocol, address, port) -> the address and port that it sends them to, None for "not mine"
+
+    folded   changes of this kind in a row -> (changes, the line that tells them; "" to tell each by itself)
     """
 
     name: str
@@ -161,3 +245,40 @@ class Kind:
     existing: bool = False
     brief: bool = False
     harmless: bool = False
+    section: str = ""
+    alone: bool = False
+    rtnl: str = ""
+    ownership: Literal["alias", "protocol", "record", "name"] = ALIAS
+    shareable: bool = False
+    record: Callable[[Key, Any, Noting], Any] | None = None
+    either: Callable[[Any, Any], Any] = _last
+    clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
+    transaction: str = ""
+    carrier: Callable[[Any], Key] | None = None
+    shows: Literal["scope", "ends", "everywhere"] = SCOPE
+    local: Callable[[Change], bool] = _never
+    impossible: Callable[[Any, Names], str] | None = None
+    edits: Callable[[Any], str] | None = None
+    changed_rows: Callable[[ScopeState, ScopeState], tuple[ScopeState, ScopeState]] | None = None
+    settings: Callable[[Key], Iterable[str]] | None = None
+    born_with: Callable[[str, str], Iterable[tuple[Key, Live]]] | None = None
+    outlives: bool = False
+    partial: Callable[[Any], bool] | None = None
+    holds: Callable[[Any], Place] | None = None
+    joins: Callable[[Any], tuple[Place, Place] | None] | None = None
+    spanning: Callable[[Any], bool] | None = None
+    sends: Callable[[Any], str] | None = None
+    publishes: bool = False
+    captures: Callable[[Any, str, int], bool] | None = None
+    translates: Callable[[Any, str, str, int], tuple[str, int] | None] | None = None
+    folded: Callable[[Iterable[Change]], Iterable[tuple[list[Change], str]]] | None = None
+
+    @property
+    def makes(self) -> bool:
+        """Whether netrecon can make one."""
+        return self.create is not _nothing
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The keys of a topology that its objects are written under."""
+        return tuple(self.section.split())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Reading, Source
-from reconciler.model.changes import NOBODY, Live
+from reconciler.kinds.kind import EVERYWHERE, Kind, Names, Parsed, Reading, Source
+from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP, Key
 from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef, Netlink, Request
@@ -71,6 +71,11 @@ def restamp(namespace: Namespace) -> Iterator[Request]:
     yield _mark(namespace, namespace.alias)
 
 
+def is_made(change: Change) -> bool:
+    """A namespace that is made shows nowhere else; one that goes takes along links that nobody counts."""
+    return change.action == "create"
+
+
 def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
     return ()
 
@@ -87,4 +92,7 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
+    section="namespaces",
+    shows=EVERYWHERE,
+    local=is_made,
 )

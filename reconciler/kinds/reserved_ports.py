@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Reading
+from reconciler.kinds.kind import RECORD, Kind, Names, Noting, Parsed, Reading
 from reconciler.kinds.namespace import home
 from reconciler.model import port_ranges
 from reconciler.model.changes import Live
@@ -99,9 +99,25 @@ def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[in
     return _lent(wanted.object, ephemeral) if wanted else set()
 
 
-def newborn(scope: str, topology: str) -> tuple[Key, Live]:
-    """What a namespace that is just made has: nothing reserved."""
-    return key_of(scope, topology), Live(ReservedPorts(scope, topology, ()), topology)
+def born_with(scope: str, topology: str) -> Iterator[tuple[Key, Live]]:
+    """A namespace that is just made has nothing reserved."""
+    yield key_of(scope, topology), Live(ReservedPorts(scope, topology, ()), topology)
+
+
+def settings(_key: Key) -> tuple[str, str]:
+    return RESERVED, EPHEMERAL
+
+
+def record(key: Key, wanted: ReservedPorts, noting: Noting) -> str | None:
+    """The ports that the topology has in the list when the run is over, as text."""
+    change, held = noting.changes.get(key), noting.live.get(key)
+    after = change.after if change else held.object if held else wanted
+    return ",".join(port_ranges.written(after.ports)) or None
+
+
+def either(old: str, new: str) -> str:
+    """The ports of both: what is on record and not in the list harms nothing."""
+    return ",".join(port_ranges.written(port_ranges.parse(f"{old},{new}")))
 
 
 def create(reserved: ReservedPorts, _owner: str) -> Iterator[Request]:
@@ -137,4 +153,9 @@ KIND = Kind(
     delete=delete,
     shown=shown,
     harmless=True,
+    ownership=RECORD,
+    record=record,
+    either=either,
+    settings=settings,
+    born_with=born_with,
 )

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds import kind
+from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
+from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.model.rows import Hop, RouteRow
 
@@ -476,6 +477,14 @@ def without(route: Route, gone: frozenset[tuple[str, str]]) -> Route | None:
     return None if any((route.scope, hop.dev or "") in gone for hop in route.hops) else route
 
 
+def record(_key: Key, wanted: Route, noting: Noting) -> bool | None:
+    """Noted where nothing in the kernel says that it is ours: not all of its links are ones that we made."""
+    if wanted.scope != HOST:
+        return None
+    made = [noting.names.links.get((HOST, hop.dev or "")) for hop in wanted.hops] or [None]
+    return True if any(link is None or link.kind == "interface" for link in made) else None
+
+
 def shown(route: Route) -> dict[str, Any]:
     """As the topology would write it."""
     words: dict[str, Any] = {} if route.type == "unicast" else {"type": route.type}
@@ -515,4 +524,7 @@ KIND = Kind(
     without=without,
     shown=shown,
     replace_on=frozenset({"type"}),
+    section="routes",
+    ownership=kind.PROTOCOL,
+    record=record,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
+from reconciler.kinds import kind
 from reconciler.kinds.kind import Kind, Reading
 from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL
 from reconciler.model.changes import KERNEL, Live
@@ -47,4 +48,4 @@ def delete(rule: Rule) -> Iterator[Request]:
     yield Netlink(rule.scope, "delrule", {}, body=rule.body)
 
 
-KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete)
+KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete, ownership=kind.PROTOCOL)

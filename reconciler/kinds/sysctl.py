@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
+from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import NO_ORIGIN, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.requests import Request, WriteSysctl
 
 # These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.
 BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")
+# Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
+_OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class Sysctl:
     key: str
     value: str
     restore: str | None = field(default=None, compare=False)
+
+
+def key_of(scope: str, name: str) -> Key:
+    """The key of a setting."""
+    return Key("sysctl", scope, name)
 
 
 def folded(value: object) -> str:
@@ -112,6 +120,32 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
+def record(key: Key, wanted: Sysctl, noting: Noting) -> list[str] | None:
+    """The value before our first write, and ours; a setting of a link that we made goes with the link."""
+    of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
+    if wanted.scope != HOST or (of is not None and of.kind != "interface"):
+        return None
+    change, noted = noting.changes.get(key), noting.noted.get(key)
+    if noted is not None:
+        return [noted[0], wanted.value]
+    return [change.before.value, wanted.value] if change is not None and change.before is not None else None
+
+
+def impossible(sysctl: Sysctl, made: Names) -> str:
+    """Why a setting that is not there will not be there either: nothing in the plan brings it along."""
+    brought = namespace_key(sysctl.scope) in made.objects or (sysctl.scope, link_of(sysctl.key)) in made.links
+    known = sysctl.key.startswith(BUILT_IN)
+    return f"the kernel has no setting {sysctl.key} in {sysctl.scope}" if known and not brought else ""
+
+
+def is_local(change: Change) -> bool:
+    return change.key.name.startswith(_OF_ONE_SCOPE)
+
+
+def settings(key: Key) -> tuple[str]:
+    return (key.name,)
+
+
 KIND = Kind(
     name="sysctl",
     form=Sysctl,
@@ -127,4 +161,13 @@ KIND = Kind(
     without=without,
     shown=shown,
     harmless=True,
+    section="sysctls",
+    alone=True,
+    ownership=RECORD,
+    shareable=True,
+    record=record,
+    shows=EVERYWHERE,
+    local=is_local,
+    impossible=impossible,
+    settings=settings,
 )

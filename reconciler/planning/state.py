@@ -6,10 +6,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
-from reconciler.kinds import BY_NAME, KINDS, dns_file, namespace, reserved_ports
-from reconciler.kinds.address import Address, key_of
+from reconciler.kinds import BY_NAME, KINDS, having, namespace
 from reconciler.kinds.kind import Reading
-from reconciler.kinds.links import interface
 from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
@@ -53,18 +51,18 @@ class View:
         return wanted.owner if wanted else ""
 
 
+_SETTINGS = having(lambda kind: kind.settings)
+_BORN_WITH = having(lambda kind: kind.born_with)
+
+
 def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
     """By scope, the sysctls that must be read to know the objects of these keys."""
     found: dict[str, set[str]] = {}
     for key in keys:
-        if key.kind == "sysctl":
-            found.setdefault(key.scope, set()).add(key.name)
-        elif key.kind == "reserved_ports":
-            found.setdefault(key.scope, set()).update((reserved_ports.RESERVED, reserved_ports.EPHEMERAL))
+        told = _SETTINGS.get(key.kind)
+        if told is not None:
+            found.setdefault(key.scope, set()).update(told(key))
     return found
-
-
-_BORN = ("namespace", "reserved_ports")  # what is there, or brings along what is, before it is made
 
 
 def _every(_scope: str) -> Container[str]:
@@ -84,12 +82,8 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
                     found.update(kind.read(reading))
     found.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
-        if key.kind not in _BORN or key in found or key.kind not in only(key.home):
-            continue
-        if key.kind == "namespace":
-            found.update(_newborn(key.name, wanted.owner))
-        else:
-            found.update([reserved_ports.newborn(key.scope, wanted.owner)])
+        if key.kind == "namespace" and key not in found:
+            found.update(_newborn(key.name, wanted.owner, view, only(key.name)))
     return found
 
 
@@ -121,14 +115,16 @@ def _reading(
 
 def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[str]]) -> Iterator[tuple[Key, Live]]:
     """Files of namespaces that are gone."""
-    gone = {scope for scope, _ in live.files} - set(live.scopes)
-    for scope in sorted(scope for scope in gone if dns_file.KIND.name in only(scope)):
-        yield from dns_file.read(_reading(live, ScopeState(scope), view))
+    for scope in sorted({scope for scope, _ in live.files} - set(live.scopes)):
+        reading = _reading(live, ScopeState(scope), view)
+        for kind in KINDS:
+            if kind.outlives and kind.name in only(scope):
+                yield from kind.read(reading)
 
 
-def _newborn(scope: str, owner: str) -> Iterator[tuple[Key, Live]]:
-    """What a namespace brings along when it is created: nobody needs to make it."""
-    key, held = interface.newborn(scope)
-    yield key, Live(held.object, owner)
-    for address in ("127.0.0.1/8", "::1/128"):
-        yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)
+def _newborn(scope: str, owner: str, view: View, names: Container[str]) -> Iterator[tuple[Key, Live]]:
+    """What a namespace brings along when it is created, of what is wanted or the kernel's: nobody needs to make it."""
+    for name, born_with in _BORN_WITH.items():
+        if name in names:
+            held = born_with(scope, owner)
+            yield from ((key, one) for key, one in held if one.owner == KERNEL or key in view.wanted)

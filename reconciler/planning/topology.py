@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reconciler.kinds import BY_NAME, KINDS
-from reconciler.kinds.kind import Names, Parsed, Path, Source
-from reconciler.kinds.nat import port_map
+from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds.kind import Claim, Names, Parsed, Path, Source
 from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
@@ -15,6 +14,9 @@ from reconciler.model.keys import HOST, Key, Origin
 
 if TYPE_CHECKING:
     from reconciler.planning.expectations import Expectation
+
+
+_CLASHES = having(lambda kind: kind.clashes)
 
 
 class Document(Protocol):
@@ -167,8 +169,7 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
     for topology in listed:
         for key, wanted in topology.objects.items():
             other = objects.setdefault(key, wanted)
-            shareable = BY_NAME[key.kind].existing or key.kind == "sysctl"
-            if other is wanted or (shareable and other.object == wanted.object):
+            if other is wanted or (BY_NAME[key.kind].shareable and other.object == wanted.object):
                 continue
             places = (key.kind, wanted.origin, other.origin)
             if places not in told:  # once for a range of ports
@@ -183,17 +184,18 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
 
 
 def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:
-    """Ports of different topologies that listen at one place: within one topology they are found by its parse."""
-    by_scope: dict[str, list[Parsed]] = {}
-    owners: dict[str, set[str]] = {}
+    """Objects of different topologies that take one place: within one topology they are found by its parse."""
+    claims: dict[tuple[str, str], list[Claim]] = {}
+    owners: dict[tuple[str, str], set[str]] = {}
     for key, one in objects.items():
-        if key.kind == "port_map":
-            by_scope.setdefault(key.scope, []).append((key, one.object, one.origin))
-            owners.setdefault(key.scope, set()).add(one.owner)
-    for scope in sorted(scope for scope, names in owners.items() if len(names) > 1):
-        parsed = by_scope[scope]
-        for (_, mapped, origin), (_, other, first) in port_map.overlaps(parsed):
-            yield Problem(origin, port_map.clash_text(mapped, other, first))
+        if key.kind in _CLASHES:
+            place = key.scope, key.kind
+            claims.setdefault(place, []).append(Claim(one.object, one.owner, one.origin))
+            owners.setdefault(place, set()).add(one.owner)
+    for place in sorted(place for place, names in owners.items() if len(names) > 1):
+        for later, text in _CLASHES[place[1]](claims[place]):
+            if later.origin is not None:
+                yield Problem(later.origin, text)
 
 
 def _same_names(topologies: Iterable[Topology]) -> Iterator[Problem]:

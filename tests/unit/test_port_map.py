@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Source
+from reconciler.kinds.kind import Claim, Kind, Names, Parsed, Source
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map, ruleset
 from reconciler.kinds.nat.port_map import PortMap
 from reconciler.kinds.nat.target_links import published_links
@@ -145,8 +145,17 @@ def test_no_overlap_between_protocols_families_and_addresses() -> None:
 def test_overlaps_between_topologies_are_told_once_per_pair() -> None:
     one, _ = read(port_map.KIND, {"port_maps": ["80-89:10.0.0.2:80-89"]}, "one.yaml")
     two, _ = read(port_map.KIND, {"port_maps": ["85-95:10.0.0.3:85-95"]}, "two.yaml")
-    ((later, earlier),) = port_map.overlaps([*one, *two])
-    assert (later[0].name, str(later[2]), str(earlier[2])) == ("tcp/0.0.0.0:85", "two.yaml:1", "one.yaml:1")
+    claims = [Claim(mapped, origin.file, origin) for _, mapped, origin in (*one, *two)]
+    ((later, text),) = port_map.clashes(claims)
+    assert (later.object.port, str(later.origin)) == (85, "two.yaml:1")
+    assert text == "tcp/0.0.0.0:85 is published already at one.yaml:1 (to 10.0.0.2 port 85)"
+
+
+def test_a_port_of_another_run_s_topology_is_told_by_its_name() -> None:
+    (there,), _ = read(port_map.KIND, {"port_maps": ["127.0.0.1:80:10.0.0.2:80"]})
+    (here,), _ = read(port_map.KIND, {"port_maps": ["80:10.0.0.3:80"]})
+    ((_, text),) = port_map.clashes([Claim(there[1], "other", None), Claim(here[1], "lab", here[2])])
+    assert text == "tcp/0.0.0.0:80 overlaps tcp/127.0.0.1:80, which topology other publishes"
 
 
 def test_a_retargeted_map_is_deleted_and_added_in_one_transaction() -> None:

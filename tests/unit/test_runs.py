@@ -76,5 +76,5 @@ SITUATIONS: dict[str, tuple[list[Change], list[str]]] = {
 def test_runs(name: str) -> None:
     changes, expected = SITUATIONS[name]
     found = list(folding.grouped(changes))
-    assert sorted(id(one) for run in found for one in run) == sorted(map(id, changes))
-    assert [folding.told(run) if len(run) > 1 else "1" for run in found] == expected
+    assert sorted(id(one) for run, _ in found for one in run) == sorted(map(id, changes))
+    assert [line or str(len(run)) for run, line in found] == expected

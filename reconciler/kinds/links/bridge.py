@@ -132,6 +132,10 @@ def links(bridge: Bridge) -> tuple[tuple[str, str]]:
     return ((bridge.scope, bridge.name),)
 
 
+def spanning(bridge: Bridge) -> bool:
+    return bool(bridge.stp)
+
+
 KIND = Kind(
     name="bridge",
     form=Bridge,
@@ -147,4 +151,7 @@ KIND = Kind(
     restamp=restamp,
     links=links,
     disruptive_on=frozenset({"up", "mac", "vlan_filtering", "vlan_default_pvid", "stp"}),
+    section="bridges",
+    rtnl="bridge",
+    spanning=spanning,
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import RECORD, Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
-from reconciler.model.keys import HOST, NO_ORIGIN, STAMP, Key, stamped
+from reconciler.model.keys import NO_ORIGIN, STAMP, Key, stamped
 from reconciler.model.requests import Request
 
 
@@ -58,10 +58,9 @@ def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
     return dataclasses.replace(end, master="") if (end.scope, end.master) in gone else end
 
 
-def newborn(scope: str) -> tuple[Key, Live]:
+def born_with(scope: str, owner: str) -> Iterator[tuple[Key, Live]]:
     """The ``lo`` that a namespace will bring along when it is created."""
-    assert scope != HOST
-    return Key("interface", scope, "lo"), Live(End(scope, "lo", up=True, mtu=65536, master=""), STAMP)
+    yield Key("interface", scope, "lo"), Live(End(scope, "lo", up=True, mtu=65536, master=""), owner)
 
 
 KIND = Kind(
@@ -78,4 +77,8 @@ KIND = Kind(
     without=without,
     disruptive_on=frozenset({"up", "master", "mac"}),
     existing=True,
+    section="interfaces",
+    ownership=RECORD,
+    shareable=True,
+    born_with=born_with,
 )

@@ -30,6 +30,10 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         yield Key("link", scope, row.name), Live(OtherLink(scope, row.name, row.kind), owner)
 
 
+def key_of(scope: str, name: str) -> Key:
+    return Key("link", scope, name)
+
+
 def delete(other: OtherLink) -> Iterator[Request]:
     yield link.delete_link(other.scope, other.name)
 

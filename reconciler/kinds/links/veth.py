@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source, attributes, declared
+from reconciler.kinds.kind import ENDS, Kind, Names, Parsed, Path, Place, Reading, Source, attributes, declared
 from reconciler.kinds.links import link
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
@@ -181,6 +181,18 @@ def shown(veth: Veth) -> Mapping[str, Any]:
     return {**attributes(veth.end), "peer.namespace": veth.peer.scope, "peer.name": veth.peer.name, **far}
 
 
+def partial(veth: Veth) -> bool:
+    return veth.peer == link.UNREAD
+
+
+def joins(veth: Veth) -> tuple[Place, Place] | None:
+    """The bridges that its ends are ports of, while both are up."""
+    end, peer = veth.end, veth.peer
+    if not (end.master and peer.master) or end.up is False or peer.up is False:
+        return None
+    return (end.scope, end.master), (peer.scope, peer.master)
+
+
 KIND = Kind(
     name="veth",
     form=Veth,
@@ -202,4 +214,9 @@ KIND = Kind(
     shown=shown,
     replace_on=frozenset({"peer.namespace", "peer.name"}),
     disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),
+    section="veths",
+    rtnl="veth",
+    shows=ENDS,
+    partial=partial,
+    joins=joins,
 )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
@@ -109,8 +109,12 @@ def _by_link(table: TableRow) -> dict[str, list[Element]]:
     return found
 
 
-def needs(isolation: Isolation, _names: Names) -> Iterator[Key]:
-    yield ruleset.table_key(isolation.scope, isolation.table)
+def carrier(isolation: Isolation) -> Key:
+    return ruleset.table_key(isolation.scope, isolation.table)
+
+
+def needs(isolation: Isolation, _names: Names) -> tuple[Key]:
+    return (carrier(isolation),)
 
 
 def create(isolation: Isolation, _owner: str) -> list[Request]:
@@ -145,4 +149,9 @@ KIND = Kind(
     update=update,
     delete=delete,
     shown=shown,
+    section="isolations",
+    alone=True,
+    ownership=NAME,
+    transaction=NFT,
+    carrier=carrier,
 )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
@@ -157,8 +157,12 @@ def _whole(live: Masquerade, found: list[Element]) -> Masquerade:
     return dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
 
 
-def needs(masquerade: Masquerade, _names: Names) -> Iterator[Key]:
-    yield ruleset.table_key(masquerade.scope, masquerade.table)
+def carrier(masquerade: Masquerade) -> Key:
+    return ruleset.table_key(masquerade.scope, masquerade.table)
+
+
+def needs(masquerade: Masquerade, _names: Names) -> tuple[Key]:
+    return (carrier(masquerade),)
 
 
 def create(masquerade: Masquerade, _owner: str) -> list[Request]:
@@ -180,6 +184,10 @@ def shown(masquerade: Masquerade) -> dict[str, Any]:
     return words | ({"damage": ruleset.told(masquerade.damage)} if masquerade.damage else {})
 
 
+def sends(masquerade: Masquerade) -> str:
+    return masquerade.source
+
+
 KIND = Kind(
     name="masquerade",
     form=Masquerade,
@@ -193,4 +201,10 @@ KIND = Kind(
     update=update,
     delete=delete,
     shown=shown,
+    section="masquerades",
+    alone=True,
+    ownership=NAME,
+    transaction=NFT,
+    carrier=carrier,
+    sends=sends,
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Reading
+from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Reading
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import FRAME, Element
@@ -130,4 +130,6 @@ KIND = Kind(
     delete=delete,
     shown=shown,
     brief=True,
+    ownership=NAME,
+    transaction=NFT,
 )

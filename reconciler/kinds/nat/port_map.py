@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import NAME, NFT, Claim, Kind, Names, Parsed, Path, Reading, Source
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import ForgetFlows, NftElement, Request
-from reconciler.model.rows import TableRow
+from reconciler.model.rows import ScopeState, TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +91,24 @@ class Listens:
         return other
 
 
-def overlaps(parsed: Iterable[Parsed]) -> Iterator[tuple[Parsed, Parsed]]:
-    """Pairs (later, earlier) of port maps of several topologies that listen at the same place.
+def clashes(claims: Iterable[Claim]) -> Iterator[tuple[Claim, str]]:
+    """Port maps of several topologies that listen at one place: 0.0.0.0:80 and 127.0.0.1:80.
 
-    Only the first of a range is given for each pair of entries.
+    Of each pair of entries only the first ports are told.
     """
     seen, told = Listens(), set()
-    for key, mapped, origin in parsed:
-        other = seen.add(mapped, (key, origin))
-        if other is not None and (origin, other[1][1]) not in told:
-            told.add((origin, other[1][1]))
-            yield (key, mapped, origin), (other[1][0], other[0], other[1][1])
+    for claim in claims:
+        other = seen.add(claim.object, claim)
+        if other is not None and (claim.origin, other[1].origin) not in told:
+            told.add((claim.origin, other[1].origin))
+            yield claim, _clash(claim.object, other[1])
+
+
+def _clash(mapped: PortMap, other: Claim) -> str:
+    if other.origin is not None:
+        return clash_text(mapped, other.object, other.origin)
+    here, there = (key_of("", m.protocol, m.listen, m.port).name for m in (mapped, other.object))
+    return f"{here} overlaps {there}, which topology {other.owner} publishes"
 
 
 def clash_text(mapped: PortMap, other: PortMap, origin: Any) -> str:
@@ -140,8 +147,16 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
                     yield _misplaced(_held(scope, table.name, owner, listens, own or to), own is not None, to)
 
 
+def changed_rows(before: ScopeState, after: ScopeState) -> tuple[ScopeState, ScopeState]:
+    """The scope as it was and as it is, with only those published ports at which its tables differ."""
+    names = before.tables.keys() & after.tables
+    pairs = {name: differing(before.tables[name], after.tables[name]) for name in names}
+    old = dataclasses.replace(before, tables=before.tables | {name: pair[0] for name, pair in pairs.items()})
+    return old, dataclasses.replace(after, tables=after.tables | {name: pair[1] for name, pair in pairs.items()})
+
+
 def differing(before: TableRow, after: TableRow) -> tuple[TableRow, TableRow]:
-    """The two with only those published ports at which they differ: what is made of the others is the same of both."""
+    """Two states of a table, with only those published ports at which they differ: the others are the same objects."""
     changed: set[tuple[str, int]] = set()
     for name in _SETS:
         pairs = ruleset.members(before, name).items() ^ ruleset.members(after, name).items()
@@ -182,8 +197,12 @@ def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tu
     return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)
 
 
-def needs(mapped: PortMap, _names: Names) -> Iterator[Key]:
-    yield ruleset.table_key(mapped.scope, mapped.table)
+def carrier(mapped: PortMap) -> Key:
+    return ruleset.table_key(mapped.scope, mapped.table)
+
+
+def needs(mapped: PortMap, _names: Names) -> tuple[Key]:
+    return (carrier(mapped),)
 
 
 # A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
@@ -228,6 +247,31 @@ def shown(mapped: PortMap) -> dict[str, Any]:
     return words | ({"damage": ruleset.told(mapped.damage)} if mapped.damage else {})
 
 
+# ------------------------------------------------------------------ what it is to packets
+
+
+def sends(mapped: PortMap) -> str:
+    return mapped.target
+
+
+def captures(mapped: PortMap, address: str, port: int) -> bool:
+    """Whether it stands in front of a TCP port of the scope."""
+    return mapped.protocol == "tcp" and mapped.port == port and mapped.listen in (address, *ANY.values())
+
+
+def translates(mapped: PortMap, protocol: str, address: str, port: int) -> tuple[str, int] | None:
+    here = mapped.port == port and mapped.protocol == protocol
+    if here and mapped.listen in (address, ANY[version_of(address)]):
+        return mapped.target, mapped.target_port
+    return None
+
+
+def folded(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
+    from reconciler.kinds.nat import port_map_rows
+
+    return port_map_rows.folded(changes)
+
+
 KIND = Kind(
     name="port_map",
     form=PortMap,
@@ -239,4 +283,16 @@ KIND = Kind(
     update=update,
     delete=delete,
     shown=shown,
+    section="port_maps",
+    alone=True,
+    ownership=NAME,
+    transaction=NFT,
+    carrier=carrier,
+    clashes=clashes,
+    changed_rows=changed_rows,
+    sends=sends,
+    publishes=True,
+    captures=captures,
+    translates=translates,
+    folded=folded,
 )

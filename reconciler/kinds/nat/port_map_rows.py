@@ -1,0 +1,90 @@
+"""Changes of port maps in a row, which people read as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from reconciler.kinds.nat.port_map_syntax import ANY
+from reconciler.model.changes import Change
+from reconciler.model.keys import HOST
+
+FEWEST = 5  # what is shorter is told one by one
+
+Run = list[Change]
+
+
+def folded(changes: Iterable[Change]) -> Iterator[tuple[Run, str]]:
+    """Those whose ports follow each other together, with the line that tells them; all else alone, with "".
+
+    They are sorted by port first: no port map waits for another.
+    """
+    for run in _runs(sorted(changes, key=_place)):
+        if len(run) < FEWEST:
+            yield from (([change], "") for change in run)
+        else:
+            yield run, _told(run)
+
+
+def _place(change: Change) -> tuple[str, str, str, str, int]:
+    mapped = change.after or change.before
+    return change.action, mapped.scope, mapped.protocol, mapped.listen, mapped.port
+
+
+def _runs(changes: Iterable[Change]) -> Iterator[Run]:
+    run: Run = []
+    for change in changes:
+        if run and not _follows(run, change):
+            yield run
+            run = []
+        run.append(change)
+    if run:
+        yield run
+
+
+def _follows(run: Run, change: Change) -> bool:
+    before = run[-1]
+    if (change.action, change.impact, change.key.scope) != (before.action, before.impact, before.key.scope):
+        return False
+    steps = [_step(_sides(before)[at], _sides(change)[at]) for at in (0, 1)]
+    if len(run) > 1:
+        return steps == [_step(_sides(run[-2])[at], _sides(before)[at]) for at in (0, 1)] and None not in steps
+    return None not in steps
+
+
+def _sides(change: Change) -> tuple[Any, Any]:
+    return change.before, change.after
+
+
+def _step(one: Any, other: Any) -> int | None:
+    """How far the target port moves to the next, 0 or 1; -1 where this side is missing; None: no neighbours."""
+    if one is None or other is None:
+        return -1 if one is other else None
+    same = (one.protocol, one.listen, one.target) == (other.protocol, other.listen, other.target)
+    step: int = other.target_port - one.target_port
+    whole = not one.damage and not other.damage
+    return step if same and whole and other.port == one.port + 1 and step in (0, 1) else None
+
+
+def _told(run: Run) -> str:
+    """``1,000 port maps tcp 8000-8999 → 172.16.0.2``, with what is not the usual."""
+    first, last = (change.after or change.before for change in (run[0], run[-1]))
+    words = [f"{len(run):,} port maps"]
+    if run[0].key.scope != HOST:
+        words.append(f"in {run[0].key.scope}")
+    listen = "" if first.listen in ANY.values() else f"{_host(first.listen)}:"
+    words += [first.protocol, f"{listen}{first.port}-{last.port}", "→", _targets(first, last)]
+    if run[0].action == "update":
+        words.append(f"(was {_targets(run[0].before, run[-1].before)})")
+    return " ".join(words)
+
+
+def _targets(first: Any, last: Any) -> str:
+    if (first.port, last.port) == (first.target_port, last.target_port):
+        return _host(first.target)
+    ports = f"{first.target_port}-{last.target_port}" if first.target_port != last.target_port else first.target_port
+    return f"{_host(first.target)}:{ports}"
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
