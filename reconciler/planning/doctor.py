@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from reconciler.kinds import BY_NAME, having, sysctl
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.rows import Barrier, Listener, Surroundings
 from reconciler.planning import loops
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-_SENDING = ("port_map", "masquerade")  # the kinds that want packets forwarded
+_SENDS = having(lambda kind: kind.sends)
 _LISTED = 4  # sources named in a hint
 
 Objects = Mapping[Key, Any]
@@ -35,9 +36,9 @@ def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
     """The scopes worth a look, each with the (protocol, port) that it publishes."""
     found: dict[str, set[tuple[str, int]]] = {}
     for key, held in objects.items():
-        if key.kind in _SENDING:
+        if key.kind in _SENDS:
             ports = found.setdefault(key.scope, set())
-            if key.kind == "port_map":
+            if BY_NAME[key.kind].publishes:
                 ports.add((held.protocol, held.port))
     return found
 
@@ -46,11 +47,11 @@ def diagnose(objects: Objects, around: Mapping[str, Surroundings], applied: bool
     """Every obstacle in the way of the objects; ``applied`` says that what they declare will be so."""
     by_scope: dict[str, list[tuple[Key, Any]]] = {}
     for key, held in objects.items():
-        if key.kind in _SENDING and key.scope in around:
+        if key.kind in _SENDS and key.scope in around:
             by_scope.setdefault(key.scope, []).append((key, held))
     findings: list[Finding] = []
     for scope, sending in by_scope.items():
-        families = {_family(key, held) for key, held in sending}
+        families = {6 if ":" in _SENDS[key.kind](held) else 4 for key, held in sending}
         findings += _forwarding(objects, around[scope], families, applied)
         findings += (_barrier(scope, one, sending) for one in around[scope].barriers if _stops(one, families))
         findings += _listeners(around[scope], sending)
@@ -64,10 +65,6 @@ def _loop(key: Key, ring: list[str]) -> Finding:
     return Finding(key.scope, "loop", key, message, "declare stp: true for one of them, or take an end off its bridge")
 
 
-def _family(key: Key, held: Any) -> int:
-    return 6 if ":" in (held.target if key.kind == "port_map" else held.source) else 4
-
-
 # ------------------------------------------------------------------------------------------------ forwarding
 
 
@@ -75,7 +72,7 @@ def _forwarding(objects: Objects, around: Surroundings, families: set[int], appl
     on = {4: around.forwarding4, 6: around.forwarding6}
     for family in sorted(families):
         setting = FORWARDING[family]
-        declared = objects.get(Key("sysctl", around.scope, setting))
+        declared = objects.get(sysctl.key_of(around.scope, setting))
         coming = declared is not None and declared.value != "0"
         if on[family] or (coming and applied):
             continue
@@ -101,7 +98,7 @@ def _barrier(scope: str, barrier: Barrier, sending: list[tuple[Key, Any]]) -> Fi
 
 def _nft_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[str]:
     start = f"nft insert rule {barrier.family} {barrier.table} {barrier.chain}"
-    if any(key.kind == "port_map" for key, _ in sending):
+    if any(BY_NAME[key.kind].publishes for key, _ in sending):
         yield f"{start} ct status dnat accept comment netrecon"
     for family, sources in _sources(barrier, sending):
         yield f"{start} {family} saddr {{ {', '.join(sources)} }} accept comment netrecon"
@@ -111,7 +108,7 @@ def _nft_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[str
 def _legacy_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[str]:
     start = f"{'iptables' if barrier.family == 'ip' else 'ip6tables'}-legacy -I {barrier.chain}"
     end = "-m comment --comment netrecon -j ACCEPT"
-    if any(key.kind == "port_map" for key, _ in sending):
+    if any(BY_NAME[key.kind].publishes for key, _ in sending):
         yield f"{start} -m conntrack --ctstate DNAT {end}"
     for _, sources in _sources(barrier, sending):
         yield f"{start} -s {','.join(sources)} {end}"
@@ -119,8 +116,8 @@ def _legacy_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[
 
 
 def _sources(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """The masqueraded sources that the chain sees, by the nft word of their family."""
-    all_sources = [held.source for key, held in sending if key.kind == "masquerade"]
+    """The sources that packets leave from, by the nft word of their family: of the families that the chain sees."""
+    all_sources = [_SENDS[key.kind](held) for key, held in sending if not BY_NAME[key.kind].publishes]
     for word, sign in (("ip", False), ("ip6", True)):
         sources = [source for source in all_sources if (":" in source) == sign]
         if sources and barrier.family in (word, "inet"):
@@ -137,7 +134,7 @@ def _listeners(around: Surroundings, sending: Iterable[tuple[Key, Any]]) -> Iter
     if not by_port:
         return
     for key, held in sending:
-        if key.kind == "port_map":
+        if BY_NAME[key.kind].publishes:
             for listener in by_port.get((held.protocol, held.port), ()):
                 if _same_place(held.listen, listener):
                     yield _listener(key, held, listener)

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from reconciler.kinds import having, namespace
 from reconciler.kinds.kind import Names, Path
-from reconciler.kinds.nat.port_map_syntax import ANY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key, Origin
 
 _TARGET = re.compile(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
+_HOLDS, _TRANSLATES = having(lambda kind: kind.holds), having(lambda kind: kind.translates)
 HOPS = 8  # a port map may lead to another one
 
 
@@ -52,7 +53,7 @@ def parse(
 
 
 def _is_scope(scope: str, names: Names) -> bool:
-    return scope == HOST or Key("namespace", HOST, scope) in names.objects
+    return scope == HOST or namespace.key_of(scope) in names.objects
 
 
 def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> str:
@@ -62,9 +63,8 @@ def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> st
     except ValueError:
         pass
     if _is_scope(name, names):
-        held = [one for one in names.of(name, "address") if one.link != "lo"]
-        held.sort(key=lambda one: ":" in one.address)
-        return held[0].address.partition("/")[0] if held else ""
+        held = [holds(one) for kind, holds in _HOLDS.items() for one in names.of(name, kind)]
+        return min((address for link, address in held if link != "lo"), key=lambda one: ":" in one, default="")
     body = data if scope == HOST else (data.get("namespaces") or {}).get(scope) or {}
     known = (body.get("hosts") or {}).get(name, "")
     return str(known[0] if isinstance(known, list) else known)
@@ -74,10 +74,10 @@ def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]
     """The scope, address and port at which its packets arrive, behind all port maps; scope "" where nobody is known."""
     scope, address, port = _holder(one.address, one.scope, objects), one.address, one.port
     for _ in range(HOPS):
-        mapped = _mapped(scope, one.protocol, address, port, objects)
-        if mapped is None:
+        sent_on = _sent_on(scope, one.protocol, address, port, objects)
+        if sent_on is None:
             break
-        address, port = mapped.target, mapped.target_port
+        address, port = sent_on
         scope = _holder(address, scope, objects)
     return scope, address, port
 
@@ -85,18 +85,17 @@ def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]
 def _holder(address: str, near: str, objects: Mapping[Key, Any]) -> str:
     if ipaddress.ip_address(address).is_loopback:
         return near
-    holding = (key.scope for key, held in objects.items() if key.kind == "address" and _is(held, address))
-    return next(holding, "")
+    for key, one in objects.items():
+        holds = _HOLDS.get(key.kind)
+        if holds is not None and holds(one)[1] == address:
+            return key.scope
+    return ""
 
 
-def _is(held: Any, address: str) -> bool:
-    return bool(held.address.partition("/")[0] == address)
-
-
-def _mapped(scope: str, protocol: str, address: str, port: int, objects: Mapping[Key, Any]) -> Any:
-    for key, held in objects.items():
-        if key.kind == "port_map" and key.scope == scope and (held.protocol, held.port) == (protocol, port):
-            family = 6 if ":" in address else 4
-            if held.listen in (address, ANY[family]):
-                return held
+def _sent_on(scope: str, protocol: str, address: str, port: int, objects: Mapping[Key, Any]) -> tuple[str, int] | None:
+    for key, one in objects.items():
+        translates = _TRANSLATES.get(key.kind) if key.scope == scope else None
+        found = translates(one, protocol, address, port) if translates else None
+        if found is not None:
+            return found
     return None

@@ -1,35 +1,37 @@
-"""Bridges that veths join in a ring: without the spanning tree a broadcast circles there for ever."""
+"""Bridges that links join in a ring: without the spanning tree a broadcast circles there for ever."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reconciler.kinds import BY_NAME, having
+from reconciler.kinds.kind import Place
 from reconciler.model.keys import Key
 
-Place = tuple[str, str]  # scope, bridge
+_JOINS, _SPANNING = having(lambda kind: kind.joins), having(lambda kind: kind.spanning)
 
 
 def closing(objects: Mapping[Key, Any]) -> Iterator[tuple[Key, list[str]]]:
-    """Each veth that closes a ring in which no bridge runs STP, with the bridges of the ring's whole."""
+    """Each link that closes a ring in which no bridge runs STP, with the bridges of the ring's whole."""
     joined: dict[Place, Place] = {}
     members: dict[Place, list[Place]] = {}
-    rings: list[Key] = []
-    for key, veth in objects.items():
-        if key.kind != "veth" or not veth.end.master or not veth.peer.master:
+    rings: list[tuple[Key, Place]] = []
+    for key, held in objects.items():
+        joins = _JOINS.get(key.kind)
+        bridges = joins(held) if joins is not None else None
+        if bridges is None:
             continue
-        if veth.end.up is False or veth.peer.up is False:
-            continue
-        one, other = (_root(joined, (end.scope, end.master)) for end in (veth.end, veth.peer))
+        one, other = (_root(joined, bridge) for bridge in bridges)
         if one == other:
-            rings.append(key)
+            rings.append((key, one))
         joined[other] = one
     for place in list(joined):
         members.setdefault(_root(joined, place), []).append(place)
-    for key in rings:
-        end = objects[key].end
-        ring = members[_root(joined, (end.scope, end.master))]
-        if not any(_runs_stp(objects, place) for place in ring):
+    opened = _opened(objects) if rings else frozenset()
+    for key, place in rings:
+        ring = members[_root(joined, place)]
+        if opened.isdisjoint(ring):
             yield key, [f"{name} in {scope}" for scope, name in sorted(ring)]
 
 
@@ -39,6 +41,8 @@ def _root(joined: dict[Place, Place], place: Place) -> Place:
     return place
 
 
-def _runs_stp(objects: Mapping[Key, Any], place: Place) -> bool:
-    bridge = objects.get(Key("bridge", *place))
-    return bridge is not None and bool(bridge.stp)
+def _opened(objects: Mapping[Key, Any]) -> frozenset[Place]:
+    """The bridges that find rings and open them."""
+    kinds = ((key, held, _SPANNING.get(key.kind)) for key, held in objects.items())
+    found = (BY_NAME[key.kind].links(held) for key, held, spanning in kinds if spanning and spanning(held))
+    return frozenset(place for places in found for place in places)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler.kinds import NFT
+from reconciler.kinds import BY_NAME
+from reconciler.kinds.kind import NFT
 from reconciler.model.errors import KernelError, NetreconError, Problem
 from reconciler.model.timings import stage
 from reconciler.planning import affected, topology
@@ -156,7 +157,7 @@ def _remember(planned: Planned, result: Result) -> None:
 
 def _need_libnftables(planned: Planned) -> None:
     """Found out before the first change: MissingDependency means that nothing was done."""
-    if any(change.key.kind in NFT for change in planned.changes):
+    if any(BY_NAME[change.key.kind].transaction == NFT for change in planned.changes):
         from reconciler.kernel.nftables import nft_tables
 
         nft_tables.library()

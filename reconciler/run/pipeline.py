@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.kinds import BY_NAME, NFT
+from reconciler.kinds import BY_NAME, having
+from reconciler.kinds.kind import NFT
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.changes import Live
 from reconciler.model.errors import Problem, Refused
@@ -24,6 +25,8 @@ from reconciler.safety import state_dir
 
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
+
+_EDITS = having(lambda kind: kind.edits)
 
 
 # ------------------------------------------------------------------------------------------------ desired
@@ -151,8 +154,9 @@ def _managed_elsewhere(planned: Planned) -> list[Problem]:
     """Files of the host into which no block can go."""
     from reconciler.kernel.proc import dns_files
 
-    wanted = [c for c in planned.changes if c.key.kind == "dns_file" and c.key.scope == HOST and c.after]
-    texts = [(change, dns_files.managed_elsewhere(change.key.name)) for change in wanted]
+    wanted = [c for c in planned.changes if c.key.kind in _EDITS and c.after]
+    files = [(change, file) for change in wanted if (file := _EDITS[change.key.kind](change.after))]
+    texts = [(change, dns_files.managed_elsewhere(file)) for change, file in files]
     return [Problem(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text]
 
 
@@ -182,7 +186,7 @@ def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> 
     from reconciler.kernel.proc import ssh_session
 
     ssh, addresses = ssh_session.ssh_session(), list(protect)
-    if not (ssh or addresses) and all(change.key.kind in NFT for change in planned.changes):
+    if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
         return  # a published port can take a session away, and no route
     from reconciler.safety import lockout
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from reconciler.kinds import BY_NAME, having
+from reconciler.kinds.kind import Kind, Place
 from reconciler.kinds.links import other_link
-from reconciler.kinds.links.link import UNREAD
-from reconciler.kinds.links.veth import Veth
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
 
 LiveObjects = Mapping[Key, Live]
+
+_PARTIAL = having(lambda kind: kind.partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,9 @@ def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
 
 def stand_ins(intent: Intent) -> dict[Key, Live]:
     """An empty host, but for the links that the topologies take as given."""
-    found = {}
-    for key, wanted in intent.desired.items():
-        if key.kind == "interface" and key.name != "lo" and key.scope == HOST:
-            found[Key("link", key.scope, key.name)] = Live(other_link.OtherLink(key.scope, key.name, ""), "")
-        del wanted
-    return found
+    existing = [(BY_NAME[key.kind], one.object) for key, one in intent.desired.items() if BY_NAME[key.kind].existing]
+    given = {place for kind, held in existing for place in kind.links(held) if place[0] == HOST} - {(HOST, "lo")}
+    return {other_link.key_of(*place): Live(other_link.OtherLink(*place, ""), "") for place in sorted(given)}
 
 
 # ------------------------------------------------------------------------------------------------ the child
@@ -118,25 +117,35 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
     It is the way back to a snapshot that holds everything.  First come the namespaces, then stand-ins for what
     is no kind of ours or hardware, then all the rest.
     """
-    entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_there(held)}
+    entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_whole(key, held)}
     for wave in ("namespace", ""):
         chosen = {key: entry for key, entry in entries.items() if not wave or key.kind == wave}
         taken = Snapshot(intent.names, intent.relaxed, chosen)
         if not wave:
             rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
         _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, state_dir.load()))
-    return [str(one.change.key) for one in left if one.change.key.kind != "link"]
+    return [str(one.change.key) for one in left if _is_ours(BY_NAME[one.change.key.kind])]
 
 
-def _is_there(held: Live) -> bool:
-    """Not the far end of a veth that was not read, nor what a namespace only will bring along."""
-    return not (isinstance(held.object, Veth) and held.object.peer == UNREAD)
+def _is_ours(kind: Kind) -> bool:
+    """Whether a topology can have one: others have a stand-in."""
+    return kind.makes or kind.existing
 
 
-def _borrowed(live: LiveObjects) -> set[tuple[str, str]]:
-    """The links, as (scope, name), that a stand-in takes the place of."""
-    named = {(key.scope, key.name) for key in live if key.kind in ("link", "interface") and key.name != "lo"}
-    return named | {(held.object.end.scope, held.object.end.name) for held in live.values() if not _is_there(held)}
+def _is_whole(key: Key, held: Live) -> bool:
+    """Not so a veth with its far end in a namespace that was not read."""
+    partial = _PARTIAL.get(key.kind)
+    return partial is None or not partial(held.object)
+
+
+def _borrowed(live: LiveObjects) -> set[Place]:
+    """The links that a stand-in takes the place of: what netrecon does not make, or of which it knows a part only."""
+    kinds = ((BY_NAME[key.kind], held.object) for key, held in live.items() if not _is_made(key, held))
+    return {place for kind, held in kinds for place in kind.links(held) if place[1] != "lo"}
+
+
+def _is_made(key: Key, held: Live) -> bool:
+    return BY_NAME[key.kind].makes and _is_whole(key, held)
 
 
 def _stand_in(scope: str, name: str) -> Iterable[Request]:

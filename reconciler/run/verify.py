@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.kinds.links import veth
-from reconciler.kinds.nat import port_map
+from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds.kind import ENDS
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState, ScopeState
 from reconciler.planning import state
@@ -19,7 +19,8 @@ from reconciler.run import pipeline
 if TYPE_CHECKING:
     from reconciler.kernel.namespaces.worker import Kernel
 
-_PORT, _VETH = port_map.KIND.name, veth.KIND.name
+_CHANGED_ROWS = having(lambda kind: kind.changed_rows)
+_WITH_ENDS = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)  # the kernel's words for them
 
 
 def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
@@ -35,28 +36,28 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     before, after = _where_different(planned.found, found, reach.tables)
     after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
     held = state.objects(dataclasses.replace(found, scopes=after), view, reach.kinds)
-    ports = {change.key for change in planned.changes if change.key.kind == _PORT} | held.keys()
-    ports |= state.objects(LiveState(before), view, lambda _scope: (_PORT,)).keys()
-    wanted |= {key: intent.desired[key] for key in ports & intent.desired.keys()}
+    keys = {change.key for change in planned.changes if change.key.kind in _CHANGED_ROWS} | held.keys()
+    keys |= state.objects(LiveState(before), view, lambda _scope: _CHANGED_ROWS).keys()
+    wanted |= {key: intent.desired[key] for key in keys & intent.desired.keys()}
     changes, problems = diff(wanted, held, intent.names, intent.adopt)
     return not changes and not problems
 
 
 def _reached(planned: Planned, reach: Reach) -> Iterator[Key]:
-    """The desired objects that may have changed, without the ports of scopes of which nftables alone are read."""
+    """The desired objects that may have changed, but for those that changed rows tell (see ``_where_different``)."""
     desired = planned.intent.desired
     for one in planned.intent.topologies:
         for (scope, kind), keys in one.names.by_scope.items():
             whole = scope in reach.whole
-            if kind not in reach.kinds(scope) or (kind == _PORT and not whole):
+            if kind not in reach.kinds(scope) or (kind in _CHANGED_ROWS and not whole):
                 continue
-            leading = kind == _VETH and not whole
+            leading = BY_NAME[kind].shows == ENDS and not whole
             there = (key for key in keys if key in desired)
-            yield from (key for key in there if not leading or _leads_into(reach.whole, desired[key].object))
+            yield from (key for key in there if not leading or _leads_into(reach.whole, kind, desired[key].object))
 
 
-def _leads_into(whole: Collection[str], held: veth.Veth) -> bool:
-    return any(scope in whole for scope, _ in veth.links(held))
+def _leads_into(whole: Collection[str], kind: str, held: Any) -> bool:
+    return any(scope in whole for scope, _ in BY_NAME[kind].links(held))
 
 
 # ------------------------------------------------------------------ what of the rows
@@ -65,26 +66,24 @@ def _leads_into(whole: Collection[str], held: veth.Veth) -> bool:
 def _where_different(
     before: LiveState, after: LiveState, scopes: Iterable[str]
 ) -> tuple[dict[str, ScopeState], dict[str, ScopeState]]:
-    """The scopes as they were, and all as they are, with only those published ports at which their tables differ.
+    """The scopes as they were, and all as they are, without the rows of some kinds that are the same in both.
 
     Of 10,000 ports, those that are just what they were need no second comparison.
     """
     old: dict[str, ScopeState] = {}
     new = dict(after.scopes)
     for scope in after.scopes.keys() & set(scopes):
-        was, now = before.scopes[scope], after.scopes[scope]
-        names = was.tables.keys() & now.tables
-        pairs = {name: port_map.differing(was.tables[name], now.tables[name]) for name in names}
-        old[scope] = dataclasses.replace(was, tables=was.tables | {name: pair[0] for name, pair in pairs.items()})
-        new[scope] = dataclasses.replace(now, tables=now.tables | {name: pair[1] for name, pair in pairs.items()})
+        old[scope] = before.scopes[scope]
+        for changed_rows in _CHANGED_ROWS.values():
+            old[scope], new[scope] = changed_rows(old[scope], new[scope])
     return old, new
 
 
 def _leading_into(whole: Collection[str], scope: ScopeState) -> ScopeState:
-    """A scope with only those of its veths that have their other end in one that was read again."""
+    """A scope with only those of its links with another end that have it in one that was read again."""
     links = {
         index: row
         for index, row in scope.links.items()
-        if row.kind != _VETH or scope.peers.get(index, ("",))[0] in whole
+        if row.kind not in _WITH_ENDS or scope.peers.get(index, ("",))[0] in whole
     }
     return dataclasses.replace(scope, links=links)
