@@ -10,6 +10,7 @@ from reconciler.kernel.netlink import peers, reader
 from reconciler.kernel.netlink.transport import NETFILTER
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import dns_files, sysctl
+from reconciler.model.attributes import Tables
 from reconciler.model.keys import HOST
 from reconciler.model.rows import LiveState
 
@@ -19,16 +20,17 @@ def read(
     ours: Callable[[str], bool],
     wanted: Iterable[str],
     sysctls: Mapping[str, Iterable[str]],
+    links: Tables,
 ) -> LiveState:
     """The host scope, the ``wanted`` namespaces that exist, and those whose stamp is ``ours``.
 
-    ``sysctls`` names by scope the keys to read.
+    ``sysctls`` names by scope the keys to read, ``links`` the attributes of each type of link.
     """
     chosen = set(wanted)
     names = kernel.namespaces()
     owners = reader.read_owners(kernel, (name for name in names if name not in chosen))
     scopes = [HOST, *(name for name in names if name in chosen or ours(owners[name]))]
-    return _read(kernel, scopes, sysctls, (HOST, *dns_files.scopes()))
+    return _read(kernel, scopes, sysctls, links, (HOST, *dns_files.scopes()))
 
 
 def read_again(
@@ -37,13 +39,14 @@ def read_again(
     scopes: Collection[str],
     tables: Iterable[str],
     sysctls: Mapping[str, Iterable[str]],
+    links: Tables,
 ) -> LiveState:
     """``before`` with the ``scopes`` as they are now and, of those in ``tables``, the nftables.
 
     A scope that is no more is left out.
     """
     there = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
-    fresh = _read(kernel, there, sysctls, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
+    fresh = _read(kernel, there, sysctls, links, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
     others = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
     kept = peers.carry_over(before.scopes, fresh.scopes, others)
     for scope in tables:
@@ -58,9 +61,13 @@ def read_again(
 
 
 def _read(
-    kernel: Kernel, scopes: Sequence[str], sysctls: Mapping[str, Iterable[str]], with_files: Iterable[str]
+    kernel: Kernel,
+    scopes: Sequence[str],
+    sysctls: Mapping[str, Iterable[str]],
+    links: Tables,
+    with_files: Iterable[str],
 ) -> LiveState:
-    live = LiveState(scopes=reader.read(kernel, scopes))
+    live = LiveState(scopes=reader.read(kernel, scopes, links))
     for scope in kernel.with_sockets(scopes, NETFILTER):
         live.scopes[scope].tables = nft_tables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))

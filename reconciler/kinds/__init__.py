@@ -9,6 +9,7 @@ from reconciler.kinds import address, dns_file, namespace, reserved_ports, route
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge, interface, other_link, veth
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
+from reconciler.model.attributes import Tables
 
 KINDS: tuple[Kind, ...] = (
     namespace.KIND,
@@ -40,5 +41,15 @@ def having(fact: Callable[[Kind], _Fact | None]) -> dict[str, _Fact]:
     return {kind.name: told for kind in KINDS if (told := fact(kind))}
 
 
+# Of links: the types that some kind reads, how the attributes of each are read, and where they are declared.
+LINK_TYPES: frozenset[str] = frozenset(kind.rtnl for kind in KINDS if kind.rtnl)
+TABLES = Tables(
+    own={kind.rtnl: kind.data for kind in KINDS if kind.data is not None},
+    port={kind.rtnl: kind.port for kind in KINDS if kind.port is not None},
+)
+LINK_SECTIONS: tuple[str, ...] = tuple(kind.section for kind in KINDS if kind.has_ends)
+
 if len(BY_NAME) != len(KINDS):
     raise RuntimeError("two kinds have one name")
+if len(LINK_TYPES) != sum(bool(kind.rtnl) for kind in KINDS):
+    raise RuntimeError("two kinds read one type of link")

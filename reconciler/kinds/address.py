@@ -9,12 +9,12 @@ from dataclasses import field
 
 from reconciler.kinds import kind
 from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
-from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, declared_end
+from reconciler.kinds.links.link import declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
-from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
 from reconciler.model.rows import AddressRow, LinkRow
 
 AF_INET, AF_INET6 = 2, 10
@@ -51,14 +51,9 @@ def key_of(scope: str, link: str, address: str) -> Key:
 
 
 def parse(source: Source) -> Iterator[Parsed]:
-    for section in ("bridges", "veths", "interfaces"):
-        for name, entry in (source.data.get(section) or {}).items():
-            at: Path = (section, name, "addresses")
-            yield from _parse_list(source, source.scope, name, entry.get("addresses"), at)
-            if section == "veths":
-                peer, at = entry["peer"], (section, name, "peer", "addresses")
-                scope = peer.get("namespace", source.scope)
-                yield from _parse_list(source, scope, peer["name"], peer.get("addresses"), at)
+    for entry in source.ends:
+        texts = entry.words.get("addresses")
+        yield from _parse_list(source, entry.scope, entry.name, texts, (*entry.at, "addresses"))
 
 
 def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, at: Path) -> Iterator[Parsed]:

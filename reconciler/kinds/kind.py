@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, Final, Literal, NamedTuple
 
+from reconciler.model.attributes import Table
 from reconciler.model.changes import Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
@@ -15,6 +16,7 @@ from reconciler.model.port_ranges import PortRanges
 from reconciler.model.quoting import Path as Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState, ScopeState
+from reconciler.model.secret import Secret
 
 Parsed = tuple[Key, Any, Origin]
 Place = tuple[str, str]  # scope, name of a link in it
@@ -40,6 +42,7 @@ class Source:
 
     ``data`` is the scope's mapping and has passed the schema.  ``at`` gives the place of a
     path that starts at the scope; ``problem`` notes what the schema cannot say and goes on.
+    ``ends`` are the links that the scope's document speaks of, of whatever kind.
     """
 
     topology: str
@@ -47,6 +50,16 @@ class Source:
     data: Mapping[str, Any]
     at: Callable[[Path], Origin]
     problem: Callable[[Path, str], None]
+    ends: tuple[Entry, ...] = ()
+
+
+class Entry(NamedTuple):
+    """What a document says of one link (of a veth, one end): its scope and name, its mapping and the path of that."""
+
+    scope: str
+    name: str
+    words: Mapping[str, Any]
+    at: Path
 
 
 @dataclass(slots=True)
@@ -56,7 +69,7 @@ class Names:
     ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
     both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
     are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
-    a scope (see kinds/route.py).
+    a scope (see kinds/route.py); ``sections`` are those that links are declared in.
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -66,6 +79,7 @@ class Names:
     topology: str = ""
     origins: Mapping[Key, Origin] = field(default_factory=dict)
     near: dict[str, Any] = field(default_factory=dict)
+    sections: tuple[str, ...] = ()
 
     def of(self, scope: str, kind: str) -> Iterator[Any]:
         """The desired objects of one kind in one scope, in the order of the file."""
@@ -83,7 +97,8 @@ class Reading:
     ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
     ``reserved`` which ports are on record as put into the list of reserved ones;
     ``sysctls`` what is on record for a sysctl: (topology, value before our first write, value we wrote).
-    ``adopted`` maps the links that this run may take over to the topology that wants them.
+    ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
+    types of links (IFLA_INFO_KIND) that some kind reads.
     """
 
     state: ScopeState
@@ -97,6 +112,7 @@ class Reading:
     topologies: frozenset[str] = frozenset()
     relaxed: frozenset[str] = frozenset()
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    types: frozenset[str] = frozenset()
 
 
 class Claim(NamedTuple):
@@ -134,10 +150,17 @@ def _fields(form: Any) -> tuple[tuple[str, bool], ...]:
 
 
 def attributes(value: Any) -> dict[str, Any]:
-    """The fields that an object manages, by name; its scope and name are left to the key."""
+    """The fields that an object manages, by name; its scope and name are left to the key, a secret is its digest."""
     form: Any = type(value)
     pairs = ((name, getattr(value, name)) for name, compared in _fields(form) if compared)
-    return {name: held for name, held in pairs if held is not None and name not in ("scope", "name")}
+    return {name: covered(held) for name, held in pairs if held is not None and name not in ("scope", "name")}
+
+
+def covered(value: Any) -> Any:
+    """A value as it may be shown: in place of each secret its digest."""
+    if isinstance(value, Secret):
+        return str(value)
+    return tuple(map(covered, value)) if type(value) is tuple else value
 
 
 def _nothing(*_: Any) -> tuple[()]:
@@ -161,6 +184,7 @@ class Kind:
     """All that the core knows of one kind of object.
 
     form     the class of its objects
+    ends     a scope's document -> what it says of each link of this kind, for what lies on links (addresses)
     parse    a scope's document -> (key, object, origin) of each object of this kind in it
     imply    all desired objects -> more of this kind that follow from them
     check    a desired object and the names -> what is wrong with its references, as (subpath, message)
@@ -173,6 +197,7 @@ class Kind:
     stamp    a live object -> what on it tells whose it is, for comparing
     restamp  (live object of a snapshot) -> requests that give it back that stamp
     links    the links that the object makes or configures, as (scope, name)
+    lies_on  the links that it lies on, as (scope, name): it goes when one of them goes
     without  (live object, links that vanish as (scope, name)) -> what remains of it, None for nothing
     shown    object -> its attributes for people and JSON, without what the key says already
     replace_on, disruptive_on   attributes that cannot change in place; that stop traffic when they do
@@ -186,6 +211,7 @@ class Kind:
     section    the keys of a topology that its objects are written under, with a blank between them
     alone    True where no other object of a topology refers to one of these
     rtnl     the kernel's word for the link that it is (IFLA_INFO_KIND)
+    data, port   the attributes that such a link has, and that its ports have, beside those of all links
 
     Whose it is:
     ownership    ALIAS, PROTOCOL, RECORD or NAME
@@ -224,6 +250,7 @@ class Kind:
     name: str
     form: type[Any] = object
     schema: str = ""
+    ends: Callable[[Source], Iterable[Entry]] = _nothing
     parse: Callable[[Source], Iterable[Parsed]] = _nothing
     imply: Callable[[Names], Iterable[Parsed]] = _nothing
     check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
@@ -238,6 +265,7 @@ class Kind:
     stamp: Callable[[Any], Any] = _nothing
     restamp: Callable[[Any], Iterable[Request]] = _nothing
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
+    lies_on: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
     shown: Callable[[Any], Mapping[str, Any]] = attributes
     replace_on: frozenset[str] = frozenset()
@@ -248,6 +276,8 @@ class Kind:
     section: str = ""
     alone: bool = False
     rtnl: str = ""
+    data: Table | None = None
+    port: Table | None = None
     ownership: Literal["alias", "protocol", "record", "name"] = ALIAS
     shareable: bool = False
     record: Callable[[Key, Any, Noting], Any] | None = None
@@ -282,3 +312,8 @@ class Kind:
     def sections(self) -> tuple[str, ...]:
         """The keys of a topology that its objects are written under."""
         return tuple(self.section.split())
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether its objects are links that a topology declares, and that others can refer to."""
+        return self.ends is not _nothing

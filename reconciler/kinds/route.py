@@ -11,12 +11,11 @@ from typing import Any
 from reconciler.kinds import kind
 from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
-from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
-from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
 from reconciler.model.rows import Hop, RouteRow
 
 AF_INET, AF_INET6 = 2, 10

@@ -7,11 +7,10 @@ from dataclasses import field
 
 from reconciler.kinds import kind
 from reconciler.kinds.kind import Kind, Reading
-from reconciler.kinds.links.link import NLM_F_CREATE, NLM_F_EXCL
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, Key
-from reconciler.model.requests import Netlink, Request
+from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request
 
 RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC = 0, 3, 4
 _KERNELS_OWN = (0, 32766, 32767)  # the priorities of the three rules that every namespace is born with

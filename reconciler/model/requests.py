@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple
 from reconciler.model.data import dataclass
 from reconciler.model.port_ranges import PortRanges
 
+# Netlink.flags of what makes something: it may not be there yet; it must not be there; what is there is replaced.
+NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE = 0x400, 0x200, 0x100
+
 
 class LinkRef(NamedTuple):
     """Stands in a request for the ifindex of a link; looked up when it is sent."""
@@ -28,7 +31,8 @@ class Netlink:
 
     ``command`` is new/set/del + link/addr/route/rule; ``fields`` are the header's fields and
     ``attributes`` the (name, value) pairs, both as pyroute2's message class calls them;
-    nested attributes are tuples of pairs under ``{"attrs": ...}``.  LinkRef and NamespaceRef
+    nested attributes are tuples of pairs under ``{"attrs": ...}``.  What only one kind of link, or a port, has is named
+    by the Attribute of its table (see attributes.py) in place of a name.  LinkRef and NamespaceRef
     may stand for any integer.  ``flags`` are extra NLM_F_* bits (REQUEST and ACK go without saying).
     ``optional``: a refusal by the kernel is no failure.
     """

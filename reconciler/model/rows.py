@@ -24,12 +24,12 @@ class LinkRow:
     master: int  # ifindex, 0 for none
     alias: str  # IFLA_IFALIAS, "" for none
     txqueuelen: int
-    peer: int  # IFLA_LINK: of a veth, the ifindex of its peer in the peer's namespace; 0 for none
-    peer_nsid: int  # IFLA_LINK_NETNSID: the peer's namespace as an nsid of this one, -1 for "this one"
+    peer: int  # IFLA_LINK: the ifindex of a veth's peer, or of the link that this one lies on; 0 for none
+    peer_nsid: int  # IFLA_LINK_NETNSID: the namespace of that one as an nsid of this, -1 for "this one"
     addr_gen_mode: int  # IFLA_INET6_ADDR_GEN_MODE: 0 eui64, 1 none, ...; -1 where IPv6 is absent
     group: int  # IFLA_GROUP
-    bridge: Mapping[str, int] = field(default_factory=dict)  # our attribute name -> raw value
-    port: Mapping[str, int] = field(default_factory=dict)  # as a bridge's port: the same
+    data: Mapping[str, Any] = field(default_factory=dict)  # what its type has (see attributes.py): our word -> value
+    port: Mapping[str, Any] = field(default_factory=dict)  # what it has as its master's port: the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
-from reconciler.kinds import BY_NAME, KINDS, having, namespace
+from reconciler.kinds import BY_NAME, KINDS, LINK_TYPES, having, namespace
 from reconciler.kinds.kind import Reading
 from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass
@@ -110,6 +110,7 @@ def _reading(
         topologies=view.topologies,
         relaxed=view.relaxed,
         adopted=adopted,
+        types=LINK_TYPES,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, having
 from reconciler.kinds.kind import Claim, Names, Parsed, Path, Source
 from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
@@ -59,6 +60,7 @@ def build(document: Document, references: bool = True) -> Topology:
     paths: dict[Origin, Path] = {}
     for path, scope, mapping in _scopes(data):
         source = Source(data["name"], scope, mapping, _at(document, path, paths), _noting(document, path, problems))
+        source = dataclasses.replace(source, ends=tuple(entry for kind in KINDS for entry in kind.ends(source)))
         for kind in KINDS:
             parsed.extend(kind.parse(source))
     objects, origins = _unique(parsed, problems)
@@ -127,7 +129,7 @@ def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key
 def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Origin], problems: list[Problem]) -> Names:
     spaces = data.get("namespaces") or {}
     exclusive = {name for name, body in spaces.items() if (body or {}).get("exclusive", True)}
-    names = Names(objects, exclusive=exclusive, topology=data["name"], origins=origins)
+    names = Names(objects, exclusive=exclusive, topology=data["name"], origins=origins, sections=LINK_SECTIONS)
     for key, held in objects.items():
         names.by_scope.setdefault((key.home, key.kind), []).append(key)
         for where in BY_NAME[key.kind].links(held):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.kinds import BY_NAME, having
+from reconciler.kinds import BY_NAME, TABLES, having
 from reconciler.kinds.kind import NFT
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.changes import Live
@@ -75,7 +75,7 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
 
         settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
     with stage("read"):
-        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings)
+        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
 
 
 def _objects(found: LiveState, intent: Intent) -> dict[Key, Live]:
@@ -232,7 +232,7 @@ def _everything(kernel: Kernel) -> dict[Key, Live]:
 
     remembered = state_dir.load()
     memory = state_dir.memory(remembered, ())
-    found = live.read(kernel, bool, (), state.settings((*memory.sysctls, *memory.reserved)))
+    found = live.read(kernel, bool, (), state.settings((*memory.sysctls, *memory.reserved)), TABLES)
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
     return state.objects(found, state.View(names, {}, frozenset(), memory))
 

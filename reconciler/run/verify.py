@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds import BY_NAME, KINDS, TABLES, having
 from reconciler.kinds.kind import ENDS
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState, ScopeState
@@ -32,7 +32,7 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
     wanted = {key: intent.desired[key] for key in _reached(planned, reach)}
     settings = state.settings((*memory.sysctls, *memory.reserved, *wanted))
-    found = live.read_again(kernel, planned.found, reach.whole, reach.tables, settings)
+    found = live.read_again(kernel, planned.found, reach.whole, reach.tables, settings, TABLES)
     before, after = _where_different(planned.found, found, reach.tables)
     after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
     held = state.objects(dataclasses.replace(found, scopes=after), view, reach.kinds)

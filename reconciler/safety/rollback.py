@@ -7,6 +7,7 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from reconciler.kinds import TABLES
 from reconciler.kinds.kind import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
@@ -110,7 +111,7 @@ def _names(taken: Snapshot) -> Names:
 def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Live]:
     from reconciler.kernel import live
 
-    found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries))
+    found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
     memory = state_dir.memory(state_dir.load(), taken.topologies)  # those of the run: they tell what it reserved
     view = state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
     held = state.objects(found, view)

@@ -13,6 +13,7 @@ import throwaway
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, encode, encode_fast, reader
+from reconciler.model.attributes import Tables
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +40,22 @@ def encoded_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     def checked(request: Any, resolve: Any) -> bytes | None:
         message = by_struct(request, resolve)
         if message is not None:
-            assert message == encode.encode_by_class(request, resolve), request
+            assert message == encode.encode_by_class(oracle.spelt(request), resolve), request
         return message
 
     monkeypatch.setattr(encode_fast, "encode", checked)
 
 
-_seen: set[tuple[str, bytes]] = set()  # pyroute2 takes 40 times as long: once for each message is enough
+_seen: set[tuple[str, bytes, bool]] = set()  # pyroute2 takes 40 times as long: once for each message is enough
 
 
-def _compared(name: str, decoder: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def checked(body: bytes) -> Any:
-        row = decoder(body)
-        if (name, body) not in _seen:
-            oracle.compare(name, body, row)
-            _seen.add((name, body))
+def _compared(name: str, decoder: Callable[..., Any]) -> Callable[..., Any]:
+    def checked(body: bytes, tables: Tables | None = None) -> Any:
+        read_by = () if tables is None else (tables,)
+        row = decoder(body, *read_by)
+        if (name, body, bool(tables)) not in _seen:
+            oracle.compare(name, body, row, *read_by)
+            _seen.add((name, body, bool(tables)))
         return row
 
     return checked

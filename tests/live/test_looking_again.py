@@ -77,9 +77,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     found: list[list[str]] = []
     read, read_tables = reader.read, nft_tables.read_tables
 
-    def noted(kernel: Any, scopes: Sequence[str]) -> Any:
+    def noted(kernel: Any, scopes: Sequence[str], tables: Any) -> Any:
         found.append(sorted(scopes))
-        return read(kernel, scopes)
+        return read(kernel, scopes, tables)
 
     def noted_tables(kernel: Any, scope: str) -> Any:
         if scope not in found[-1]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import socket
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from reconciler.kernel.netlink import decode, reader, transport
 from reconciler.kernel.netlink.encode import message_class
+from reconciler.model.attributes import Attribute, Table, Tables
+from reconciler.model.requests import Netlink
 from reconciler.model.rows import Hop, LinkRow
 
 MESSAGES = {
@@ -18,12 +23,16 @@ MESSAGES = {
 }
 
 
-def compare(decoder: str, body: bytes, row: Any) -> None:
-    """AssertionError where a row is not what pyroute2 reads; None may stand only for what no row can hold."""
+def compare(decoder: str, body: bytes, row: Any, tables: Tables = decode.NO_TABLES) -> None:
+    """AssertionError where a row is not what pyroute2 reads; None may stand only for what no row can hold.
+
+    ``tables`` are those that a link was read by.
+    """
     module, kind = MESSAGES[decoder]
     message = message_class(module)(bytearray(transport.HEADER.pack(16 + len(body), kind, 0, 0, 0) + body))
     message.decode()
-    wanted = {"link": link, "address": address, "route": route, "rule": rule}[decoder](message)
+    readers = {"link": partial(link, tables=tables), "address": address, "route": route, "rule": rule}
+    wanted = readers[decoder](message)
     assert (row is None) == (wanted is None), (message, row)
     if row is not None:
         found = row if decoder == "link" else tuple(getattr(row, name) for name in FIELDS[decoder])
@@ -45,11 +54,11 @@ def _ip(text: str | None) -> str:
 # ------------------------------------------------------------------ links
 
 
-def link(message: Any) -> LinkRow:
+def link(message: Any, tables: Tables) -> LinkRow:
     info = message.get_nested("IFLA_LINKINFO") or message_class("ifinfmsg")()
     kind = info.get_attr("IFLA_INFO_KIND") or ""
     nsid = message.get_attr("IFLA_LINK_NETNSID")
-    port = info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+    own, port = tables.own.get(kind), tables.port.get(info.get_attr("IFLA_INFO_SLAVE_KIND"))
     return LinkRow(
         message["index"],
         message.get_attr("IFLA_IFNAME"),
@@ -65,19 +74,44 @@ def link(message: Any) -> LinkRow:
         -1 if nsid is None else nsid,
         _inet6(message),
         message.get_attr("IFLA_GROUP"),
-        _named(info, "IFLA_INFO_DATA", "IFLA_BR_", BRIDGE) if kind == "bridge" else {},
-        _named(info, "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_", PORT) if port else {},
+        _values(info, "IFLA_INFO_DATA", own, CLASSES[kind]) if own else {},
+        _values(info, "IFLA_INFO_SLAVE_DATA", port, CLASSES["bridge_slave"]) if port else {},
     )
 
 
-BRIDGE = {name: name.upper() for name in decode.BRIDGE_ATTRIBUTES} | {"stp": "STP_STATE"}
-PORT = {"cost": "COST", "hairpin": "MODE", "learning": "LEARNING", "flood": "UNICAST_FLOOD", "isolated": "ISOLATED"}
+CLASSES = message_class("ifinfmsg").ifinfo.data_map
 
 
-def _named(info: Any, nest: str, prefix: str, names: dict[str, str]) -> dict[str, int]:
-    data = info.get_attr(nest)
-    values = {name: data.get_attr(prefix + word) for name, word in names.items()} if data is not None else {}
-    return {name: value for name, value in values.items() if value is not None}
+def names(form: Any) -> dict[int, str]:
+    """Number -> pyroute2's name of the attributes of a message class."""
+    listed = form.nla_map
+    numbered = [entry[:2] for entry in listed] if isinstance(listed[0][0], int) else enumerate(one[0] for one in listed)
+    return dict(numbered)
+
+
+def _values(info: Any, nest: str, table: Table, form: Any) -> dict[str, Any]:
+    data, known = info.get_attr(nest), names(form)
+    values = {one.word: data.get_attr(known[one.number]) for one in table} if data is not None else {}
+    return {word: value for word, value in values.items() if value is not None}
+
+
+def spelt(request: Netlink) -> Netlink:
+    """The request with pyroute2's names in place of the attributes of tables."""
+    return dataclasses.replace(request, attributes=tuple(_spelt(request.attributes)))
+
+
+def _spelt(listed: Iterable[tuple[Any, Any]], form: Any = None) -> Iterator[tuple[str, Any]]:
+    kinds = {"IFLA_INFO_DATA": "IFLA_INFO_KIND", "IFLA_INFO_SLAVE_DATA": "IFLA_INFO_SLAVE_KIND"}
+    pairs = tuple(listed)
+    for name, value in pairs:
+        if isinstance(name, Attribute):
+            yield names(form)[name.number], int(value) if isinstance(value, bool) else value
+        elif isinstance(value, dict) and "attrs" in value:
+            kind = dict(pairs)[kinds[name]] if name in kinds else ""
+            inner = CLASSES["bridge_slave" if name == "IFLA_INFO_SLAVE_DATA" else kind] if kind else None
+            yield name, {**value, "attrs": tuple(_spelt(value["attrs"], inner))}
+        else:
+            yield name, value
 
 
 def _inet6(message: Any) -> int:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cache, wraps
 from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from reconciler.model.attributes import FLAG, Attribute, Table, Tables
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.rows import AddressRow, Hop, LinkRow, RouteRow
+from reconciler.model.secret import Secret
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 5, 10, 13
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_LINK_NETNSID = 18, 20, 26, 27, 37
-IFLA_EXT_MASK = 29
+IFLA_EXT_MASK, IFLA_NET_NS_FD = 29, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE = 8
+VETH_INFO_PEER = 1
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
@@ -38,29 +41,6 @@ RT_TABLE_LOCAL = 255
 RTN_UNICAST = 1
 ROUTE_TYPES = frozenset({1, 6, 7, 8, 9})  # unicast, blackhole, unreachable, prohibit, throw
 
-# Our name of a bridge's or a port's attribute -> its number and width in bytes.
-BRIDGE_ATTRIBUTES = {
-    "forward_delay": (1, 4),
-    "hello_time": (2, 4),
-    "max_age": (3, 4),
-    "ageing_time": (4, 4),
-    "stp": (5, 4),
-    "priority": (6, 2),
-    "vlan_filtering": (7, 1),
-    "group_fwd_mask": (9, 2),
-    "mcast_snooping": (23, 1),
-    "nf_call_iptables": (36, 1),
-    "nf_call_ip6tables": (37, 1),
-    "vlan_default_pvid": (39, 2),
-}
-PORT_ATTRIBUTES = {
-    "cost": (3, 4),
-    "hairpin": (4, 1),
-    "learning": (8, 1),
-    "flood": (9, 1),
-    "isolated": (33, 1),
-}
-
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefixlen, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
@@ -70,8 +50,11 @@ _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _S32 = struct.Struct("=i")
 
+NO_TABLES = Tables()  # where only what all links have is of interest
+
 Attributes = Mapping[int, bytes]
 _Row = TypeVar("_Row")
+_Body = ParamSpec("_Body")
 
 
 def malformed(what: str) -> KernelError:
@@ -96,14 +79,14 @@ def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dic
     return found
 
 
-def decoder(what: str) -> Callable[[Callable[[bytes], _Row]], Callable[[bytes], _Row]]:
+def decoder(what: str) -> Callable[[Callable[_Body, _Row]], Callable[_Body, _Row]]:
     """Turns whatever a decoder stumbles over into one clear KernelError."""
 
-    def wrap(decode: Callable[[bytes], _Row]) -> Callable[[bytes], _Row]:
+    def wrap(decode: Callable[_Body, _Row]) -> Callable[_Body, _Row]:
         @wraps(decode)
-        def checked(body: bytes) -> _Row:
+        def checked(*body: _Body.args, **words: _Body.kwargs) -> _Row:
             try:
-                return decode(body)
+                return decode(*body, **words)
             except (ValueError, struct.error, OSError):
                 raise malformed(what) from None
 
@@ -146,13 +129,17 @@ _LINK_WANTED = frozenset(
 
 
 @decoder("RTM_NEWLINK")
-def link(body: bytes) -> LinkRow:
-    """A LinkRow from an RTM_NEWLINK's body; KernelError when it is malformed."""
+def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
+    """A LinkRow from an RTM_NEWLINK's body; KernelError when it is malformed.
+
+    ``tables`` say which attributes of its type, and of its place as a port, are decoded.
+    """
     _family, _type, index, flags, _change = _LINK.unpack_from(body)
     found = attributes(body, 16, _LINK_WANTED)
     info = attributes(found.get(IFLA_LINKINFO, b""), 0)
     kind = text(info.get(IFLA_INFO_KIND, b""))
-    is_port = text(info.get(IFLA_INFO_SLAVE_KIND, b"")) == "bridge"
+    own = tables.own.get(kind)
+    port = tables.port.get(text(info[IFLA_INFO_SLAVE_KIND])) if IFLA_INFO_SLAVE_KIND in info else None
     nsid = found.get(IFLA_LINK_NETNSID)
     return LinkRow(
         index=index,
@@ -169,8 +156,8 @@ def link(body: bytes) -> LinkRow:
         peer_nsid=-1 if nsid is None else _S32.unpack(nsid)[0],
         addr_gen_mode=_addr_gen_mode(found.get(IFLA_AF_SPEC, b"")),
         group=u32(found, IFLA_GROUP),
-        bridge=_numbers(info.get(IFLA_INFO_DATA, b""), BRIDGE_ATTRIBUTES) if kind == "bridge" else {},
-        port=_numbers(info.get(IFLA_INFO_SLAVE_DATA, b""), PORT_ATTRIBUTES) if is_port else {},
+        data=table_values(info.get(IFLA_INFO_DATA, b""), own) if own is not None else {},
+        port=table_values(info.get(IFLA_INFO_SLAVE_DATA, b""), port) if port is not None else {},
     )
 
 
@@ -194,19 +181,31 @@ def _addr_gen_mode(families: bytes) -> int:
     return number
 
 
-def _numbers(data: bytes, names: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+@cache
+def _reading(table: Table) -> tuple[tuple[int, str, Callable[[bytes], Any], bool], ...]:
+    """By attribute: its number, its word, how it is decoded, and whether it is False where it is absent."""
+    return tuple((one.number, one.word, _unpack(one), one.wire is FLAG) for one in table)
+
+
+def _unpack(attribute: Attribute) -> Callable[[bytes], Any]:
+    inner, unpack = attribute.inner, attribute.wire.unpack
+    if inner is not None:
+        return lambda data: tuple(table_values(data, inner).items())
+    return (lambda data: Secret(unpack(data))) if attribute.secret else unpack
+
+
+def table_values(data: bytes, table: Table) -> dict[str, Any]:
+    """The attributes of a table, by our word, that are in a nest."""
     found = attributes(data, 0)
-    numbers = {}
-    for name, (kind, width) in names.items():
-        value = found.get(kind)
+    values: dict[str, Any] = {}
+    for number, word, unpack, is_flag in _reading(table):
+        value = found.get(number)
         if value is not None:
-            if len(value) != width:
-                raise ValueError(name)
-            numbers[name] = int.from_bytes(value, "little" if _LITTLE else "big")
-    return numbers
+            values[word] = unpack(value)
+        elif is_flag:
+            values[word] = False
+    return values
 
-
-_LITTLE = struct.pack("=H", 1) == b"\x01\x00"
 
 # ------------------------------------------------------------------ addresses
 

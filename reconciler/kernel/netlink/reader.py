@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from functools import partial
 from socket import socket as Socket  # noqa: N812
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, transport
 from reconciler.kernel.netlink.decode_rule import rule
 from reconciler.kernel.netlink.peers import resolve_peers
+from reconciler.model.attributes import Tables
 from reconciler.model.keys import stamped
 from reconciler.model.rows import LinkRow, ScopeState
 from reconciler.startup import uncollected
@@ -27,32 +29,32 @@ _ALL_LINKS = bytes(16) + _NO_STATISTICS
 _Row = TypeVar("_Row")
 
 
-def read(kernel: Kernel, scopes: Iterable[str]) -> dict[str, ScopeState]:
+def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLES) -> dict[str, ScopeState]:
     """Every scope's links, addresses, routes and rules, with the veth peers among them.
 
-    Raises KernelError when a namespace is missing.
+    ``tables`` say which attributes of which types of links are read.  Raises KernelError when a namespace is missing.
     """
     with uncollected():
-        states = {scope: read_scope(kernel, scope) for scope in kernel.with_sockets(scopes)}
+        states = {scope: read_scope(kernel, scope, tables) for scope in kernel.with_sockets(scopes)}
         resolve_peers(kernel, states)
         return states
 
 
-def read_scope(kernel: Kernel, scope: str) -> ScopeState:
+def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> ScopeState:
     """One namespace as it is; ``peers`` stays empty, since it takes all namespaces to know them."""
     sock = kernel.socket(scope)
     return ScopeState(
         scope,
-        links={row.index: row for row in read_links(kernel, scope)},
+        links={row.index: row for row in read_links(kernel, scope, tables)},
         addresses=_rows(sock, RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address),
         routes=_rows(sock, RTM_GETROUTE, bytes(12), RTM_NEWROUTE, decode.route),
         rules=_rows(sock, RTM_GETRULE, bytes(12), RTM_NEWRULE, rule),
     )
 
 
-def read_links(kernel: Kernel, scope: str) -> list[LinkRow]:
+def read_links(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> list[LinkRow]:
     """One link dump."""
-    return read_links_as(kernel, scope, decode.link)
+    return read_links_as(kernel, scope, partial(decode.link, tables=tables))
 
 
 def read_links_as(kernel: Kernel, scope: str, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
-from reconciler.kinds.kind import RECORD, Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.links import link
+from reconciler.kinds.kind import RECORD, Entry, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.links import link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
@@ -14,10 +13,15 @@ from reconciler.model.keys import NO_ORIGIN, STAMP, Key, stamped
 from reconciler.model.requests import Request
 
 
-def parse(source: Source) -> Iterator[Parsed]:
+def ends(source: Source) -> Iterator[Entry]:
     for name, entry in (source.data.get("interfaces") or {}).items():
-        end = link.parse_end(source.scope, name, entry, ours=False)
-        yield Key("interface", source.scope, name), end, source.at(("interfaces", name))
+        yield Entry(source.scope, name, entry, ("interfaces", name))
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    for entry in ends(source):
+        end = link.parse_end(source.scope, entry.name, entry.words, ours=False)
+        yield Key("interface", source.scope, entry.name), end, source.at(entry.at)
 
 
 def imply(names: Names) -> Iterator[Parsed]:
@@ -29,7 +33,7 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 
 def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:
-    yield from link.check_end(end, names)
+    yield from link.check_port(end, names)
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
@@ -43,7 +47,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def update(before: End, after: End, _owner: str) -> Iterator[Request]:
-    yield from link.set_link(after.scope, after.name, link.changed_end(before, after))
+    yield from requests.set_link(after.scope, after.name, link.changed_end(before, after))
 
 
 def needs(end: End, names: Names) -> tuple[Key, ...]:
@@ -55,7 +59,7 @@ def links(end: End) -> tuple[tuple[str, str]]:
 
 
 def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
-    return dataclasses.replace(end, master="") if (end.scope, end.master) in gone else end
+    return link.off_lost_master(end, gone)
 
 
 def born_with(scope: str, owner: str) -> Iterator[tuple[Key, Live]]:
@@ -67,6 +71,7 @@ KIND = Kind(
     name="interface",
     form=End,
     schema="interface",
+    ends=ends,
     parse=parse,
     imply=imply,
     check=check,

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.kinds.kind import Names, Path
+from reconciler.kinds.links.port import IMPLIED, PORT
 from reconciler.model.changes import NOBODY, UNKNOWN
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, STAMP, Key, stamped
-from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.model.rows import LinkRow, ScopeState
 
-IFF_UP = 1
-IN6_ADDR_GEN_MODE_NONE = 1
-NLM_F_EXCL, NLM_F_CREATE, NLM_F_REPLACE = 0x200, 0x400, 0x100
-
-# Our word -> pyroute2's name of the IFLA_BRPORT_* attribute.
-PORT_ATTRIBUTES = {
-    "hairpin": "IFLA_BRPORT_MODE",
-    "isolated": "IFLA_BRPORT_ISOLATED",
-    "learning": "IFLA_BRPORT_LEARNING",
-    "flood": "IFLA_BRPORT_UNICAST_FLOOD",
-    "cost": "IFLA_BRPORT_COST",
-}
-PORT_DEFAULTS = {"isolated": False, "learning": True, "flood": True}  # and hairpin: see veth.imply
-PORT_AT_BIRTH = {"hairpin": False, **PORT_DEFAULTS}  # how the kernel makes a port (new_nbp)
-_STAMP = {"alias": "IFLA_IFALIAS", "group": "IFLA_GROUP"}
-_PLAIN = {"mtu": "IFLA_MTU", "mac": "IFLA_ADDRESS", "txqueuelen": "IFLA_TXQLEN"}
+WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # what can be changed of a link, in the order sent
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """One link: a veth's end, or a link that exists already.
+class Link:
+    """What every link has; None means "not managed".
 
-    None means "not managed"; ``master`` "" means that it has none.  ``quiet`` matters at its birth only.  ``alias`` and
-    ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
+    ``alias`` and ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
     """
 
     scope: str
@@ -45,37 +30,72 @@ class End:
     mtu: int | None = None
     mac: str | None = None
     txqueuelen: int | None = None
+    alias: str | None = field(default=None, compare=False)
+    group: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Port(Link):
+    """A link that can be a bridge's port; ``master`` "" means that it has none."""
+
     master: str | None = None
     hairpin: bool | None = None
     isolated: bool | None = None
     learning: bool | None = None
     flood: bool | None = None
     cost: int | None = None
-    quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see quiet.py)
-    alias: str | None = field(default=None, compare=False)
-    group: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class End(Port):
+    """A veth's end, or a link that exists already; ``quiet`` matters at its birth only."""
+
+    quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see no_link_local.py)
 
 
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
+_Port = TypeVar("_Port", bound=Port)
+
+# ------------------------------------------------------------------ from the document, from the kernel
 
 
-def parse_end(scope: str, name: str, entry: Mapping[str, Any], ours: bool) -> End:
-    """An End from its YAML mapping; ``ours``: we create it, so that what is not written has a default."""
-    words: dict[str, Any] = {word: entry.get(word) for word in (*_PLAIN, "master", *PORT_ATTRIBUTES)}
+def parse_link(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a Link in its YAML mapping: what we make is up unless the file says otherwise."""
+    words: dict[str, Any] = {word: entry.get(word) for word in ("mtu", "mac", "txqueuelen")}
     words["mac"] = words["mac"] and str(words["mac"]).lower()
+    return {"up": entry.get("up", True), **words}
+
+
+def parse_port(entry: Mapping[str, Any], ours: bool) -> dict[str, Any]:
+    """The words of a Port; ``ours``: we create it, so that what is not written has a default."""
+    words: dict[str, Any] = {word: entry.get(word) for word in ("master", *PORT.words)}
     if ours and words["master"] is None:
         words["master"] = ""
     if ours and words["master"]:
-        words.update({word: value for word, value in PORT_DEFAULTS.items() if words[word] is None})
-    return End(scope, name, entry.get("up", True), **words)
+        words.update({word: value for word, value in IMPLIED.items() if words[word] is None})
+    return words
+
+
+def parse_end(scope: str, name: str, entry: Mapping[str, Any], ours: bool) -> End:
+    """An End from its YAML mapping."""
+    return End(scope, name, **parse_link(entry), **parse_port(entry, ours))
+
+
+def read_link(row: LinkRow) -> dict[str, Any]:
+    """The words of a Link as the kernel shows them."""
+    plain = {"up": row.up, "mtu": row.mtu, "mac": row.mac, "txqueuelen": row.txqueuelen}
+    return {**plain, "alias": row.alias, "group": row.group}
+
+
+def read_port(state: ScopeState, row: LinkRow) -> dict[str, Any]:
+    """The words of a Port as the kernel shows them."""
+    master = state.links.get(row.master)
+    return {"master": master.name if master else "", **row.port}
 
 
 def read_end(state: ScopeState, row: LinkRow) -> End:
     """An End with every attribute that the kernel shows."""
-    master = state.links.get(row.master)
-    port = {word: value if word == "cost" else bool(value) for word, value in row.port.items()}
-    plain = {"mtu": row.mtu, "mac": row.mac, "txqueuelen": row.txqueuelen, "alias": row.alias, "group": row.group}
-    return End(state.scope, row.name, row.up, **plain, master=master.name if master else "", **port)  # type: ignore[arg-type]
+    return End(state.scope, row.name, **read_link(row), **read_port(state, row))
 
 
 def owner_of(row: LinkRow, scope_owner: str, exclusive: bool) -> str:
@@ -93,117 +113,51 @@ def is_fixture(row: LinkRow) -> bool:
     return not row.kind or row.name in fallbacks
 
 
-def plain_attributes(end: Any) -> Iterator[tuple[str, Any]]:
-    """The netlink attributes that a link may be born with."""
-    for word, attribute in _PLAIN.items():
-        value = getattr(end, word)
-        if value is not None:
-            yield attribute, value
+# ------------------------------------------------------------------ comparing, and who is who
 
 
-def birth_stamp(end: Any, owner: str) -> dict[str, Any]:
-    """What takes a new link out of the birth group: the owner's stamp, or the one that it bore in an earlier life."""
-    return {"alias": STAMP + owner if end.alias is None else end.alias, "group": end.group or 0}
-
-
-def stamp(end: Any, owner: str) -> Iterator[Request]:
-    """The request that makes an existing link the owner's and changes nothing else of it."""
-    values: dict[str, Any] = {"alias": STAMP + owner}
-    yield from set_link(end.scope, end.name, values | ({"group": 0} if end.group == BIRTH_GROUP else {}))
-
-
-def restamp(end: Any) -> Iterator[Request]:
-    """The request that gives an existing link the alias and group that ``end`` bears."""
-    yield from set_link(end.scope, end.name, {"alias": end.alias or "", "group": end.group or 0})
-
-
-def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
-    """The requests that give an existing link the values named."""
-    attributes: list[tuple[str, Any]] = [(_PLAIN[word], value) for word, value in values.items() if word in _PLAIN]
-    if "master" in values:
-        attributes.append(("IFLA_MASTER", LinkRef(scope, values["master"]) if values["master"] else 0))
-    attributes += [(_STAMP[word], value) for word, value in values.items() if word in _STAMP]
-    fields: dict[str, Any] = {"index": LinkRef(scope, name)}
-    if "up" in values:
-        fields |= {"flags": IFF_UP if values["up"] else 0, "change": IFF_UP}
-    if attributes or "up" in values:
-        yield Netlink(scope, "setlink", fields, tuple(attributes))
-    yield from set_port(scope, name, values)
-
-
-def set_port(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
-    """Bridge port attributes: only RTM_NEWLINK with IFLA_INFO_SLAVE_DATA carries them in one message."""
-    port = tuple((PORT_ATTRIBUTES[word], int(value)) for word, value in values.items() if word in PORT_ATTRIBUTES)
-    if port:
-        info = (("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": port}))
-        yield Netlink(scope, "newlink", {"index": LinkRef(scope, name)}, (("IFLA_LINKINFO", {"attrs": info}),))
-
-
-def hush(scope: str, name: str) -> Request:
-    """The request for no IPv6 address of the link's own; it must come before the link is up.
-
-    Optional: a kernel without IPv6 refuses it, and there it is of no use.
-    """
-    mode = (("AF_INET6", {"attrs": (("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE),)}),)
-    fields = {"index": LinkRef(scope, name)}
-    return Netlink(scope, "setlink", fields, (("IFLA_AF_SPEC", {"attrs": mode}),), optional=True)
-
-
-def born(end: Any, kind: str, data: tuple[tuple[str, Any], ...], first: tuple[tuple[str, Any], ...] = ()) -> Request:
-    """The message that creates a link, in the birth group."""
-    info: tuple[tuple[str, Any], ...] = (("IFLA_INFO_KIND", kind),)
-    if data:
-        info += (("IFLA_INFO_DATA", {"attrs": data}),)
-    attributes = (
-        ("IFLA_IFNAME", end.name),
-        ("IFLA_GROUP", BIRTH_GROUP),
-        *plain_attributes(end),
-        *first,
-        ("IFLA_LINKINFO", {"attrs": info}),
-    )
-    return Netlink(end.scope, "newlink", {}, attributes, NLM_F_CREATE | NLM_F_EXCL)
-
-
-def delete_link(scope: str, name: str) -> Request:
-    """The message that deletes a link."""
-    return Netlink(scope, "dellink", {"index": LinkRef(scope, name)})
-
-
-def changed(before: Any, after: Any, words: tuple[str, ...]) -> dict[str, Any]:
+def changed(before: Any, after: Any, words: Iterable[str]) -> dict[str, Any]:
     """The attributes of ``after`` that are managed and differ."""
     pairs = {word: getattr(after, word, None) for word in words}
     return {word: value for word, value in pairs.items() if value is not None and value != getattr(before, word, None)}
 
 
-LINK_WORDS = ("mac", "mtu", "txqueuelen", "master", "up")
-END_WORDS = (*LINK_WORDS, *PORT_ATTRIBUTES)
-
-
-def changed_end(before: End, after: End) -> dict[str, Any]:
+def changed_end(before: Link, after: Link) -> dict[str, Any]:
     """What to set on a link; joining a bridge resets the port, so its attributes go along."""
-    values = changed(before, after, END_WORDS)
+    values = changed(before, after, WORDS)
     if values.get("master"):
-        port = {word: getattr(after, word) for word in PORT_ATTRIBUTES}
+        port = {word: getattr(after, word) for word in PORT.words}
         values |= {word: value for word, value in port.items() if value is not None}
     return values
 
 
-def check_end(end: End, names: Names, at: Path = ()) -> Iterator[tuple[Path, str]]:
+def reflecting(port: _Port, published: Collection[str]) -> _Port:
+    """A port in hairpin mode if its bridge is ``published`` and the file does not say.
+
+    Under bridge-nf-call-iptables a frame that a target sends to its own published port is
+    rewritten inside the bridge and leaves by the port that it came from.
+    """
+    if port.hairpin is not None or not port.master:
+        return port
+    return dataclasses.replace(port, hairpin=port.master in published)
+
+
+def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, str]]:
     """The references of a link: its master must be a bridge of its scope."""
-    if end.master:
-        key = names.links.get((end.scope, end.master))
+    if port.master:
+        key = names.links.get((port.scope, port.master))
         if key is None:
-            yield (*at, "master"), f'no link "{end.master}" in {end.scope}{nearest(end.master, end.scope, names)}'
+            yield (*at, "master"), f'no link "{port.master}" in {port.scope}{nearest(port.master, port.scope, names)}'
         elif key.kind not in ("bridge", "interface"):
-            yield (*at, "master"), f'"{end.master}" is a {key.kind}; a master is a bridge'
+            yield (*at, "master"), f'"{port.master}" is a {key.kind}; a master is a bridge'
         return
-    for word in PORT_ATTRIBUTES:
-        if getattr(end, word) is not None:
+    for word in PORT.words:
+        if getattr(port, word) is not None:
             yield (*at, word), f'"{word}" is an attribute of a bridge port; name the bridge with "master"'
 
 
 def declared_end(scope: str, name: str, names: Names) -> Any:
-    """The End or the Bridge that a declared link is; None for a link that is not declared."""
+    """The link that is declared by this name (of a veth, the End); None where there is none."""
     key = names.links.get((scope, name))
     held: Any = names.objects.get(key) if key else None
     for end in (getattr(held, "end", held), getattr(held, "peer", None)):
@@ -220,11 +174,18 @@ def nearest(name: str, scope: str, names: Names) -> str:
     close = difflib.get_close_matches(name, known, 1)
     if close:
         return f'; did you mean "{close[0]}"?'
-    listed = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-    return f"; it has {listed}" if known else "; declare it under bridges, veths or interfaces"
+    if not known and names.sections:
+        *first, last = names.sections
+        return f"; declare it under {', '.join(first)} or {last}"
+    return "; it has " + ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else ""
 
 
-def master_of(end: End, names: Names) -> tuple[Key, ...]:
-    """The key of the bridge that an end is a port of."""
-    key = names.links.get((end.scope, end.master)) if end.master else None
+def master_of(port: Port, names: Names) -> tuple[Key, ...]:
+    """The key of the bridge that a link is a port of."""
+    key = names.links.get((port.scope, port.master)) if port.master else None
     return (key,) if key else ()
+
+
+def off_lost_master(port: _Port, gone: frozenset[tuple[str, str]]) -> _Port:
+    """What remains of a port when links go: it has no master if that one is among them."""
+    return dataclasses.replace(port, master="") if (port.scope, port.master) in gone else port

@@ -18,7 +18,7 @@ Link = tuple[str, str]  # scope, name
 def quiet_links(names: Names) -> frozenset[Link]:
     """The ends of veths that get no link-local address when they are made.
 
-    A bridge with a link of others as its port leads to hosts that we do not know: it is left as it is.
+    A bridge with a port that is no veth leads to hosts that we do not know: it is left as it is.
     """
     segments: dict[Link, set[Link]] = defaultdict(set)
     lasting: set[Link] = set()
@@ -27,7 +27,7 @@ def quiet_links(names: Names) -> frozenset[Link]:
             for end, other in ((held.end, held.peer), (held.peer, held.end)):
                 if end.master:
                     segments[end.scope, end.master] |= {(end.scope, end.name), (other.scope, other.name)}
-        elif key.kind == "interface" and held.master:
+        elif getattr(held, "master", ""):
             lasting.add((held.scope, held.master))
     families = _families(names)
     quiet: set[Link] = set()

@@ -1,11 +1,11 @@
-"""Links of kinds that the language does not have: seen when in the way, removed from a namespace of ours."""
+"""Links of types that no kind reads: seen when in the way, removed from a namespace of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from reconciler.kinds.kind import Kind, Reading
-from reconciler.kinds.links import link
+from reconciler.kinds.links import link, requests
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
@@ -24,7 +24,7 @@ class OtherLink:
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for row in reading.state.links.values():
-        if row.kind in ("bridge", "veth") or Key("interface", scope, row.name) in reading.wanted:
+        if row.kind in reading.types or Key("interface", scope, row.name) in reading.wanted:
             continue
         owner = KERNEL if link.is_fixture(row) else link.owner_of(row, reading.owner, reading.exclusive)
         yield Key("link", scope, row.name), Live(OtherLink(scope, row.name, row.kind), owner)
@@ -35,7 +35,7 @@ def key_of(scope: str, name: str) -> Key:
 
 
 def delete(other: OtherLink) -> Iterator[Request]:
-    yield link.delete_link(other.scope, other.name)
+    yield requests.delete_link(other.scope, other.name)
 
 
 def links(other: OtherLink) -> tuple[tuple[str, str]]:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import ENDS, Kind, Names, Parsed, Path, Place, Reading, Source, attributes, declared
-from reconciler.kinds.links import link
+from reconciler.kinds.kind import ENDS, Entry, Kind, Names, Parsed, Path, Place, Reading, Source, attributes, declared
+from reconciler.kinds.links import link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -21,26 +21,28 @@ from reconciler.model.rows import LinkRow, ScopeState
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """``end`` is the one that the topology names; ``peer`` may be link.NOWHERE in a live pair."""
+    """``end`` is the one that the topology names; ``peer`` may be link.UNREAD in a live pair."""
 
     end: End
     peer: End
 
 
-def parse(source: Source) -> Iterator[Parsed]:
+def ends(source: Source) -> Iterator[Entry]:
     for name, entry in (source.data.get("veths") or {}).items():
         far = entry["peer"]
-        end = link.parse_end(source.scope, name, entry, ours=True)
-        peer = link.parse_end(far.get("namespace", source.scope), far["name"], far, ours=True)
-        yield Key("veth", source.scope, name), Veth(end, peer), source.at(("veths", name))
+        yield Entry(source.scope, name, entry, ("veths", name))
+        yield Entry(far.get("namespace", source.scope), far["name"], far, ("veths", name, "peer"))
+
+
+def parse(source: Source) -> Iterator[Parsed]:
+    entries = ends(source)
+    for one, other in zip(entries, entries, strict=True):
+        end, peer = (link.parse_end(entry.scope, entry.name, entry.words, ours=True) for entry in (one, other))
+        yield Key("veth", source.scope, one.name), Veth(end, peer), source.at(one.at)
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """Which ends are quiet, and which ports get hairpin mode: where a published port's target is behind their bridge.
-
-    Under bridge-nf-call-iptables a frame that a target sends to its own published port is
-    rewritten inside the bridge and leaves by the port that it came from.
-    """
+    """Which ends are quiet, and which ports get hairpin mode (see link.reflecting)."""
     quiet = quiet_links(names)
     published: dict[str, set[str]] = {}
     for key in [key for key in names.objects if key.kind == "veth"]:
@@ -49,9 +51,8 @@ def imply(names: Names) -> Iterator[Parsed]:
         for end in (veth.end, veth.peer):
             if end.scope not in published:
                 published[end.scope] = set(published_links(names, end.scope))
-            fill = end.hairpin is None and bool(end.master)
-            hairpin = end.master in published[end.scope] if fill else end.hairpin
-            ends.append(dataclasses.replace(end, hairpin=hairpin, quiet=(end.scope, end.name) in quiet))
+            end = link.reflecting(end, published[end.scope])
+            ends.append(dataclasses.replace(end, quiet=(end.scope, end.name) in quiet))
         yield key, Veth(*ends), names.origins[key]
 
 
@@ -60,8 +61,8 @@ def check(veth: Veth, names: Names) -> Iterator[tuple[Path, str]]:
     if far != HOST and Key("namespace", HOST, far) not in names.objects:
         yield ("peer", "namespace"), f'no namespace "{far}"; declare it under namespaces'
     else:
-        yield from link.check_end(veth.peer, names, ("peer",))
-    yield from link.check_end(veth.end, names)
+        yield from link.check_port(veth.peer, names, ("peer",))
+    yield from link.check_port(veth.end, names)
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
@@ -111,42 +112,33 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
     far: tuple[tuple[str, Any], ...] = (
         ("IFLA_IFNAME", peer.name),
         ("IFLA_GROUP", BIRTH_GROUP),
-        *link.plain_attributes(peer),
+        *requests.plain_attributes(peer),
     )
     if peer.scope != end.scope:
         far += (("IFLA_NET_NS_FD", NamespaceRef(peer.scope)),)
-    yield link.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
+    yield requests.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
     # The kernel refuses a peer that is born up (ENOTCONN), and takes master and alias only now.
     for one in (end, peer):
         if one.quiet:
-            yield link.hush(one.scope, one.name)
-        yield from link.set_link(one.scope, one.name, _after_birth(one) | link.birth_stamp(one, owner))
-
-
-def _after_birth(end: End) -> dict[str, Any]:
-    """What a new end is still to be given; what the kernel makes a port with needs no message."""
-    values = {word: getattr(end, word) for word in ("master", "up", *link.PORT_ATTRIBUTES)}
-    unmanaged = (None, "")
-    return {word: value for word, value in values.items() if value not in unmanaged and value is not _given(word)}
-
-
-def _given(word: str) -> bool | None:
-    return link.PORT_AT_BIRTH.get(word)
+            yield requests.hush(one.scope, one.name)
+        yield from requests.set_link(
+            one.scope, one.name, requests.port_after_birth(one) | requests.birth_stamp(one, owner)
+        )
 
 
 def update(before: Veth, after: Veth, _owner: str) -> Iterator[Request]:
     for old, new in ((before.end, after.end), (before.peer, after.peer)):
-        yield from link.set_link(new.scope, new.name, link.changed_end(old, new))
+        yield from requests.set_link(new.scope, new.name, link.changed_end(old, new))
 
 
 def delete(veth: Veth) -> Iterator[Request]:
-    yield link.delete_link(veth.end.scope, veth.end.name)
+    yield requests.delete_link(veth.end.scope, veth.end.name)
 
 
 def adopt(veth: Veth, owner: str) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
         if one != link.UNREAD:
-            yield from link.stamp(one, owner)
+            yield from requests.stamp(one, owner)
 
 
 def stamp(veth: Veth) -> tuple[Any, ...]:
@@ -156,7 +148,7 @@ def stamp(veth: Veth) -> tuple[Any, ...]:
 def restamp(veth: Veth) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
         if one != link.UNREAD:
-            yield from link.restamp(one)
+            yield from requests.restamp(one)
 
 
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
@@ -170,10 +162,7 @@ def links(veth: Veth) -> Iterator[tuple[str, str]]:
 
 
 def without(veth: Veth, gone: frozenset[tuple[str, str]]) -> Veth:
-    end, peer = (
-        dataclasses.replace(one, master="") if (one.scope, one.master) in gone else one for one in (veth.end, veth.peer)
-    )
-    return Veth(end, peer)
+    return Veth(link.off_lost_master(veth.end, gone), link.off_lost_master(veth.peer, gone))
 
 
 def shown(veth: Veth) -> Mapping[str, Any]:
@@ -197,6 +186,7 @@ KIND = Kind(
     name="veth",
     form=Veth,
     schema="veth",
+    ends=ends,
     parse=parse,
     imply=imply,
     check=check,

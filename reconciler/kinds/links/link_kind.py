@@ -1,0 +1,198 @@
+"""A kind of link made of a table: what it has beside what all links have, and nothing else to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.links import link, requests
+from reconciler.kinds.links.link import Link, Port
+from reconciler.kinds.namespace import home
+from reconciler.kinds.nat.target_links import published_links
+from reconciler.model.attributes import Table, normal
+from reconciler.model.changes import Live
+from reconciler.model.data import dataclass
+from reconciler.model.keys import STAMP, Key
+from reconciler.model.requests import Request
+from reconciler.model.rows import LinkRow, ScopeState
+
+Places = frozenset[tuple[str, str]]
+
+
+def link_kind(
+    *,
+    name: str,
+    section: str,
+    rtnl: str,
+    form: type[Link],
+    data: Table | None = None,
+    lies_on: Callable[[Any], Iterable[tuple[str, str]]] | None = None,
+    disruptive_on: Iterable[str] = (),
+    replace_on: Iterable[str] = (),
+    **own: Any,
+) -> Kind:
+    """The kind of a link that ``form`` describes and ``data`` tells of; ``own`` replaces what the table does not fit.
+
+    A ``form`` that is a Port can be put under a bridge.  One with a field ``link`` lies on another link of its scope
+    (IFLA_LINK).  ``disruptive_on`` comes on top of what stops the traffic of any link.
+    """
+    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on)
+    made.check_form()
+    words: dict[str, Any] = {
+        "schema": name,
+        "parse": made.parse,
+        "ends": made.ends,
+        "check": made.check,
+        "read": made.read,
+        "needs": made.needs,
+        "create": made.create,
+        "update": made.update,
+        "delete": delete,
+        "adopt": requests.stamp,
+        "stamp": stamp,
+        "restamp": requests.restamp,
+        "links": links,
+        "lies_on": made.places,
+        "without": made.without,
+        "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
+        "replace_on": frozenset(replace_on),
+    }
+    if made.is_port:
+        words |= {"imply": made.imply, "disruptive_on": words["disruptive_on"] | {"master", "isolated"}}
+    return Kind(name, form, section=section, rtnl=rtnl, data=made.data, **{**words, **own})
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkKind:
+    """What the functions of a kind of link have in common."""
+
+    name: str
+    section: str
+    rtnl: str
+    form: type[Any]
+    data: Table
+    lies_on: Callable[[Any], Iterable[tuple[str, str]]] | None
+
+    @property
+    def is_port(self) -> bool:
+        return issubclass(self.form, Port)
+
+    @property
+    def has_lower(self) -> bool:
+        return "link" in self.form.__dataclass_fields__
+
+    def check_form(self) -> None:
+        """A table and a form that do not fit fail at once, not at the first object."""
+        fields = self.form.__dataclass_fields__
+        for attribute in self.data:
+            if attribute.word not in fields:
+                raise TypeError(f"{self.form.__name__} has no field {attribute.word}")
+            if attribute.secret and "Secret" not in str(fields[attribute.word].type):
+                raise TypeError(f"{self.form.__name__}.{attribute.word} is secret: its type is Secret")
+
+    # -------------------------------------------------------------- from the document
+
+    def ends(self, source: Source) -> Iterator[Entry]:
+        for name, entry in (source.data.get(self.section) or {}).items():
+            yield Entry(source.scope, name, entry, (self.section, name))
+
+    def parse(self, source: Source) -> Iterator[Parsed]:
+        for entry in self.ends(source):
+            words = {**link.parse_link(entry.words), **self._own_words(source, entry)}
+            if self.is_port:
+                words.update(link.parse_port(entry.words, ours=True))
+            if self.has_lower:
+                words["link"] = entry.words.get("link")
+            made = self.form(source.scope, entry.name, **words)
+            yield Key(self.name, source.scope, entry.name), made, source.at(entry.at)
+
+    def _own_words(self, source: Source, entry: Entry) -> dict[str, Any]:
+        words = {}
+        for attribute in self.data:
+            value = entry.words.get(attribute.word)
+            try:
+                words[attribute.word] = None if value is None else normal(attribute, value)
+            except ValueError:
+                shown = "it" if attribute.secret else f'"{value}"'
+                source.problem((*entry.at, attribute.word), f"{shown} is not a value of {attribute.word}")
+        return words
+
+    def imply(self, names: Names) -> Iterator[Parsed]:
+        """Which ports get hairpin mode (see link.reflecting)."""
+        for key in [key for key in names.objects if key.kind == self.name]:
+            port = names.objects[key]
+            yield key, link.reflecting(port, published_links(names, key.scope)), names.origins[key]
+
+    def check(self, held: Any, names: Names) -> Iterator[tuple[Path, str]]:
+        if self.is_port:
+            yield from link.check_port(held, names)
+        if self.has_lower and held.link and (held.scope, held.link) not in names.links:
+            hint = link.nearest(held.link, held.scope, names)
+            yield ("link",), f'no link "{held.link}" in {held.scope}{hint}'
+
+    # -------------------------------------------------------------- from the kernel
+
+    def read(self, reading: Reading) -> Iterator[tuple[Key, Live]]:
+        scope = reading.state.scope
+        for row in reading.state.links.values():
+            if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
+                owner = link.owner_of(row, reading.owner, reading.exclusive)
+                held = self.from_row(reading.state, row)
+                yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
+
+    def from_row(self, state: ScopeState, row: LinkRow) -> Any:
+        """The link that a dumped one is, with all attributes that the kernel shows."""
+        words = {**link.read_link(row), **row.data}
+        if self.is_port:
+            words.update(link.read_port(state, row))
+        if self.has_lower:
+            lower = state.links.get(row.peer) if row.peer_nsid < 0 else None
+            words["link"] = lower.name if lower else ""
+        return self.form(state.scope, row.name, **words)
+
+    # -------------------------------------------------------------- requests
+
+    def create(self, held: Any, owner: str) -> Iterator[Request]:
+        data = requests.of_table(self.data, link.changed(None, held, self.data.words))
+        yield requests.born(held, self.rtnl, data, held.link or "" if self.has_lower else "")
+        later = requests.port_after_birth(held) if self.is_port else {"up": held.up}
+        yield from requests.set_link(held.scope, held.name, later | requests.birth_stamp(held, owner))
+
+    def update(self, before: Any, after: Any, _owner: str) -> Iterator[Request]:
+        data = requests.of_table(self.data, link.changed(before, after, self.data.words))
+        yield from requests.set_data(after.scope, after.name, self.rtnl, data)
+        yield from requests.set_link(after.scope, after.name, link.changed_end(before, after))
+
+    # -------------------------------------------------------------- what it has to do with others
+
+    def needs(self, held: Any, names: Names) -> Iterator[Key]:
+        yield from home(held.scope)
+        if self.is_port:
+            yield from link.master_of(held, names)
+        if self.has_lower and (held.scope, held.link) in names.links:
+            yield names.links[held.scope, held.link]
+
+    def places(self, held: Any) -> Iterable[tuple[str, str]]:
+        """The links that it lies on, as (scope, name)."""
+        if self.lies_on is not None:
+            return self.lies_on(held)
+        return ((held.scope, held.link),) if self.has_lower and held.link else ()
+
+    def without(self, held: Any, gone: Places) -> Any:
+        """What remains of a link when others go: nothing, if it lies on one of them."""
+        if not gone.isdisjoint(self.places(held)):
+            return None
+        return link.off_lost_master(held, gone) if self.is_port else held
+
+
+def delete(held: Link) -> Iterator[Request]:
+    yield requests.delete_link(held.scope, held.name)
+
+
+def stamp(held: Link) -> tuple[Any, ...]:
+    return held.alias, held.group
+
+
+def links(held: Link) -> tuple[tuple[str, str]]:
+    return ((held.scope, held.name),)

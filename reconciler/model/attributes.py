@@ -1,0 +1,162 @@
+"""The attributes of a link as tables: our word, the kernel's number, and how the value is written in a message.
+
+A kind of link declares its table once; the reader decodes by it, the writer encodes by it, and the kind compares by it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, NamedTuple, Protocol
+
+from reconciler.model.data import dataclass
+
+
+class Wire(NamedTuple):
+    """How a value is written: ``pack`` to bytes, ``unpack`` from them, ``normal`` the one spelling of a value.
+
+    ``unpack`` raises ValueError or struct.error for bytes of another form, ``normal`` ValueError for no such value.
+    """
+
+    pack: Callable[[Any], bytes]
+    unpack: Callable[[bytes], Any]
+    normal: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute: ``word`` in topologies, ``number`` in the kernel (IFLA_*).
+
+    ``birth`` is what a new link has where nothing is said, None where that is not fixed.  A ``secret`` one is a Secret
+    in every object and row.  ``inner`` is the table of a nested one, whose value is a tuple of (word, value).
+    """
+
+    word: str
+    number: int
+    wire: Wire
+    secret: bool = False
+    birth: Any = None
+    inner: Table | None = None
+
+
+class Table:
+    """Attributes of one level, in their order; a table is equal to itself alone."""
+
+    __slots__ = ("_by_word",)
+
+    def __init__(self, *attributes: Attribute) -> None:
+        self._by_word = {one.word: one for one in attributes}
+        if len(self._by_word) != len(attributes) or len({one.number for one in attributes}) != len(attributes):
+            raise ValueError("two attributes of a table have one word or one number")
+
+    def __iter__(self) -> Iterator[Attribute]:
+        return iter(self._by_word.values())
+
+    def __getitem__(self, word: str) -> Attribute:
+        return self._by_word[word]
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._by_word
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(self._by_word)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables that the reader decodes by, by type of link (IFLA_INFO_KIND).
+
+    ``own``: of a link of that type (IFLA_INFO_DATA); ``port``: of the ports of such a link (IFLA_INFO_SLAVE_DATA).
+    """
+
+    own: Mapping[str, Table] = field(default_factory=dict)
+    port: Mapping[str, Table] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------ how values are written
+
+
+class _Make(Protocol):
+    def __call__(self, word: str, number: int, *, secret: bool = False, birth: Any = None) -> Attribute: ...
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _maker(pack: Callable[[Any], bytes], unpack: Callable[[bytes], Any], normal: Callable[[Any], Any] = _same) -> _Make:
+    wire = Wire(pack, unpack, normal)
+
+    def make(word: str, number: int, *, secret: bool = False, birth: Any = None) -> Attribute:
+        return Attribute(word, number, wire, secret, birth)
+
+    return make
+
+
+def _number(form: str) -> _Make:
+    layout = struct.Struct(form)
+    return _maker(layout.pack, lambda data: layout.unpack(data)[0], int)
+
+
+def _truth(form: str) -> _Make:
+    layout = struct.Struct(form)
+    return _maker(lambda value: layout.pack(int(value)), lambda data: bool(layout.unpack(data)[0]), bool)
+
+
+def _text_of(data: bytes) -> str:
+    return data.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _absent(data: bytes) -> bool:
+    if data:
+        raise ValueError("a flag has no value")
+    return True
+
+
+u8, u16, u32, u64 = (_number(form) for form in ("=B", "=H", "=I", "=Q"))
+be16, be32 = _number(">H"), _number(">I")
+bool8, bool32 = _truth("=B"), _truth("=I")
+mac = _maker(
+    lambda value: bytes.fromhex(value.replace(":", "")), lambda data: data.hex(":"), lambda value: value.lower()
+)
+text = _maker(lambda value: value.encode("utf-8", "surrogateescape") + b"\0", _text_of, str)
+ipv4 = _maker(
+    lambda value: IPv4Address(value).packed,
+    lambda data: str(IPv4Address(data)),
+    lambda value: str(IPv4Address(value)),
+)
+ipv6 = _maker(
+    lambda value: IPv6Address(value).packed,
+    lambda data: str(IPv6Address(data)),
+    lambda value: str(IPv6Address(value)),
+)
+ip = _maker(
+    lambda value: ip_address(value).packed,
+    lambda data: str(ip_address(data)),
+    lambda value: str(ip_address(value)),
+)
+FLAG = Wire(lambda _value: b"", _absent, bool)  # true where the attribute is there
+NESTED = Wire(lambda value: value, lambda data: data, _same)  # the inner table says all
+
+
+def flag(word: str, number: int) -> Attribute:
+    """An attribute without a value."""
+    return Attribute(word, number, FLAG, birth=False)
+
+
+def nested(word: str, number: int, *inner: Attribute) -> Attribute:
+    """An attribute that holds others."""
+    return Attribute(word, number, NESTED, inner=Table(*inner))
+
+
+def normal(attribute: Attribute, value: Any) -> Any:
+    """A value of a document in its one spelling; a mapping becomes a tuple of pairs in the order of the table."""
+    from reconciler.model.secret import Secret
+
+    if attribute.inner is not None:
+        return tuple((one.word, normal(one, value[one.word])) for one in attribute.inner if one.word in value)
+    spelt = attribute.wire.normal(value)
+    return Secret(spelt) if attribute.secret else spelt

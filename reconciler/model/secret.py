@@ -1,0 +1,46 @@
+"""A value that is used but never shown: people, files and logs get its digest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Secret:
+    """Equal to another one when their digests are; what came from a file has the digest alone."""
+
+    __slots__ = ("_value", "digest")
+
+    def __init__(self, value: Any, digest: str = "") -> None:
+        self._value = value
+        self.digest = digest or _digest(value)
+
+    @classmethod
+    def remembered(cls, digest: str) -> Secret:
+        """The secret of which only the digest is known."""
+        return cls(None, digest)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the value itself is unknown."""
+        return self._value is None
+
+    def reveal(self) -> Any:
+        """The value, for the message to the kernel alone."""
+        if self._value is None:
+            raise LookupError("the value of a secret is not kept on disk")
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"secret sha256:{self.digest[:12]}"
+
+
+def _digest(value: Any) -> str:
+    import hashlib  # few topologies have a secret
+
+    return hashlib.sha256(str(value).encode("utf-8", "surrogateescape")).hexdigest()
