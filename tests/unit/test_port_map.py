@@ -160,7 +160,7 @@ def test_a_port_of_another_run_s_topology_is_told_by_its_name() -> None:
 
 def test_a_retargeted_map_is_deleted_and_added_in_one_transaction() -> None:
     before, after = maps("80:10.0.0.2:80")[0], maps("80:10.0.0.3:80")[0]
-    assert port_map.update(before, after, "t") == [
+    assert port_map.KIND.update(before, after, "t") == [
         NftElement(HOST, TABLE, "pub_any4", "delete", "tcp . 80"),
         NftElement(HOST, TABLE, "pub_any4", "add", "tcp . 80 : 10.0.0.3 . 80"),
         ForgetFlows(HOST, "tcp", "0.0.0.0", 80, "10.0.0.2", 80),
@@ -174,7 +174,7 @@ def test_a_remark_on_an_element_costs_no_flow() -> None:
     remarked = dataclasses.replace(
         mapped, damage=ruleset.damage([own], [own._replace(value=f"{own.value} comment mine")])
     )
-    assert not [one for one in port_map.update(remarked, mapped, "t") if isinstance(one, ForgetFlows)]
+    assert not [one for one in port_map.KIND.update(remarked, mapped, "t") if isinstance(one, ForgetFlows)]
 
 
 # ------------------------------------------------------------------ masquerades

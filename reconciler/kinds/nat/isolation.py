@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
-from reconciler.model.requests import Request
 from reconciler.model.rows import TableRow
 
 
@@ -109,49 +109,18 @@ def _by_link(table: TableRow) -> dict[str, list[Element]]:
     return found
 
 
-def carrier(isolation: Isolation) -> Key:
-    return ruleset.table_key(isolation.scope, isolation.table)
+def words(isolation: Isolation) -> dict[str, Any]:
+    plain = {"allow": list(isolation.allow), "internal": isolation.internal}
+    return plain if isolation.within else {**plain, "within": False}
 
 
-def needs(isolation: Isolation, _names: Names) -> tuple[Key]:
-    return (carrier(isolation),)
-
-
-def create(isolation: Isolation, _owner: str) -> list[Request]:
-    return [*ruleset.move(isolation.scope, isolation.table, (), elements(isolation))]
-
-
-def update(before: Isolation, after: Isolation, _owner: str) -> list[Request]:
-    live = ruleset.damaged(elements(before), before.damage)
-    return [*ruleset.move(after.scope, after.table, live, elements(after))]
-
-
-def delete(isolation: Isolation) -> list[Request]:
-    live = ruleset.damaged(elements(isolation), isolation.damage)
-    return [*ruleset.move(isolation.scope, isolation.table, live, ())]
-
-
-def shown(isolation: Isolation) -> dict[str, Any]:
-    words: dict[str, Any] = {"allow": list(isolation.allow), "internal": isolation.internal}
-    words |= {} if isolation.within else {"within": False}
-    return words | ({"damage": ruleset.told(isolation.damage)} if isolation.damage else {})
-
-
-KIND = Kind(
+KIND = element_kind(
     name="isolation",
+    section="isolations",
     form=Isolation,
-    schema="isolation",
+    elements=elements,
+    words=words,
     parse=parse,
     check=check,
     read=read,
-    needs=needs,
-    create=create,
-    update=update,
-    delete=delete,
-    shown=shown,
-    section="isolations",
-    alone=True,
-    ownership=NAME,
-    transaction=NFT,
-    carrier=carrier,
 )

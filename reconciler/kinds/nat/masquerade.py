@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import Names, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
-from reconciler.model.requests import Request
 from reconciler.model.rows import TableRow
 
 
@@ -157,54 +157,23 @@ def _whole(live: Masquerade, found: list[Element]) -> Masquerade:
     return dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
 
 
-def carrier(masquerade: Masquerade) -> Key:
-    return ruleset.table_key(masquerade.scope, masquerade.table)
-
-
-def needs(masquerade: Masquerade, _names: Names) -> tuple[Key]:
-    return (carrier(masquerade),)
-
-
-def create(masquerade: Masquerade, _owner: str) -> list[Request]:
-    return [*ruleset.move(masquerade.scope, masquerade.table, (), elements(masquerade))]
-
-
-def update(before: Masquerade, after: Masquerade, _owner: str) -> list[Request]:
-    live = ruleset.damaged(elements(before), before.damage)
-    return [*ruleset.move(after.scope, after.table, live, elements(after))]
-
-
-def delete(masquerade: Masquerade) -> list[Request]:
-    live = ruleset.damaged(elements(masquerade), masquerade.damage)
-    return [*ruleset.move(masquerade.scope, masquerade.table, live, ())]
-
-
-def shown(masquerade: Masquerade) -> dict[str, Any]:
-    words: dict[str, Any] = {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
-    return words | ({"damage": ruleset.told(masquerade.damage)} if masquerade.damage else {})
-
-
 def sends(masquerade: Masquerade) -> str:
     return masquerade.source
 
 
-KIND = Kind(
+def words(masquerade: Masquerade) -> dict[str, Any]:
+    return {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
+
+
+KIND = element_kind(
     name="masquerade",
+    section="masquerades",
     form=Masquerade,
-    schema="masquerade",
+    elements=elements,
+    words=words,
     parse=parse,
     imply=imply,
     check=check,
     read=read,
-    needs=needs,
-    create=create,
-    update=update,
-    delete=delete,
-    shown=shown,
-    section="masquerades",
-    alone=True,
-    ownership=NAME,
-    transaction=NFT,
-    carrier=carrier,
     sends=sends,
 )

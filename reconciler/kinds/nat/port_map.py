@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import NAME, NFT, Claim, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import Claim, Parsed, Path, Reading, Source
 from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
-from reconciler.model.requests import ForgetFlows, NftElement, Request
+from reconciler.model.requests import ForgetFlows, Request
 from reconciler.model.rows import ScopeState, TableRow
 
 
@@ -192,17 +193,9 @@ def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tu
     mapped: PortMap = held.object
     place = f"{mapped.listen} . {mapped.protocol} . {mapped.port}"
     stray = Element(f"pub_addr{version_of(mapped.listen)}", place, ruleset.written(to))
-    actual = [*(_live(mapped) if beside else ()), stray]
+    actual = [*(ruleset.damaged(elements(mapped), mapped.damage) if beside else ()), stray]
     damage = ruleset.damage(elements(mapped), actual)
     return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)
-
-
-def carrier(mapped: PortMap) -> Key:
-    return ruleset.table_key(mapped.scope, mapped.table)
-
-
-def needs(mapped: PortMap, _names: Names) -> tuple[Key]:
-    return (carrier(mapped),)
 
 
 # A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
@@ -218,33 +211,17 @@ def _translated(mapped: PortMap, others: bool = False) -> ForgetFlows:
     return ForgetFlows(mapped.scope, mapped.protocol, mapped.listen, mapped.port, *to, others=others)
 
 
-def create(mapped: PortMap, _owner: str) -> Iterator[Request]:
-    for element in elements(mapped):
-        yield NftElement(mapped.scope, mapped.table, element.set, "add", element.text)
-    yield _elsewhere(mapped)
+def flows(before: PortMap | None, after: PortMap | None) -> Iterator[Request]:
+    moved = before is None or after is None or (before.target, before.target_port) != (after.target, after.target_port)
+    if moved and before is not None:
+        yield _translated(before)
+    if moved and after is not None:
+        yield _elsewhere(after)
 
 
-def _live(mapped: PortMap) -> list[Element]:
-    return ruleset.damaged(elements(mapped), mapped.damage) if mapped.damage else elements(mapped)
-
-
-def update(before: PortMap, after: PortMap, _owner: str) -> list[Request]:
-    requests: list[Request] = [*ruleset.move(after.scope, after.table, _live(before), elements(after))]
-    if (before.target, before.target_port) != (after.target, after.target_port):
-        requests += [_translated(before), _elsewhere(after)]
-    return requests
-
-
-def delete(mapped: PortMap) -> Iterator[Request]:
-    for element in _live(mapped):
-        yield NftElement(mapped.scope, mapped.table, element.set, "delete", element.key)
-    yield _translated(mapped)
-
-
-def shown(mapped: PortMap) -> dict[str, Any]:
+def words(mapped: PortMap) -> dict[str, Any]:
     host = f"[{mapped.target}]" if ":" in mapped.target else mapped.target
-    words: dict[str, Any] = {"target": f"{host}:{mapped.target_port}"}
-    return words | ({"damage": ruleset.told(mapped.damage)} if mapped.damage else {})
+    return {"target": f"{host}:{mapped.target_port}"}
 
 
 # ------------------------------------------------------------------ what it is to packets
@@ -272,22 +249,15 @@ def folded(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
     return port_map_rows.folded(changes)
 
 
-KIND = Kind(
+KIND = element_kind(
     name="port_map",
+    section="port_maps",
     form=PortMap,
-    schema="port_map",
+    elements=elements,
+    words=words,
+    flows=flows,
     parse=parse,
     read=read,
-    needs=needs,
-    create=create,
-    update=update,
-    delete=delete,
-    shown=shown,
-    section="port_maps",
-    alone=True,
-    ownership=NAME,
-    transaction=NFT,
-    carrier=carrier,
     clashes=clashes,
     changed_rows=changed_rows,
     sends=sends,

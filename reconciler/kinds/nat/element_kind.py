@@ -1,0 +1,77 @@
+"""A kind whose objects are elements in the sets of our nftables table: made, changed and deleted alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from reconciler.kinds.kind import NAME, NFT, Kind, Names
+from reconciler.kinds.nat import ruleset
+from reconciler.kinds.nat.ruleset import Element
+from reconciler.model.data import dataclass
+from reconciler.model.keys import Key
+from reconciler.model.requests import Request
+
+
+def element_kind(
+    *,
+    name: str,
+    section: str,
+    form: type[Any],
+    elements: Callable[[Any], list[Element]],
+    words: Callable[[Any], Mapping[str, Any]],
+    flows: Callable[[Any, Any], Iterable[Request]] = lambda _before, _after: (),
+    **own: Any,
+) -> Kind:
+    """The kind of objects that have a ``scope``, a ``table`` and ``damage``, and are the ``elements`` in it.
+
+    ``words`` are their attributes for people.  ``flows`` (before, after; None for none) are requests for connections
+    that keep to the way they took before.
+    """
+    made = _ElementKind(elements, words, flows)
+    functions: dict[str, Any] = {
+        "needs": needs,
+        "carrier": carrier,
+        "ownership": NAME,
+        "transaction": NFT,
+        "create": made.create,
+        "update": made.update,
+        "delete": made.delete,
+        "shown": made.shown,
+    }
+    return Kind(name, form, schema=name, section=section, alone=True, **{**functions, **own})
+
+
+@dataclass(frozen=True, slots=True)
+class _ElementKind:
+    """What the functions of such a kind have in common."""
+
+    elements: Callable[[Any], list[Element]]
+    words: Callable[[Any], Mapping[str, Any]]
+    flows: Callable[[Any, Any], Iterable[Request]]
+
+    def create(self, after: Any, _owner: str) -> list[Request]:
+        return [*ruleset.move(after.scope, after.table, (), self.elements(after)), *self.flows(None, after)]
+
+    def update(self, before: Any, after: Any, _owner: str) -> list[Request]:
+        moved = ruleset.move(after.scope, after.table, self._live(before), self.elements(after))
+        return [*moved, *self.flows(before, after)]
+
+    def delete(self, before: Any) -> list[Request]:
+        return [*ruleset.move(before.scope, before.table, self._live(before), ()), *self.flows(before, None)]
+
+    def _live(self, held: Any) -> list[Element]:
+        """The elements that are really there."""
+        expected = self.elements(held)
+        return ruleset.damaged(expected, held.damage) if held.damage else expected
+
+    def shown(self, held: Any) -> dict[str, Any]:
+        return {**self.words(held), **({"damage": ruleset.told(held.damage)} if held.damage else {})}
+
+
+def carrier(held: Any) -> Key:
+    return ruleset.table_key(held.scope, held.table)
+
+
+def needs(held: Any, _names: Names) -> tuple[Key]:
+    return (carrier(held),)
