@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml
 
+from reconciler.kinds import KINDS, LINK_SECTIONS
 from reconciler.language.document import paused_gc
 
-SECTIONS = (
-    "version name bridges veths interfaces routes sysctls port_maps masquerades isolations dns hosts namespaces "
-    "networks sandboxes expect"
-).split()
+# The sections of links come first; of the others these in this order, then those of any other kind.
+_ORDER = "routes sysctls port_maps masquerades isolations dns hosts".split()
 WIDTH = 120
 _ONE_LINE = 100  # characters that a mapping or list may take on one line
 _MAP, _SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
@@ -22,7 +21,7 @@ _MAP, _SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 def text(data: Mapping[str, Any]) -> str:
     """The YAML of a topology, which reads back as the same data."""
-    known = {section: data[section] for section in SECTIONS if section in data}
+    known = {section: data[section] for section in sections() if section in data}
     rest = {section: value for section, value in data.items() if section not in known}
     done: dict[int, Any] = {}
     styled = {section: _styled(value, done) for section, value in {**known, **rest}.items()}
@@ -30,6 +29,13 @@ def text(data: Mapping[str, Any]) -> str:
         return yaml.dump(
             styled, Dumper=_dumper(), sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
         )
+
+
+def sections() -> tuple[str, ...]:
+    """The keys of a topology in the order in which they are written."""
+    others = [section for kind in KINDS if not kind.has_ends for section in kind.sections if section != "namespaces"]
+    others.sort(key=lambda section: _ORDER.index(section) if section in _ORDER else len(_ORDER))
+    return "version", "name", *LINK_SECTIONS, *others, "namespaces", "networks", "sandboxes", "expect"
 
 
 class _Short(dict[str, Any]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from reconciler.kinds import KINDS, LINK_SECTIONS
 from reconciler.language.schema import Document, Fault, faults
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
@@ -16,9 +17,9 @@ from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
 ROUNDS = 8  # what a misspelt key holds can be misspelt too, and so on
-LINKS = ("bridges", "veths", "interfaces")
-ALONE = ("sysctls", "port_maps", "masquerades", "isolations", "dns", "hosts")  # nothing refers to what is in these
-NAMING = ("addresses", "master", "peer", "name", "namespace")  # of a link: what others find it by, or it them
+ALONE = frozenset(section for kind in KINDS if kind.alone for section in kind.sections)  # nothing refers to these
+_SECTIONS = frozenset(section for kind in KINDS for section in kind.sections)
+NAMING = ("addresses", "master", "peer", "name", "namespace", "link")  # of a link: what others find it by, or it them
 MISSED = ("required", "minItems")  # that something is not there may be our own doing
 
 Build = Callable[[Document, bool], list[Problem]]  # a document, and whether its references can be judged
@@ -83,10 +84,9 @@ def problems(document: Document, build: Build) -> list[Problem]:
 def _left_out(fault: Fault) -> Path:
     """What goes for a fault: the value; of a list of mappings the whole item, which means nothing without it."""
     start = 2 if fault.path[:1] == ("namespaces",) else 0
-    section = fault.path[start : start + 1]
-    if section in (("routes",), ("port_maps",), ("masquerades",), ("isolations",)) and fault.keyword != "unknown":
-        return fault.path[: start + 2]
-    return fault.path
+    item = fault.path[: start + 2]
+    listed = isinstance(item[-1], int) and item[start] in _SECTIONS if item else False
+    return item if listed and fault.keyword != "unknown" else fault.path
 
 
 def _harmless(path: Path) -> bool:
@@ -97,7 +97,7 @@ def _harmless(path: Path) -> bool:
     section = inner[0] if inner else ""
     if section in ALONE:
         return True
-    return section in LINKS and len(inner) > 2 and not any(part in NAMING for part in inner[2:])
+    return section in LINK_SECTIONS and len(inner) > 2 and not any(part in NAMING for part in inner[2:])
 
 
 def _without(kept: Kept, drop: set[Path], meant: Mapping[Path, str]) -> Kept:
