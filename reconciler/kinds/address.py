@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
-from reconciler.kinds import kind
+from reconciler.kinds import kind, sysctl
 from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links.link import declared_end
 from reconciler.kinds.namespace import home
@@ -186,9 +186,7 @@ def delete(address: Address) -> Iterator[Request]:
 def needs(address: Address, names: Names) -> Iterator[Key]:
     yield from home(address.scope)
     if ":" in address.address:  # the kernel refuses an IPv6 address where IPv6 is switched off
-        switch = Key("sysctl", address.scope, f"net.ipv6.conf.{address.link.replace('.', '/')}.disable_ipv6")
-        if switch in names.objects:
-            yield switch
+        yield from sysctl.ipv6_switches(address.scope, address.link, names)
     if (address.scope, address.link) in names.links:
         yield names.links[address.scope, address.link]
 

@@ -96,7 +96,8 @@ class Reading:
     the namespaces that are not exclusive.
     ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
     ``reserved`` which ports are on record as put into the list of reserved ones;
-    ``sysctls`` what is on record for a sysctl: (topology, value before our first write, value we wrote).
+    ``sysctls`` what is on record for a sysctl: (topology, value before our first write or None for the one that it was
+    born with, value we wrote).
     ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
     types of links (IFLA_INFO_KIND) that some kind reads.
     """
@@ -108,7 +109,7 @@ class Reading:
     wanted: Mapping[Key, Desired]
     shared: Mapping[Key, str] = field(default_factory=dict)
     reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
-    sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
+    sysctls: Mapping[Key, tuple[str, str | None, str]] = field(default_factory=dict)
     topologies: frozenset[str] = frozenset()
     relaxed: frozenset[str] = frozenset()
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -128,12 +129,14 @@ class Noting:
     """What ``record`` knows of a run: who is who, its changes and the live objects.
 
     ``noted`` is what is on record already: by key, that of the object's own topology before that of others.
+    ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones.
     """
 
     names: Names
     changes: Mapping[Key, Change]
     live: Mapping[Key, Live]
     noted: Mapping[Key, Any]
+    at_birth: Mapping[str, str] = field(default_factory=dict)
 
 
 def declared(wanted: Any, live: Any) -> Any:
@@ -199,11 +202,14 @@ class Kind:
     links    the links that the object makes or configures, as (scope, name)
     lies_on  the links that it lies on, as (scope, name): it goes when one of them goes
     without  (live object, links that vanish as (scope, name)) -> what remains of it, None for nothing
+    upset    (desired object, changes of this kind by key) -> what these leave of it, though they are not its own
+    upsets   (object that is written, links of its scope) -> the keys of others of this kind that may change with it
     shown    object -> its attributes for people and JSON, without what the key says already
     replace_on, disruptive_on   attributes that cannot change in place; that stop traffic when they do
     existing   True for what is configured but never made or removed (a physical link)
     brief    True where attributes are worth telling only when they differ
     harmless   True where a deletion stops no traffic
+    restores   True where a deletion writes an earlier value back: it runs in the order of creation
 
     Facts that the core asks for.  Of a callback that is None there is nothing to tell (see ``kinds.having``).
 
@@ -267,12 +273,15 @@ class Kind:
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     lies_on: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
+    upset: Callable[[Any, Mapping[Key, Change]], Any] | None = None
+    upsets: Callable[[Any, Iterable[str]], Iterable[Key]] = _nothing
     shown: Callable[[Any], Mapping[str, Any]] = attributes
     replace_on: frozenset[str] = frozenset()
     disruptive_on: frozenset[str] = frozenset()
     existing: bool = False
     brief: bool = False
     harmless: bool = False
+    restores: bool = False
     section: str = ""
     alone: bool = False
     rtnl: str = ""

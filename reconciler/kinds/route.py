@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds import kind
+from reconciler.kinds import kind, sysctl
 from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
@@ -304,6 +304,8 @@ def needs(route: Route, names: Names) -> Iterator[Key]:
     for hop in route.hops:
         if (route.scope, hop.dev) in names.links:
             yield names.links[route.scope, str(hop.dev)]
+        if ":" in route.to:
+            yield from sysctl.ipv6_switches(route.scope, hop.dev or "all", names)
         if hop.via and not hop.via.startswith("fe80:"):
             yield from _connecting(route, hop, names)
     if route.source:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
+from reconciler.kinds import sysctl_effects
 from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind, Names, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import HOST, NO_ORIGIN, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
 from reconciler.model.requests import Request, WriteSysctl
 
 # These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.
@@ -47,8 +49,10 @@ def canonical(key: str) -> str:
 
 
 def parse(source: Source) -> Iterator[Parsed]:
-    for key, value in (source.data.get("sysctls") or {}).items():
-        sysctl = Sysctl(source.scope, canonical(key), folded(value))
+    """Settings for all links come before the defaults, and these before those of single links."""
+    listed = [(canonical(key), key, value) for key, value in (source.data.get("sysctls") or {}).items()]
+    for name, key, value in sorted(listed, key=lambda one: sysctl_effects.level(one[0])):
+        sysctl = Sysctl(source.scope, name, folded(value))
         yield Key("sysctl", source.scope, sysctl.key), sysctl, source.at(("sysctls", key))
 
 
@@ -75,6 +79,9 @@ def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
     link = link_of(sysctl.key)
     if link and sysctl.scope in names.exclusive and (sysctl.scope, link) not in names.links:
         yield (), f'no link "{link}" in {sysctl.scope}; declare it there'
+    other = names.objects.get(Key("sysctl", sysctl.scope, sysctl_effects.IP_FORWARD))
+    if sysctl.key == sysctl_effects.ALL_FORWARDING and other is not None and other.value != sysctl.value:
+        yield (), f"it is the same setting as {other.key}, which is {other.value} here"
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
@@ -83,13 +90,22 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if where != scope:
             continue
         key = Key("sysctl", scope, name)
-        topology, before, ours = reading.sysctls.get(key, ("", "", ""))
+        topology, before, ours = reading.sysctls.get(key, ("", None, ""))
         wanted = reading.wanted.get(key)
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
             yield key, Live(Sysctl(scope, name, value, before), topology if contested else wanted.owner)
-        elif topology and value == ours != before:  # where they are equal there is nothing to put back
-            yield key, Live(Sysctl(scope, name, value, before), topology)
+        elif topology and value == ours:
+            before = _born(reading, name, topology) if before is None else before
+            if before not in (None, value) and reading.owner in ("" if scope == HOST else topology, topology):
+                yield key, Live(Sysctl(scope, name, value, before), topology)
+
+
+def _born(reading: Reading, name: str, topology: str) -> str | None:
+    """The value that a link of ours was born with, None where the link is not ours (any more)."""
+    link = link_of(name)
+    ours = any(row.name == link and stamped(row.alias) == topology for row in reading.state.links.values())
+    return reading.live.sysctls.get((reading.state.scope, sysctl_effects.default_of(name))) if ours else None
 
 
 def create(sysctl: Sysctl, _owner: str) -> Iterator[Request]:
@@ -110,6 +126,44 @@ def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
     where = (sysctl.scope, link_of(sysctl.key))
     if where in names.links:
         yield names.links[where]
+    yield from (key for key in _causes(sysctl) if key in names.objects)
+
+
+def _causes(sysctl: Sysctl) -> Iterator[Key]:
+    return (Key("sysctl", sysctl.scope, name) for name, _ in sysctl_effects.causes(sysctl.key))
+
+
+def upset(wanted: Sysctl, changes: Mapping[Key, Change]) -> Sysctl:
+    """A setting as the writing of others leaves it: conf.all.disable_ipv6 switches every link."""
+    left = wanted
+    for name, value_left in sysctl_effects.causes(wanted.key):
+        change = changes.get(Key("sysctl", wanted.scope, name))
+        written = change and (change.after.value if change.after else change.before.restore)
+        if written:
+            left = dataclasses.replace(wanted, value=value_left(written))
+    return left
+
+
+def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
+    return (Key("sysctl", sysctl.scope, name) for name in sysctl_effects.reached(sysctl.key, links))
+
+
+def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
+    """The settings that switch IPv6 on or off on a link."""
+    keys = (
+        Key("sysctl", scope, f"net.ipv6.conf.{one}.disable_ipv6") for one in ("all", "default", link.replace(".", "/"))
+    )
+    return (key for key in keys if key in names.objects)
+
+
+def before_links(scope: str, names: Names) -> list[Key]:
+    """The settings for all links and for new ones: a link is made when they are as declared, whatever was before."""
+    keys = names.near.get(f"sysctls of {scope}")
+    if keys is None:
+        keys = [key for key in names.by_scope.get((scope, "sysctl"), ()) if sysctl_effects.reached(key.name, ("*",))]
+        names.near[f"sysctls of {scope}"] = keys
+    found: list[Key] = keys
+    return found
 
 
 def without(sysctl: Sysctl, gone: frozenset[tuple[str, str]]) -> Sysctl | None:
@@ -120,15 +174,16 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
-def record(key: Key, wanted: Sysctl, noting: Noting) -> list[str] | None:
-    """The value before our first write, and ours; a setting of a link that we made goes with the link."""
-    of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
-    if wanted.scope != HOST or (of is not None and of.kind != "interface"):
-        return None
-    change, noted = noting.changes.get(key), noting.noted.get(key)
+def record(key: Key, wanted: Sysctl, noting: Noting) -> list[str | None] | None:
+    """The value before our first write, None for the one that a link of ours was born with; and our value."""
+    noted, live = noting.noted.get(key), noting.live.get(key)
     if noted is not None:
         return [noted[0], wanted.value]
-    return [change.before.value, wanted.value] if change is not None and change.before is not None else None
+    if live is not None:
+        return [live.object.value, wanted.value] if key in noting.changes else None
+    of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
+    newborn = of is not None and of.kind != "interface"
+    return [noting.at_birth.get(key.name), wanted.value] if newborn or key.name in noting.at_birth else None
 
 
 def impossible(sysctl: Sysctl, made: Names) -> str:
@@ -142,8 +197,10 @@ def is_local(change: Change) -> bool:
     return change.key.name.startswith(_OF_ONE_SCOPE)
 
 
-def settings(key: Key) -> tuple[str]:
-    return (key.name,)
+def settings(key: Key) -> tuple[str, ...]:
+    """With the one that a link's own comes from at its birth."""
+    default = sysctl_effects.default_of(key.name)
+    return (key.name, default) if default else (key.name,)
 
 
 KIND = Kind(
@@ -159,8 +216,11 @@ KIND = Kind(
     update=update,
     delete=delete,
     without=without,
+    upset=upset,
+    upsets=upsets,
     shown=shown,
     harmless=True,
+    restores=True,
     section="sysctls",
     alone=True,
     ownership=RECORD,

@@ -45,6 +45,7 @@ def diff(
             if key.kind == "port_map":
                 told.add((key.kind, wanted.origin))  # once for a range
     changes.extend(_deletions(desired, live, topologies, lost))
+    changes.extend(_upset(changes, desired))
     problems.extend(_in_the_way(changes, desired, live))
     problems.extend(_published_elsewhere(desired, live, topologies))
     problems.extend(_no_such_sysctl(changes, desired))
@@ -222,6 +223,23 @@ def _bare(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]
 
 def _goes(kind: Kind, wanted: Desired | None, differs: tuple[str, ...]) -> bool:
     return wanted is None or way(kind, differs) == "replace"
+
+
+def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
+    """What is as declared, but will not be once the kernel has carried out the other changes of its kind."""
+    by_kind: dict[str, dict[Key, Change]] = {}
+    for change in changes:
+        if BY_NAME[change.key.kind].upset is not None:
+            by_kind.setdefault(change.key.kind, {})[change.key] = change
+    if not by_kind:
+        return []
+    found: list[Change] = []
+    for key, wanted in desired.items():
+        upset, others = BY_NAME[key.kind].upset, by_kind.get(key.kind, {})
+        left = upset(wanted.object, others) if upset is not None and others and key not in others else wanted.object
+        if left != wanted.object:
+            found.append(_change("update", key, left, wanted, differences(BY_NAME[key.kind], wanted.object, left)))
+    return found
 
 
 def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:

@@ -33,19 +33,28 @@ class Plan:
 
 
 def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Live], restoring: bool = False) -> Plan:
-    """The plan of the changes: what goes, what comes, and last the addresses that gave way to others.
+    """The plan of the changes: what goes, what goes back to an earlier value, what comes, and last what gave way.
 
     ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
     """
     listed = list(changes)
     late = _giving_way(listed, live)
     tables = {change.key.scope for change in listed if change.action == "delete" and change.key.kind == "nft_table"}
-    going = [c for c in listed if c.action in ("delete", "replace") and c.key not in late and not _in_nft(c, tables)]
+    back = [c for c in listed if c.action == "delete" and BY_NAME[c.key.kind].restores]
+    going = [
+        c
+        for c in listed
+        if c.action in ("delete", "replace")
+        and not BY_NAME[c.key.kind].restores
+        and c.key not in late
+        and not _in_nft(c, tables)
+    ]
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in NFT and c.key.scope not in tables)]
     last = [c for c in listed if c.key in late or (c.key.kind in NFT and c.key.scope in tables)]
-    there = live_names(live) if going or last else Names()
+    there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(going, there, True, restoring),
+        *_stages(back, there, False, restoring),
         *_stages(coming, _joined(names), False, restoring),
         *_stages(last, there, True, restoring),
     ]
@@ -110,7 +119,7 @@ def _needs(change: Change, names: Names, deleting: bool) -> list[Key]:
     kind = BY_NAME[change.key.kind]
     if change.key.kind in NFT:  # all of one scope is one transaction: only the namespace comes before it
         return [Key("namespace", HOST, change.key.scope)] if change.key.scope != HOST else []
-    held = change.before if deleting else change.after
+    held = change.before if deleting or change.after is None else change.after
     return list(dict.fromkeys(kind.needs(held, names)))
 
 

@@ -20,12 +20,12 @@ class Memory:
     """What the kernel cannot remember for us (see records.py).
 
     ``shared``: key -> topology of what lies on links that nobody stamped;
-    ``sysctls``: key -> (topology, value before our first write, value that we wrote);
+    ``sysctls``: key -> (topology, value before our first write or None for the one at birth, value that we wrote);
     ``reserved``: key -> the ports that we put into the list of reserved ones.
     """
 
     shared: Mapping[Key, str] = field(default_factory=dict)
-    sysctls: Mapping[Key, tuple[str, str, str]] = field(default_factory=dict)
+    sysctls: Mapping[Key, tuple[str, str | None, str]] = field(default_factory=dict)
     reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
 
 

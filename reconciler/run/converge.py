@@ -62,7 +62,7 @@ def _carry_out(
     try:
         if arm is not None:
             arm()
-        ownership.before(planned)
+        ownership.before(planned, _at_birth(planned))
     except KernelError:  # a full disk, say: nothing has been changed yet
         rollback.abandon(kernel, before)
         raise
@@ -78,6 +78,15 @@ def _carry_out(
     else:
         result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
         _go_back(kernel, before, result)
+
+
+def _at_birth(planned: Planned) -> dict[str, str]:
+    keys = ownership.settings_of_newborn(planned)
+    if not keys:
+        return {}
+    from reconciler.kernel.proc import sysctl
+
+    return sysctl.read_at_birth(keys)
 
 
 def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from reconciler.kinds import BY_NAME
+from reconciler.kinds import sysctl
+from reconciler.kinds.kind import Noting
 from reconciler.model import port_ranges
-from reconciler.model.changes import Change, Desired
+from reconciler.model.changes import Desired
 from reconciler.model.keys import HOST, Key
 from reconciler.planning.intent import Planned, Result
 from reconciler.planning.topology import Topology
@@ -14,9 +15,12 @@ from reconciler.safety import state_dir
 from reconciler.safety.state_dir import Record
 
 
-def before(planned: Planned) -> None:
-    """On record before the kernel has it: a run that is killed leaves at worst a record too many."""
-    for name, record in _records(planned).items():
+def before(planned: Planned, at_birth: Mapping[str, str]) -> None:
+    """On record before the kernel has it: a run that is killed leaves at worst a record too many.
+
+    ``at_birth`` has the settings of a namespace that was just made.
+    """
+    for name, record in _records(planned, at_birth).items():
         old = state_dir.load().get(name, Record())
         reserved = {key: port_ranges.ranges_of(_either(key, old, record)) for key in (*old.reserved, *record.reserved)}
         merged = Record(old.shared | record.shared, {**record.sysctls, **_kept(old, record)}, reserved)
@@ -28,7 +32,7 @@ def _either(key: Key, old: Record, new: Record) -> set[int]:
     return port_ranges.ports_of(old.reserved.get(key, ())) | port_ranges.ports_of(new.reserved.get(key, ()))
 
 
-def _kept(old: Record, new: Record) -> dict[Key, tuple[str, str]]:
+def _kept(old: Record, new: Record) -> dict[Key, tuple[str | None, str]]:
     """The value before our first write stays, whatever we write later."""
     return {key: (pair[0], new.sysctls.get(key, pair)[1]) for key, pair in old.sysctls.items()}
 
@@ -38,7 +42,7 @@ def after(planned: Planned, result: Result) -> None:
     if not result.verified:
         return
     current = state_dir.load()
-    for name, record in _records(planned).items():
+    for name, record in _records(planned, {}).items():
         old = current.get(name, Record())
         sysctls = {key: pair for key, pair in _kept(old, record).items() if key in record.sysctls}
         wanted = Record(record.shared, {**record.sysctls, **sysctls}, record.reserved)
@@ -46,8 +50,14 @@ def after(planned: Planned, result: Result) -> None:
             state_dir.save(name, wanted)
 
 
-def _records(planned: Planned) -> dict[str, Record]:
-    """By topology: what lies on links of others, and the host's sysctls that it sets or helps to hold."""
+def settings_of_newborn(planned: Planned) -> set[str]:
+    """The settings that the plan writes in namespaces that it makes: what they are at birth only a new one can tell."""
+    born = {change.key.name for change in planned.changes if change.key.kind == "namespace" and change.before is None}
+    return {change.key.name for change in planned.changes if change.key.kind == "sysctl" and change.key.scope in born}
+
+
+def _records(planned: Planned, at_birth: Mapping[str, str]) -> dict[str, Record]:
+    """By topology: what lies on links of others, and the settings that it makes or helps to hold."""
     found = {name: Record() for name in planned.intent.names}
     known = state_dir.load()
     updated = {change.key: change for change in planned.changes}
@@ -60,11 +70,7 @@ def _records(planned: Planned) -> dict[str, Record]:
             record.reserved.update({key: after.ports} if after.ports else {})
         for kind in ("address", "route"):
             record.shared.update(key for key, _ in _of_kind(one, kind) if _is_shared(one, key))
-        own = _own_links(one)
-        for key, wanted in _of_kind(one, "sysctl"):
-            old = _value_before(key, updated.get(key), known)
-            if old is not None and BY_NAME["sysctl"].without(wanted.object, own) is not None:
-                record.sysctls[key] = (old, wanted.object.value)
+        record.sysctls.update(_sysctls(planned, one, known, at_birth))
     return found
 
 
@@ -81,13 +87,15 @@ def _is_shared(one: Topology, key: Key) -> bool:
     return any(link is None or link.kind == "interface" for link in made)
 
 
-def _own_links(one: Topology) -> frozenset[tuple[str, str]]:
-    """Links that take their sysctls along when they go."""
-    return frozenset(where for where, key in one.names.links.items() if key.kind != "interface")
-
-
-def _value_before(key: Key, change: Change | None, known: dict[str, Record]) -> str | None:
-    for record in known.values():
-        if key in record.sysctls:
-            return record.sysctls[key][0]
-    return None if change is None or change.before is None else str(change.before.value)
+def _sysctls(
+    planned: Planned, one: Topology, known: dict[str, Record], at_birth: Mapping[str, str]
+) -> Iterator[tuple[Key, tuple[str | None, str]]]:
+    """The settings that a topology wrote or writes, each with the value before and its own."""
+    noted = {key: pair for record in known.values() for key, pair in record.sysctls.items()}
+    changes = {change.key: change for change in planned.changes}
+    noting = Noting(one.names, changes, planned.live, noted, at_birth)
+    for scope in [scope for scope, kind in one.names.by_scope if kind == "sysctl"]:
+        for key, wanted in _of_kind(one, "sysctl", scope):
+            pair = sysctl.record(key, wanted.object, noting)
+            if pair is not None:
+                yield key, (pair[0], str(pair[1]))

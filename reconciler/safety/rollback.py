@@ -40,10 +40,13 @@ def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
 def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
     from reconciler.kernel.nftables import nft_tables
+    from reconciler.kernel.proc import sysctl
 
     settings = _settings(kernel, snapshot.lost_links(planned))
     tables = {key: nft_tables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.with_tables(snapshot.take(planned), tables)
+    upset = snapshot.upset(planned)
+    taken = snapshot.with_settings(taken, sysctl.read_many(kernel, upset)) if upset else taken
     known = state_dir.load()
     entry = undo_log.Unsettled(
         taken, {name: known.get(name, state_dir.Record()) for name in planned.intent.names}, settings

@@ -92,6 +92,19 @@ def lost_links(planned: Planned) -> Iterator[tuple[str, str]]:
             yield from BY_NAME[change.key.kind].links(change.before)
 
 
+def upset(planned: Planned) -> dict[str, set[str]]:
+    """By scope, the settings that the kernel may write by itself with those that the plan writes."""
+    found: dict[str, set[str]] = {}
+    for change in planned.changes:
+        scope = planned.found.scopes.get(change.key.scope)
+        if scope is None:  # it is made by the plan
+            continue
+        links = [row.name for row in scope.links.values()]
+        for key in BY_NAME[change.key.kind].upsets(change.before or change.after, links):
+            found.setdefault(key.scope, set()).add(key.name)
+    return found
+
+
 def edited_tables(planned: Planned) -> Iterator[Key]:
     """The nftables tables that objects alone would not bring back to the letter."""
     for change in planned.changes:

@@ -1,7 +1,7 @@
 """The files under /run/netrecon: what the kernel has no place for.
 
 One JSON file per topology: ``{"format": 1, "shared": [key, ...], "sysctls": {key: [before, ours]},
-"reserved": {key: "1,5-9"}}``.
+"reserved": {key: "1,5-9"}}``; ``before`` is null for the value that a link of ours was born with.
 They help, but no apply is wrong without them: what is not on record is left alone.
 """
 
@@ -31,7 +31,7 @@ class Record:
     """One topology's file."""
 
     shared: set[Key] = field(default_factory=set)
-    sysctls: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    sysctls: dict[Key, tuple[str | None, str]] = field(default_factory=dict)
     reserved: dict[Key, PortRanges] = field(default_factory=dict)
 
 
@@ -57,7 +57,7 @@ def read_file(name: str) -> dict[str, Any]:
 
 def from_plain(data: dict[str, Any]) -> Record:
     """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
-    sysctls = {_key(text): (str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
+    sysctls = {_key(text): (pair[0] and str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
     reserved = {_key(text): port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
     return Record({_key(text) for text in data["shared"]}, sysctls, reserved)
 
@@ -74,7 +74,7 @@ def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
     long as it holds it, nobody puts the old value back.
     """
     shared: dict[Key, str] = {}
-    sysctls: dict[Key, tuple[str, str, str]] = {}
+    sysctls: dict[Key, tuple[str, str | None, str]] = {}
     reserved: dict[Key, PortRanges] = {}
     mine = set(topologies)
     for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):

@@ -217,3 +217,18 @@ class Stubborn:
         refused = [any(("IFLA_IFNAME", "new0") in getattr(one, "attributes", ()) for one in entry) for entry in batch]
         results = iter(self.writer.send([entry for entry, no in zip(batch, refused, strict=True) if not no]))
         return [Failure(12, "no memory") if no else next(results) for no in refused]
+
+
+def test_what_a_setting_for_all_links_changed_on_others_goes_back_with_it(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sh("ip link add theirs type bridge && ip link add off type bridge")
+    sh("sysctl -qw net.ipv4.conf.default.forwarding=1 net.ipv4.conf.theirs.forwarding=1")
+    sh("sysctl -qw net.ipv6.conf.off.disable_ipv6=1")
+    before = sh(SETTINGS)
+    refused = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.disable_ipv6": 1, "net.ipv4.tcp_syncookies": "word"}
+    file = tmp_path / "case.yaml"
+    file.write_text(json.dumps({"version": 1, "name": "case", "sysctls": refused}))
+    assert main.main(["apply", "--json", str(file)]) == 3
+    assert json.loads(capsys.readouterr().out)["result"]["rolled_back"]
+    assert sh(SETTINGS) == before

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterable, Mapping
 
+from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model import port_ranges
 from reconciler.model.errors import Failure, KernelError
@@ -47,6 +49,27 @@ def read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[s
         for key, value in found.items()
         if value is not None
     }
+
+
+def read_at_birth(keys: Iterable[str]) -> dict[str, str]:
+    """The values in a namespace that was just made; it is gone again at once.  Raises KernelError."""
+    paths = {key: path_of(key) for key in keys}
+    found: dict[str, str | None] = {}
+    failures: list[KernelError] = []
+
+    def look() -> None:
+        try:
+            libc.unshare(libc.CLONE_NEWNET, "make a network namespace")
+            found.update(_read_all(paths))
+        except KernelError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=look)  # with its end the namespace is gone
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _read_all(paths: dict[str, str]) -> dict[str, str | None]:

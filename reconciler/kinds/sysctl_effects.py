@@ -1,0 +1,104 @@
+"""Which settings the kernel writes by itself when it is given another one.
+
+From net/ipv4/devinet.c, net/ipv6/addrconf.c and net/core/neighbour.c; a live test compares this with the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+IP_FORWARD = "net.ipv4.ip_forward"  # the same value as net.ipv4.conf.all.forwarding
+ALL_FORWARDING = "net.ipv4.conf.all.forwarding"
+# What is written to conf.all is copied into every link and, but for the last one, into conf.default.
+_FROM_ALL = {
+    "ipv4": frozenset({"forwarding"}),
+    "ipv6": frozenset(
+        {"forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown", "force_forwarding"}
+    ),
+}
+_LINKS_ALONE = frozenset({"force_forwarding"})
+# What is written to conf.default is copied into the links on which nobody set it, in IPv4; not so these.
+_OWN_DEFAULT = frozenset(
+    "forwarding mc_forwarding disable_xfrm disable_policy promote_secondaries route_localnet "
+    "drop_unicast_in_l2_multicast".split()
+)
+_STABLE_PRIVACY = "2"  # addr_gen_mode, once there is a stable_secret
+
+Left = Callable[[str], str]  # the value written -> the value that it leaves in the other setting
+
+
+def split(key: str) -> tuple[str, str, str, str] | None:
+    """(family, conf or neigh, link, name) of a setting that each link has, else None; ``all`` and ``default`` too."""
+    parts = key.split(".")
+    if len(parts) != 5 or parts[2] not in ("conf", "neigh"):
+        return None
+    return parts[1], parts[2], parts[3], parts[4]
+
+
+def level(key: str) -> int:
+    """0 for what holds for all links, 1 for the defaults of new ones, 2 for a link's own, 0 for what has no links."""
+    found = split(key)
+    if found is None or found[2] == "all":
+        return 0
+    return 1 if found[2] == "default" else 2
+
+
+def default_of(key: str) -> str:
+    """The setting that a new link takes its value from, "" where there is none: mtu follows the link."""
+    found = split(key)
+    if found is None or found[2] in ("all", "default") or found[3] == "mtu":
+        return ""
+    family, table, _, name = found
+    return f"net.{family}.{table}.default.{name}"
+
+
+def causes(key: str) -> Iterator[tuple[str, Left]]:
+    """The settings that write this one too when they are written, in the order of their levels."""
+    if key == ALL_FORWARDING:
+        yield IP_FORWARD, _same
+    elif key == "net.ipv4.conf.all.accept_redirects":
+        yield IP_FORWARD, _opposite
+        yield ALL_FORWARDING, _opposite
+    found = split(key)
+    if found is not None and found[2] != "all":
+        yield from _from_above(*found)
+
+
+def _from_above(family: str, table: str, link: str, name: str) -> Iterator[tuple[str, Left]]:
+    start = f"net.{family}.{table}"
+    if table == "conf" and name in _FROM_ALL.get(family, ()) and not (link == "default" and name in _LINKS_ALONE):
+        if family == "ipv4":
+            yield IP_FORWARD, _same
+        yield f"{start}.all.{name}", _same
+    if link == "default":
+        return
+    if table == "neigh" or (family == "ipv4" and name not in _OWN_DEFAULT):
+        yield f"{start}.default.{name}", _same
+    elif (family, name) == ("ipv6", "addr_gen_mode"):
+        yield f"{start}.default.stable_secret", _stable
+        yield f"{start}.{link}.stable_secret", _stable
+
+
+def _same(value: str) -> str:
+    return value
+
+
+def _opposite(value: str) -> str:
+    return "1" if value == "0" else "0"
+
+
+def _stable(_value: str) -> str:
+    return _STABLE_PRIVACY
+
+
+def reached(key: str, links: Iterable[str]) -> Iterator[str]:
+    """The settings that may change when ``key`` is written, in a scope with these links."""
+    found = split(ALL_FORWARDING if key == IP_FORWARD else key)
+    if found is None:
+        return
+    family, table, _, name = found
+    names = (name, "addr_gen_mode") if name == "stable_secret" else (name,)
+    places = ["default", *(link.replace(".", "/") for link in links)]
+    candidates = [f"net.{family}.{table}.{place}.{one}" for place in places for one in names]
+    candidates += ["net.ipv4.conf.all.accept_redirects", ALL_FORWARDING]
+    yield from (one for one in candidates if one != key and any(cause == key for cause, _ in causes(one)))
