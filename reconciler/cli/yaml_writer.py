@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -36,6 +37,11 @@ def sections() -> tuple[str, ...]:
     others = [section for kind in KINDS if not kind.has_ends for section in kind.sections if section != "namespaces"]
     others.sort(key=lambda section: _ORDER.index(section) if section in _ORDER else len(_ORDER))
     return "version", "name", *LINK_SECTIONS, *others, "namespaces", "networks", "sandboxes", "expect"
+
+
+def print_topologies(listed: Iterable[Mapping[str, Any]]) -> None:
+    """Each as one document on stdout, with --- between them."""
+    sys.stdout.write("---\n".join(text(data) for data in listed))
 
 
 class _Short(dict[str, Any]):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds import BY_NAME, TABLES, having
-from reconciler.kinds.kind import NFT
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.changes import Live
 from reconciler.model.errors import Problem, Refused
@@ -179,24 +178,6 @@ def _taken_along(planned: Planned) -> Iterator[Problem]:
 
 def _listed(pids: list[int]) -> str:
     return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
-
-
-def refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
-    """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
-    from reconciler.kernel.proc import ssh_session
-
-    ssh, addresses = ssh_session.ssh_session(), list(protect)
-    if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
-        return  # a published port can take a session away, and no route
-    from reconciler.safety import lockout
-
-    protected = [lockout.Protected(address) for address in addresses]
-    if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
-        protected.append(one)
-    listed = [(one, ssh_session.port_towards(kernel, *lockout.way_to(planned, one))) for one in protected]
-    problems = lockout.dangers(planned, listed)
-    if problems:
-        raise Refused(problems)
 
 
 # ------------------------------------------------------------------------------------------------ doctor

@@ -35,6 +35,10 @@ class Rehearsed:
     applied: int
     lacking: tuple[str, ...]
 
+    def __str__(self) -> str:
+        text = f"rehearsed in a throwaway copy: {self.applied} changes applied and verified"
+        return text + (f" (without {', '.join(self.lacking[:5])})" if self.lacking else "")
+
 
 def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
     """Rebuild ``live`` in a throwaway host, apply the intent there and verify it; the process must have one thread.

@@ -267,7 +267,12 @@ def test_a_check_that_finds_nothing_imports_nothing_heavy() -> None:
     unwanted = (
         *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "importlib.metadata"),
         *("pathlib", "secrets", "difflib", "shutil"),
-        *("reconciler.cli.report", "reconciler.language.networks.lower", "reconciler.language.networks.model"),
+        *(
+            "reconciler.cli.as_json",
+            "reconciler.cli.as_text",
+            "reconciler.language.networks.lower",
+            "reconciler.language.networks.model",
+        ),
         *(f"reconciler.safety.{name}" for name in ("lockout", "rollback", "snapshot", "ownership")),
         *("reconciler.run.converge", "reconciler.planning.apply", "reconciler.planning.expectations"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from reconciler.cli import report
+from reconciler.cli import as_json
 from reconciler.model.errors import Problem
 from reconciler.model.keys import NO_ORIGIN, Origin
 
@@ -30,9 +30,7 @@ def test_as_people_read_it() -> None:
 
 
 def test_as_json() -> None:
-    (problem,) = report.errors_json("plan", [Problem(Origin("a.yaml", 2, 7, ("port_maps", 1, "listen")), "no")])[
-        "errors"
-    ]
+    (problem,) = as_json.errors("plan", [Problem(Origin("a.yaml", 2, 7, ("port_maps", 1, "listen")), "no")])["errors"]
     assert problem == {"file": "a.yaml", "line": 2, "column": 7, "path": "port_maps[1].listen", "message": "no"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import main
+from reconciler.cli import options
 from reconciler.kinds import KINDS
 from reconciler.kinds.kind import Kind
 from reconciler.language import document, schema
@@ -70,7 +70,7 @@ def test_command_line_imports_nothing_heavy() -> None:
 
 
 def test_readme_lists_every_command() -> None:
-    usage = main._parser().format_help()
+    usage = options.parser().format_help()
     commands = re.findall(r"^    (\w+) ", usage, re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
     assert {"plan", "apply", "check"} <= set(commands)
@@ -101,7 +101,14 @@ def test_relative_links_in_the_documents_lead_somewhere() -> None:
 # What takes longer to import than a small topology takes to check, or is of use only where there is something to tell.
 UNWANTED = {
     *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "sqlite3", "logging"),
-    *("importlib.metadata", "shutil", "inspect.signature", "reconciler.cli.report", "reconciler.kernel.netlink.encode"),
+    *(
+        "importlib.metadata",
+        "shutil",
+        "inspect.signature",
+        "reconciler.cli.as_json",
+        "reconciler.cli.as_text",
+        "reconciler.kernel.netlink.encode",
+    ),
     *(
         "reconciler.language.networks.lower",
         "reconciler.language.networks.model",

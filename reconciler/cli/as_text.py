@@ -1,18 +1,19 @@
-"""Plans, problems and results as text or JSON: the only file that formats for people."""
+"""Plans, problems and results as people read them."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.cli import folding
+from reconciler.cli.shown import GLYPHS, HINTS, sides
 from reconciler.kinds import BY_NAME
-from reconciler.model.changes import NOBODY, Action, Change
-from reconciler.model.errors import Failure, Problem
+from reconciler.model.changes import Change
+from reconciler.model.errors import Problem
 from reconciler.planning.apply import Blocked, Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
@@ -21,174 +22,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-FORMAT = 1
-GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
 COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
-HINTS = {
-    1: "run netrecon as root",
-    16: "something holds it; see the kernel's words",
-    17: "something else made it meanwhile; run netrecon plan again",
-    19: "a link or namespace that it needs is missing",
-    22: "the kernel does not take these values together",
-    95: "this kernel lacks the feature; see netrecon's list of what it needs",
-    100: "the link is down",
-    101: "no connected prefix reaches the gateway; give it an address there or onlink",
-    113: "no connected prefix reaches the gateway; give it an address there or onlink",
-}
 
 _WARNING = "bold yellow"
 _EMPTY: tuple[Any, ...] = (None, "", (), [])
-
-# ------------------------------------------------------------------------------------------------ JSON
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """One document on stdout; json escapes control characters that names from the kernel may hold."""
-    sys.stdout.write(json.dumps(document, indent=1, default=str) + "\n")
-
-
-def errors_json(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
-    return {"format": FORMAT, "command": command, "errors": [_problem_json(one) for one in problems]}
-
-
-def _problem_json(problem: Problem) -> dict[str, Any]:
-    file, line, column, _path = problem.origin
-    return {"file": file, "line": line, "column": column, "path": problem.origin.dotted, "message": problem.message}
-
-
-def plan_json(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
-    """The document of plan, check, apply and delete (spec: ``--json``)."""
-    counts = Counter(change.action for change in planned.changes)
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "command": command,
-        "topologies": sorted(planned.intent.names),
-        "in_sync": not planned.changes,
-        "summary": {action: counts[action] for action in GLYPHS},
-        "changes": [_change_json(change) for change in planned.changes],
-        "warnings": [_finding_json(finding) for finding in planned.warnings],
-    }
-    if result is not None:
-        document["result"] = _result_json(result)
-    return document
-
-
-def findings_json(topologies: Iterable[str], findings: Iterable[Finding]) -> dict[str, Any]:
-    """The document of doctor."""
-    listed = [_finding_json(finding) for finding in findings]
-    return {"format": FORMAT, "command": "doctor", "topologies": list(topologies), "findings": listed}
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "scope": finding.scope,
-        "topic": finding.topic,
-        "key": str(finding.key) if finding.key else None,
-        "message": finding.message,
-        "hint": finding.hint,
-    }
-
-
-def _change_json(change: Change) -> dict[str, Any]:
-    before, after = _sides(change)
-    return {
-        "action": change.action,
-        "kind": change.key.kind,
-        "key": str(change.key),
-        "impact": change.impact,
-        "before": before,
-        "after": after,
-        "origin": str(change.origin) or None,
-    }
-
-
-def _result_json(result: Result) -> dict[str, Any]:
-    return {
-        "applied": result.applied,
-        "failed": [_failed_json(one.change, one.failure) for one in result.failed],
-        "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
-        "remaining": [str(change.key) for change in result.remaining],
-        "verified": result.verified,
-        "rolled_back": result.rolled_back,
-        "confirmed": result.confirmed,
-        "trouble": result.trouble,
-        **({"expectations": proofs_json(result.proofs)["expectations"]} if result.proofs else {}),
-        **undone_json(result.undone, result.left),
-        "seconds": round(result.seconds, 6),
-    }
-
-
-def undone_json(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
-    """What a rollback came to."""
-    return {
-        "undone": [{"key": str(change.key), "action": change.action} for change in undone],
-        "not_undone": [_failed_json(one.change, one.failure) for one in left],
-    }
-
-
-def proofs_json(proofs: Iterable[Proof]) -> dict[str, Any]:
-    """What the expectations came to."""
-    listed = [
-        {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
-        | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}
-        for one in proofs
-    ]
-    return {"holds": all(one["holds"] for one in listed), "expectations": listed}
-
-
-def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
-    """A table of the expectations and what came of each."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("from", "to", "expected", "found", ""):
-        table.add_column(name)
-    for one in proofs:
-        wanted = one.expectation
-        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", one.shows]
-        ending = Text("ok", style="green") if one.holds else Text(f"NOT SO  {wanted.origin}", style="red")
-        table.add_row(*map(clean, words), ending)
-    console(colour).print(table)
-
-
-def _failed_json(change: Change, failure: Failure) -> dict[str, Any]:
-    return {
-        "key": str(change.key),
-        "action": change.action,
-        "errno": failure.errno,
-        "error": str(failure),
-        "hint": HINTS.get(failure.errno, ""),
-    }
-
-
-def _sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The attributes before and after: of an update only those that differ."""
-    kind = BY_NAME[change.key.kind]
-    before = None if change.before is None else dict(kind.shown(change.before))
-    after = None if change.after is None else dict(kind.shown(change.after))
-    if change.action == "adopt":
-        return {"owner": NOBODY}, {"owner": change.owner}
-    if change.action in ("update", "replace") and before is not None and after is not None:
-        before = {name: before.get(name) for name in change.differs}
-        after = {name: after.get(name) for name in change.differs}
-        if "owner" in change.differs:
-            before["owner"], after["owner"] = NOBODY, change.owner
-    return before, after
-
-
-# ------------------------------------------------------------------------------------------------ YAML
-
-
-def print_topologies(listed: Iterable[Mapping[str, Any]]) -> None:
-    """Topologies as canonical YAML, several with --- between them."""
-    from reconciler.cli import yaml_writer
-
-    sys.stdout.write("---\n".join(yaml_writer.text(data) for data in listed))
-
-
-# ------------------------------------------------------------------------------------------------ text
 
 
 def clean(text: object) -> str:
@@ -246,7 +83,7 @@ def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
 
 
 def _attribute_lines(change: Change) -> Iterator[str]:
-    before, after = _sides(change)
+    before, after = sides(change)
     if change.action in ("create", "delete") and not BY_NAME[change.key.kind].brief:
         words = [f"{name}: {_value(value)}" for name, value in (after or before or {}).items() if value not in _EMPTY]
         yield from [", ".join(words)] if words else []
@@ -383,6 +220,23 @@ def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None
     console(colour).print(table)
 
 
+def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
+    """A table of the expectations and what came of each."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("from", "to", "expected", "found", ""):
+        table.add_column(name)
+    for one in proofs:
+        wanted = one.expectation
+        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", one.shows]
+        ending = Text("ok", style="green") if one.holds else Text(f"NOT SO  {wanted.origin}", style="red")
+        table.add_row(*map(clean, words), ending)
+    console(colour).print(table)
+
+
 @contextmanager
 def progress(planned: Planned, colour: str, wanted: bool) -> Iterator[Callable[[int], None]]:
     """A bar on stderr for applies that take longer than a moment; nothing for the others."""
@@ -400,3 +254,11 @@ def progress(planned: Planned, colour: str, wanted: bool) -> Iterator[Callable[[
 def print_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         sys.stderr.write(clean(problem) + "\n")
+
+
+def note(text: str) -> None:
+    """A line about the run itself, "" for none; stderr may be a terminal that is gone."""
+    if text:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"netrecon: {text}\n")
+            sys.stderr.flush()

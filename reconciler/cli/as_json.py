@@ -1,0 +1,122 @@
+"""The JSON documents of the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.cli.shown import GLYPHS, HINTS, sides
+from reconciler.model.changes import Change
+from reconciler.model.errors import Failure, Problem
+from reconciler.planning.apply import Failed
+from reconciler.planning.doctor import Finding
+from reconciler.planning.intent import Planned, Proof, Result
+
+FORMAT = 1
+
+
+def write(document: Mapping[str, Any]) -> None:
+    """One document on stdout; json escapes control characters that names from the kernel may hold."""
+    sys.stdout.write(json.dumps(document, indent=1, default=str) + "\n")
+
+
+def errors(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
+    return {"format": FORMAT, "command": command, "errors": [_problem(one) for one in problems]}
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    file, line, column, _path = problem.origin
+    return {"file": file, "line": line, "column": column, "path": problem.origin.dotted, "message": problem.message}
+
+
+def plan(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
+    """The document of plan, check, apply and delete (spec: ``--json``)."""
+    counts = Counter(change.action for change in planned.changes)
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "command": command,
+        "topologies": sorted(planned.intent.names),
+        "in_sync": not planned.changes,
+        "summary": {action: counts[action] for action in GLYPHS},
+        "changes": [_change(change) for change in planned.changes],
+        "warnings": [_finding(finding) for finding in planned.warnings],
+    }
+    if result is not None:
+        document["result"] = _result(result)
+    return document
+
+
+def findings(topologies: Iterable[str], findings: Iterable[Finding]) -> dict[str, Any]:
+    """The document of doctor."""
+    listed = [_finding(finding) for finding in findings]
+    return {"format": FORMAT, "command": "doctor", "topologies": list(topologies), "findings": listed}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "scope": finding.scope,
+        "topic": finding.topic,
+        "key": str(finding.key) if finding.key else None,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    before, after = sides(change)
+    return {
+        "action": change.action,
+        "kind": change.key.kind,
+        "key": str(change.key),
+        "impact": change.impact,
+        "before": before,
+        "after": after,
+        "origin": str(change.origin) or None,
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "applied": result.applied,
+        "failed": [_failed(one.change, one.failure) for one in result.failed],
+        "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
+        "remaining": [str(change.key) for change in result.remaining],
+        "verified": result.verified,
+        "rolled_back": result.rolled_back,
+        "confirmed": result.confirmed,
+        "trouble": result.trouble,
+        **({"expectations": proofs(result.proofs)["expectations"]} if result.proofs else {}),
+        **undone(result.undone, result.left),
+        "seconds": round(result.seconds, 6),
+    }
+
+
+def undone(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
+    """What a rollback came to."""
+    return {
+        "undone": [{"key": str(change.key), "action": change.action} for change in undone],
+        "not_undone": [_failed(one.change, one.failure) for one in left],
+    }
+
+
+def proofs(proofs: Iterable[Proof]) -> dict[str, Any]:
+    """What the expectations came to."""
+    listed = [
+        {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
+        | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}
+        for one in proofs
+    ]
+    return {"holds": all(one["holds"] for one in listed), "expectations": listed}
+
+
+def _failed(change: Change, failure: Failure) -> dict[str, Any]:
+    return {
+        "key": str(change.key),
+        "action": change.action,
+        "errno": failure.errno,
+        "error": str(failure),
+        "hint": HINTS.get(failure.errno, ""),
+    }

@@ -1,0 +1,37 @@
+"""Tells the user of a run that changes the kernel, while it goes on and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from reconciler.cli import as_json, as_text
+from reconciler.cli.commands import Options
+from reconciler.planning.intent import Planned, Result
+
+
+class Audience:
+    """What a session tells, as the options want it told (see session.Audience)."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._loud = not (options.json or options.quiet)
+
+    def note(self, text: str) -> None:
+        as_text.note(text)
+
+    def planned(self, planned: Planned) -> None:
+        if self._loud and planned.changes:
+            as_text.print_plan(planned, self._options.color, self._options.verbose)
+
+    def progress(self, planned: Planned) -> AbstractContextManager[Callable[[int], None]]:
+        return as_text.progress(planned, self._options.color, self._loud)
+
+    def ended(self, planned: Planned, result: Result) -> None:
+        options = self._options
+        if options.json:
+            as_json.write(as_json.plan(options.command, planned, result))
+        elif planned.changes:
+            as_text.print_result(result, planned, options.color, options.quiet)
+        elif not options.quiet:
+            as_text.print_plan(planned, options.color)

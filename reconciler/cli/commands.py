@@ -1,0 +1,271 @@
+"""The commands, one function each: options in, exit code out.
+
+Each imports what it needs when it runs: to import all of it takes longer than most commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from reconciler.cli.exit_codes import CHANGES, NOT_WHOLE, OK, ROLLED_BACK
+from reconciler.model.errors import NetreconError
+from reconciler.run import host
+
+if TYPE_CHECKING:
+    from reconciler.planning.intent import Intent, Planned
+
+TOPOLOGY = r"[a-z][a-z0-9-]{0,30}"  # a topology's name
+
+Options = argparse.Namespace
+
+
+def validate(options: Options) -> int:
+    from reconciler.run import load
+
+    topologies = load.load(options.files)
+    if options.json:
+        from reconciler.cli import as_json
+
+        names = [one.name for one in topologies]
+        as_json.write({"format": 1, "command": "validate", "topologies": names, "errors": []})
+    elif not options.quiet:
+        for one in topologies:
+            sys.stdout.write(f"{one.name}: valid, {len(one.objects)} objects\n")
+    return OK
+
+
+def lower(options: Options) -> int:
+    from reconciler.cli import as_json, yaml_writer
+    from reconciler.run import pipeline
+
+    if os.geteuid() == 0:
+        with host.kernel() as kernel:
+            lowered = pipeline.lower(options.files, kernel)
+    else:
+        lowered = pipeline.lower(options.files, None)
+    listed = [one.data for one in lowered]
+    if options.json:
+        as_json.write({"format": 1, "command": "lower", "topologies": listed})
+    else:
+        yaml_writer.print_topologies(listed)
+    return OK
+
+
+def import_(options: Options) -> int:
+    from reconciler.cli import as_json, as_text, yaml_writer
+    from reconciler.run import load
+
+    topology, left_out = load.import_compose(options.file)
+    if options.json:
+        listed = as_json.errors("import", left_out)["errors"]
+        as_json.write({"format": 1, "command": "import", "topology": topology, "left_out": listed})
+        return OK
+    yaml_writer.print_topologies([topology])
+    if not options.quiet:
+        as_text.print_problems(left_out)
+    return OK
+
+
+def plan(options: Options) -> int:
+    from reconciler.run import load, pipeline
+
+    intent = pipeline.to_have(load.load(options.files), options.adopt)
+    with host.kernel() as kernel:
+        planned = pipeline.plan(kernel, intent)
+    if options.rehearse:
+        from reconciler.cli import as_text
+        from reconciler.run import session
+
+        as_text.note(session.rehearsed_first(intent))
+    _show_plan(options, planned, quiet=options.quiet)
+    return CHANGES if planned.changes else OK
+
+
+def rehearse(options: Options) -> int:
+    from reconciler.cli import as_json
+    from reconciler.run import load, pipeline, rehearsal
+
+    intent = pipeline.to_have(load.load(options.files))
+    done = rehearsal.rehearse(intent, rehearsal.stand_ins(intent))
+    if options.json:
+        listed = {"topologies": sorted(intent.names), "applied": done.applied, "problems": []}
+        as_json.write({"format": 1, "command": "rehearse", **listed})
+    elif not options.quiet:
+        sys.stdout.write(f"{', '.join(sorted(intent.names))}: {done}\n")
+    return OK
+
+
+def check(options: Options) -> int:
+    from reconciler.run import load, pipeline
+
+    intent = pipeline.to_have(load.load(options.files))
+    with host.kernel() as kernel:
+        planned = pipeline.plan(kernel, intent, warn=options.verbose)
+    silent = options.quiet or (not planned.changes and not options.verbose)
+    _show_plan(options, planned, quiet=silent)
+    return CHANGES if planned.changes else OK
+
+
+def apply(options: Options) -> int:
+    from reconciler.run import load, pipeline
+
+    topologies = load.load(options.files)
+    intent = pipeline.to_have(topologies, options.adopt, options.force, options.keep_going)
+    return _carry_out(options, dataclasses.replace(intent, verify=options.verify))
+
+
+def delete(options: Options) -> int:
+    from reconciler.run import load, pipeline
+
+    if bool(options.files) == bool(options.name):
+        raise NetreconError("delete: give FILE or --name NAME, one of them")
+    for name in options.name or ():
+        if not re.fullmatch(TOPOLOGY, name):
+            text = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
+            raise NetreconError(f"delete: --name {name!r} is not a topology name; {text}")
+    names = options.name or [one.name for one in load.load(options.files)]
+    return _carry_out(options, pipeline.to_be_gone(names, options.force, options.keep_going))
+
+
+def _carry_out(options: Options, intent: Intent) -> int:
+    from reconciler.cli.audience import Audience
+    from reconciler.run import session
+
+    terms = session.Terms(
+        lock_timeout=options.lock_timeout,
+        rehearse=options.rehearse,
+        protect=tuple(options.protect),
+        confirm_within=options.confirm_within or 0.0,
+        warn=options.json or not options.quiet,
+    )
+    result = session.run(intent, terms, Audience(options))
+    if result.verified:
+        return OK
+    return ROLLED_BACK if result.rolled_back else NOT_WHOLE
+
+
+def verify(options: Options) -> int:
+    from reconciler.cli import as_json, as_text
+    from reconciler.run import converge, load
+
+    topologies = load.load(options.files)
+    with host.kernel() as kernel:
+        proofs = converge.prove(kernel, topologies)
+    if options.json:
+        names = [one.name for one in topologies]
+        as_json.write({"format": 1, "command": "verify", "topologies": names, **as_json.proofs(proofs)})
+    elif not (options.quiet and all(one.holds for one in proofs)):
+        as_text.print_proofs(proofs, options.color)
+    return OK if all(one.holds for one in proofs) else CHANGES
+
+
+def confirm(options: Options) -> int:
+    from reconciler.safety import lock
+    from reconciler.safety.commit_confirmed import committing
+
+    with lock.held(options.lock_timeout), host.kernel() as kernel:
+        found = committing.confirm(kernel)
+    if options.json:
+        _settled_json(options, "confirmed", list(found.topologies))
+    elif not options.quiet:
+        sys.stdout.write(f"{', '.join(found.topologies)}: confirmed, and stays as it is.\n")
+    return OK
+
+
+def rollback(options: Options) -> int:
+    from reconciler.cli import as_json, as_text
+    from reconciler.safety import lock
+    from reconciler.safety.commit_confirmed import committing
+
+    if options.when_due:
+        committing.watch(options.when_due, host.kernel)
+        return OK
+    with lock.held(options.lock_timeout), host.kernel() as kernel:
+        undone, left = committing.go_back(kernel)
+    if options.json:
+        _settled_json(options, "not whole" if left else "rolled back", as_json.undone(undone, left))
+    else:
+        as_text.print_undone(undone, left, options.color, options.quiet)
+    return NOT_WHOLE if left else OK
+
+
+def _settled_json(options: Options, state: str, more: object) -> None:
+    from reconciler.cli import as_json
+
+    as_json.write({"format": 1, "command": options.command, "state": state, "result": more})
+
+
+def doctor(options: Options) -> int:
+    from reconciler.cli import as_json, as_text
+    from reconciler.run import load, pipeline
+
+    topologies = load.load(options.files) if options.files else None
+    with host.kernel() as kernel:
+        names, findings = pipeline.examine(kernel, topologies)
+    if options.json:
+        as_json.write(as_json.findings(names, findings))
+    elif findings or not options.quiet:
+        as_text.print_findings(findings, names, options.color)
+    return CHANGES if findings else OK
+
+
+def list_(options: Options) -> int:
+    from reconciler.cli import as_json, as_text
+    from reconciler.run import pipeline
+    from reconciler.safety.commit_confirmed import confirmation
+
+    with host.kernel() as kernel:
+        counts = pipeline.holdings(kernel)
+    waiting = confirmation.pending()
+    if options.json:
+        listed = [{"name": name, "objects": kinds} for name, kinds in counts.items()]
+        open_ = waiting and {"topologies": list(waiting.topologies), "seconds": round(waiting.seconds, 1)}
+        as_json.write({"format": 1, "command": "list", "topologies": listed, "confirmation": open_})
+        return OK
+    if waiting:
+        as_text.note(str(waiting))
+    if counts:
+        as_text.print_holdings(counts, options.color)
+    elif not options.quiet:
+        sys.stdout.write("The kernel holds no topology of netrecon's.\n")
+    return OK
+
+
+def exec_(options: Options) -> int:
+    from reconciler.kernel.namespaces import enter
+
+    command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+    if not command:
+        raise NetreconError("exec: no command; write netrecon exec NAMESPACE -- COMMAND [ARGUMENT]...")
+    host.need_root()
+    for warning in enter.enter(options.namespace):
+        sys.stderr.write(f"netrecon: {warning}\n")
+    sys.stdout.flush()
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise NetreconError(f"exec: {command[0]}: {error.strerror}") from None
+
+
+def schema(options: Options) -> int:
+    from reconciler.cli import as_json
+    from reconciler.language import schema as language
+
+    as_json.write(language.bundle())
+    return OK
+
+
+def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
+    if not options.json and quiet:
+        return
+    from reconciler.cli import as_json, as_text
+
+    if options.json:
+        as_json.write(as_json.plan(options.command, planned))
+    else:
+        as_text.print_plan(planned, options.color, options.verbose)

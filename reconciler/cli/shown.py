@@ -1,0 +1,36 @@
+"""What of a change is shown, as text and as JSON alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.kinds import BY_NAME
+from reconciler.model.changes import NOBODY, Action, Change
+
+GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
+HINTS = {
+    1: "run netrecon as root",
+    16: "something holds it; see the kernel's words",
+    17: "something else made it meanwhile; run netrecon plan again",
+    19: "a link or namespace that it needs is missing",
+    22: "the kernel does not take these values together",
+    95: "this kernel lacks the feature; see netrecon's list of what it needs",
+    100: "the link is down",
+    101: "no connected prefix reaches the gateway; give it an address there or onlink",
+    113: "no connected prefix reaches the gateway; give it an address there or onlink",
+}
+
+
+def sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The attributes before and after: of an update only those that differ."""
+    kind = BY_NAME[change.key.kind]
+    before = None if change.before is None else dict(kind.shown(change.before))
+    after = None if change.after is None else dict(kind.shown(change.after))
+    if change.action == "adopt":
+        return {"owner": NOBODY}, {"owner": change.owner}
+    if change.action in ("update", "replace") and before is not None and after is not None:
+        before = {name: before.get(name) for name in change.differs}
+        after = {name: after.get(name) for name in change.differs}
+        if "owner" in change.differs:
+            before["owner"], after["owner"] = NOBODY, change.owner
+    return before, after

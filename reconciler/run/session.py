@@ -1,0 +1,153 @@
+"""One run that changes the kernel: lock, settle an old confirmation, plan, guard, apply, confirm or go back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.kernel.proc import ssh_session
+from reconciler.kinds import BY_NAME
+from reconciler.kinds.kind import NFT
+from reconciler.model.data import dataclass
+from reconciler.model.errors import NetreconError, Refused
+from reconciler.planning.intent import Intent, Planned, Result
+from reconciler.run import converge, host, pipeline
+from reconciler.safety import interrupts, lock, lockout
+from reconciler.safety.commit_confirmed import committing, confirmation
+from reconciler.safety.commit_confirmed.confirmation import Confirmation
+from reconciler.safety.interrupts import Interrupt
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an intent is to be carried out.
+
+    ``confirm_within``: seconds in which somebody has to confirm it, 0 when nobody has to.  ``protect``: addresses
+    that must stay reachable.  ``warn``: look for what will keep packets from where they are sent.
+    """
+
+    lock_timeout: float = 0.0
+    rehearse: bool = False
+    protect: tuple[str, ...] = ()
+    confirm_within: float = 0.0
+    warn: bool = True
+
+
+class Audience(Protocol):
+    """Who is told of the run while it goes on."""
+
+    def note(self, text: str) -> None:
+        """Something about the run itself; "" is nothing."""
+
+    def planned(self, planned: Planned) -> None:
+        """What will be done, before it is."""
+
+    def progress(self, planned: Planned) -> AbstractContextManager[Callable[[int], None]]:
+        """Calls it with the number of changes that are done."""
+
+    def ended(self, planned: Planned, result: Result) -> None:
+        """How it ended; no signal stops the run until this returns."""
+
+
+def run(intent: Intent, terms: Terms, audience: Audience) -> Result:
+    """Carry the intent out.  Raises NetreconError (Refused, LockHeld) where nothing was changed."""
+    host.need_root()
+    with lock.held(terms.lock_timeout):
+        if terms.rehearse:
+            audience.note(rehearsed_first(intent))
+        with host.kernel() as kernel:
+            planned = _guarded(kernel, intent, terms, audience)
+            with interrupts.put_off() as interrupt:
+                result, waiting = _apply(kernel, planned, terms, audience, interrupt)
+                if waiting is None:
+                    audience.ended(planned, result)
+                    return result
+    return _confirmed(planned, result, waiting, audience)
+
+
+def rehearsed_first(intent: Intent) -> str:
+    """For --rehearse: what the rehearsal came to, "" where there is nothing to do.
+
+    Raises InputError where the kernel would refuse.  The copy is made by fork, so this reads by a kernel of its own.
+    """
+    from reconciler.run import rehearsal
+
+    with host.kernel() as kernel:
+        planned = pipeline.plan(kernel, intent, warn=False)
+    return str(rehearsal.rehearse(planned.intent, planned.live)) if planned.changes else ""
+
+
+# ------------------------------------------------------------------------------------------------ before
+
+
+def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -> Planned:
+    """The plan, which cuts nobody off, after an earlier run is settled."""
+    audience.note(committing.refuse_or_settle(kernel))
+    planned = pipeline.plan(kernel, intent, terms.warn)
+    if planned.changes and not (intent.force or terms.confirm_within):
+        _refuse_lockout(kernel, planned, terms.protect)
+    return planned
+
+
+def _refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
+    """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    ssh, addresses = ssh_session.ssh_session(), list(protect)
+    if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
+        return  # a published port can take a session away, and no route
+    protected = [lockout.Protected(address) for address in addresses]
+    if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
+        protected.append(one)
+    listed = [(one, ssh_session.port_towards(kernel, *lockout.way_to(planned, one))) for one in protected]
+    problems = lockout.dangers(planned, listed)
+    if problems:
+        raise Refused(problems)
+
+
+# ------------------------------------------------------------------------------------------------ the changes
+
+
+def _apply(
+    kernel: Kernel, planned: Planned, terms: Terms, audience: Audience, interrupt: Interrupt
+) -> tuple[Result, Confirmation | None]:
+    """Apply; what came of it, and the confirmation that is now waited for."""
+    armed: list[Confirmation] = []
+
+    def arm() -> None:
+        armed.append(committing.arm(planned.intent.names, terms.confirm_within))
+
+    audience.planned(planned)
+    try:
+        with audience.progress(planned) as progress:
+            result = converge.apply(kernel, planned, progress, interrupt, arm if terms.confirm_within else None)
+    except NetreconError:  # nothing was changed
+        for one in armed:
+            confirmation.close(one, "rolled back")
+        raise
+    return result, _begun(armed[0], result) if armed else None
+
+
+def _begun(one: Confirmation, result: Result) -> Confirmation | None:
+    """The confirmation with its clock started; None where the apply failed and there is nothing to confirm."""
+    if result.verified:
+        return confirmation.restart(one)
+    confirmation.close(one, "rolled back" if result.rolled_back else "not whole")
+    return None
+
+
+def _confirmed(planned: Planned, result: Result, one: Confirmation, audience: Audience) -> Result:
+    """Wait for the confirmation, without the lock."""
+    audience.note(f"{one} (in any shell, or typed here)")
+    # The end of a session (SIGHUP) must not take back what its user may confirm from a new one.
+    with interrupts.put_off((signal.SIGINT,)) as interrupt:
+        settled = committing.wait(one, host.kernel, interrupt)
+        result.confirmed = settled.state == "confirmed"
+        if not result.confirmed:
+            result.rolled_back = settled.state == "rolled back"
+            result.trouble = settled.told or "not confirmed"
+        audience.ended(planned, result)
+    return result
