@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reconciler.cli import shown
 from reconciler.cli.shown import GLYPHS, HINTS, sides
 from reconciler.model.changes import Change
 from reconciler.model.errors import Failure, Problem
@@ -44,6 +45,10 @@ def plan(command: str, planned: Planned, result: Result | None = None) -> dict[s
         "changes": [_change(change) for change in planned.changes],
         "warnings": [_finding(finding) for finding in planned.warnings],
     }
+    if losses := list(shown.losses(planned)):
+        document["losses"] = [
+            {"key": str(key), "with": str(cause), "restored": restored} for key, cause, restored in losses
+        ]
     if result is not None:
         document["result"] = _result(result)
     return document

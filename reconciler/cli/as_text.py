@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.cli import folding
-from reconciler.cli.shown import GLYPHS, HINTS, sides
+from reconciler.cli.shown import GLYPHS, HINTS, losses, sides
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
 from reconciler.model.errors import Problem
@@ -68,6 +68,9 @@ def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
         out.print(_with_impact(head, run[0], verbose))
         for line in _attribute_lines(run[0]):
             out.print(Text(f"    {clean(line)}"))
+    for key, cause, restored in losses(planned):
+        end = "is put back" if restored else "is gone then"
+        out.print(Text(f"! {clean(key)} is not netrecon's: it goes with {clean(cause)} and {end}", style=_WARNING))
     for finding in planned.warnings:
         out.print(Text(f"! {clean(finding)}", style=_WARNING))
     out.print(summary(planned))

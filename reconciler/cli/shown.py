@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import NOBODY, Action, Change
+from reconciler.model.keys import Key
+from reconciler.planning.intent import Planned
 
 GLYPHS: dict[Action, str] = {"create": "+", "update": "~", "replace": "±", "delete": "-", "adopt": "="}
 HINTS = {
@@ -34,3 +37,10 @@ def sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
         if "owner" in change.differs:
             before["owner"], after["owner"] = NOBODY, change.owner
     return before, after
+
+
+def losses(planned: Planned) -> Iterator[tuple[Key, Key, bool]]:
+    """What is not this run's and goes along: its key, that of the change, and whether it is put back."""
+    measures = planned.plan.measures
+    keys = [*((change.key, True) for change in measures.restored), *((key, False) for key in measures.gone)]
+    return ((key, measures.loss(key).cause, restored) for key, restored in keys)

@@ -12,7 +12,7 @@ from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.attributes import Tables
 from reconciler.model.keys import HOST
-from reconciler.model.rows import LiveState
+from reconciler.model.rows import LiveState, ScopeState
 
 
 def read(
@@ -58,6 +58,41 @@ def read_again(
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},
         {**{place: text for place, text in before.files.items() if place[0] not in scopes}, **fresh.files},
     )
+
+
+def read_more(
+    kernel: Kernel, found: LiveState, neighbours: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
+) -> LiveState:
+    """``found`` with what only some plans need to know: see planning/consequences.py.
+
+    ``neighbours`` names scopes; with ``uppers``, namespaces that were not read come with those of their links that lie
+    on one that was.
+    """
+    scopes = dict(found.scopes)
+    for scope in neighbours:
+        if scope in scopes:
+            scopes[scope] = dataclasses.replace(scopes[scope], neighbours=reader.read_neighbours(kernel, scope))
+    if uppers:
+        scopes.update(_leaning_elsewhere(kernel, scopes))
+    values = sysctl.read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})
+    return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
+
+
+def _leaning_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
+    """By namespace, the links that lie on one of the known scopes, and no others."""
+    others = {
+        scope: ScopeState(scope, {row.index: row for row in reader.read_links(kernel, scope) if row.peer_nsid >= 0})
+        for scope in kernel.with_sockets(name for name in kernel.namespaces() if name not in known)
+    }
+    leaning = {
+        scope: state for scope, state in others.items() if any(row.kind != "veth" for row in state.links.values())
+    }
+    peers.resolve_below(kernel, {**known, **leaning})
+    return {
+        scope: dataclasses.replace(state, links={index: state.links[index] for index in state.below})
+        for scope, state in leaning.items()
+        if state.below
+    }
 
 
 def _read(

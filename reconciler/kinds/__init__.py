@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from reconciler.kinds import address, dns_file, namespace, reserved_ports, route, rule, sysctl
+from reconciler.kinds import address, dns_file, namespace, neighbour, reserved_ports, route, rule, sysctl
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge, interface, other_link, veth
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
@@ -26,6 +26,7 @@ KINDS: tuple[Kind, ...] = (
     address.KIND,
     route.KIND,
     rule.KIND,
+    neighbour.KIND,
     dns_file.KIND,
 )
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 
 from reconciler.kinds import kind, sysctl
-from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
-from reconciler.kinds.links.link import declared_end
+from reconciler.kinds.kind import After, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source, Taking
+from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
 from reconciler.model.rows import AddressRow, LinkRow
 
 AF_INET, AF_INET6 = 2, 10
-IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08
+IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED = 0x01, 0x02, 0x08
 # IFA_F_NODAD, _OPTIMISTIC, _HOMEADDRESS, _MANAGETEMPADDR, _NOPREFIXROUTE and _MCAUTOJOIN: the others the kernel sets
 SETTABLE = 0x716
 RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
-IPV6_MIN_MTU = 1280
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
-
-Places = frozenset[tuple[str, str]]  # links as (scope, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,7 @@ class Address:
     link: str
     address: str
     duplicate: bool = False
+    secondary: bool = field(default=False, compare=False)  # IPv4: another address of its subnet came before it
     protocol: int = field(default=PROTOCOL, compare=False)
     reach: int | None = field(default=None, compare=False)
     flags: int | None = field(default=None, compare=False)
@@ -107,7 +105,9 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         key = key_of(state.scope, link.name, row.address)
         duplicate = bool(row.flags & IFA_F_DADFAILED)
         own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
-        found = Address(state.scope, link.name, row.address, duplicate, row.protocol, row.scope, row.flags & SETTABLE)
+        secondary = bool(row.flags & IFA_F_SECONDARY) and ":" not in row.address
+        shape = (row.protocol, row.scope, row.flags & SETTABLE)
+        found = Address(state.scope, link.name, row.address, duplicate, secondary, *shape)
         yield key, Live(found, own)
 
 
@@ -191,46 +191,98 @@ def needs(address: Address, names: Names) -> Iterator[Key]:
         yield names.links[address.scope, address.link]
 
 
-def gives_way(old: Address, coming: Iterable[Address]) -> bool:
-    """Whether an address that goes had better go after the others that come to its link.
+# ------------------------------------------------------------------------------------------------ consequences
 
-    The kernel flushes a link's IPv4 routes with its last IPv4 address (fib_disable_ip).  Not so within one
-    subnet: there the newcomer would be a secondary address and vanish with its primary.
+
+def lies_on(address: Address) -> tuple[tuple[str, str]]:
+    return ((address.scope, address.link),)
+
+
+def stands_on(address: Address) -> tuple[Ground, ...]:
+    return (Ground("ipv6", address.scope, address.link),) if ":" in address.address else ()
+
+
+def goes_last(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Key]:
+    """IPv4 addresses that are deleted once others are there.
+
+    With the last IPv4 address of a link the kernel flushes its IPv4 routes (fib_disable_ip), and with the only place
+    of an address the routes that prefer it as their source (fib_sync_down_addr).
     """
-    if ":" in old.address:
-        return False
-    here = [one for one in coming if (one.scope, one.link) == (old.scope, old.link) and ":" not in one.address]
-    mine = ipaddress.ip_interface(old.address).network
-    return bool(here) and all(ipaddress.ip_interface(one.address).network != mine for one in here)
+    going, staying, coming = _sorted_out(changes, live)
+    if not going:
+        return
+    subnets = {(*_place(one), _subnet(one)) for one in staying}
+    places = {_place(one) for one in coming}
+    elsewhere = {(one.scope, _ip(one)) for one in coming}
+    for key, old in going.items():
+        if _place(old) in places or (*_place(old), _subnet(old)) in subnets or (old.scope, _ip(old)) in elsewhere:
+            yield key
 
 
-def leads(old: Address, staying: Iterable[Address], coming: Iterable[Address]) -> bool:
-    """Whether an address that goes may take others of its subnet along, and nobody new comes to that.
-
-    The kernel deletes the secondary ones with their primary (unless promote_secondaries is set).  What needs one of
-    them is better made before: then nothing fails, and what went by the way is made again.
-    """
-    if ":" in old.address:
-        return False
-    mine = ipaddress.ip_interface(old.address).network
-
-    def beside(one: Address) -> bool:
-        here = (one.scope, one.link) == (old.scope, old.link) and ":" not in one.address
-        return here and ipaddress.ip_interface(one.address).network == mine
-
-    return any(map(beside, staying)) and not any(map(beside, coming))
+def during(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[tuple[Key, str, str]]:
+    """Where a primary address goes, others of its subnet stay only if the kernel promotes them."""
+    going, staying, coming = _sorted_out(changes, live)
+    if not going:
+        return
+    kept = {(*_place(one), _subnet(one)) for one in (*staying, *coming)}
+    for key, old in going.items():
+        if not old.secondary and (*_place(old), _subnet(old)) in kept:
+            yield key, f"net.ipv4.conf.{old.link.replace('.', '/')}.promote_secondaries", "1"
 
 
-def without_any(going: Iterable[Address], staying: Iterable[Address], coming: Sequence[Address]) -> Places:
-    """The links, as (scope, name), that are without any IPv4 address for a moment, and so lose their IPv4 routes."""
-    lost = {(one.scope, one.link) for one in going if ":" not in one.address and not gives_way(one, coming)}
-    held = {(one.scope, one.link) for one in staying if ":" not in one.address}
-    held |= {(one.scope, one.link) for one in going if gives_way(one, coming)}
-    return frozenset(lost - held)
+def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
+    """Links that lose their last IPv4 address, and addresses that the scope loses."""
+    listed = [change for change in changes if change.action in ("delete", "replace")]
+    if not listed:
+        return
+    late = set(goes_last(changes, live))
+    _, staying, coming = _sorted_out(changes, live)
+    bare = {_place(one) for one in staying}
+    settled = bare | {_place(one) for one in coming}
+    left = {(one.scope, _ip(one)) for one in _others(changes, live)}
+    made = {(change.after.scope, _ip(change.after)) for change in changes if change.action == "create"}
+    for change in listed:
+        old: Address = change.before
+        there = (old.scope, _ip(old))
+        if there not in left and not (there in made and change.key in late):
+            yield Taking(Ground("source", *there), change.key, there not in made)
+        if ":" not in old.address and _place(old) not in (settled if change.key in late else bare):
+            yield Taking(Ground("ipv4", *_place(old)), change.key, _place(old) not in settled)
 
 
-def without(address: Address, gone: frozenset[tuple[str, str]]) -> Address | None:
-    return None if (address.scope, address.link) in gone else address
+def _sorted_out(
+    changes: Sequence[Change], live: Mapping[Key, Live]
+) -> tuple[dict[Key, Address], list[Address], list[Address]]:
+    """The IPv4 addresses that are deleted, those that stay, and those that are made."""
+    going = {one.key: one.before for one in changes if one.action == "delete" and ":" not in one.before.address}
+    coming = [one.after for one in changes if one.action == "create" and ":" not in one.after.address]
+    staying = [one for one in _others(changes, live) if ":" not in one.address] if going else []
+    return going, staying, coming
+
+
+def _others(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
+    gone = {change.key for change in changes if change.action in ("delete", "replace")}
+    return [held.object for key, held in live.items() if key.kind == "address" and key not in gone]
+
+
+def _place(address: Address) -> tuple[str, str]:
+    return address.scope, address.link
+
+
+def _ip(address: Address) -> str:
+    return address.address.partition("/")[0]
+
+
+def _subnet(address: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_interface(address.address).network
+
+
+def returns(address: Address, after: After) -> bool:
+    return _place(address) in after.links and not any(ground in after.lasting for ground in stands_on(address))
+
+
+def put_back(address: Address, _anew: bool) -> Iterator[Request]:
+    yield _request(address, NLM_F_CREATE | NLM_F_REPLACE)
 
 
 def shown(address: Address) -> dict[str, object]:
@@ -247,6 +299,10 @@ def born_with(scope: str, _owner: str) -> Iterator[tuple[Key, Live]]:
     """The loopback addresses of a namespace that is just made."""
     for address in ("127.0.0.1/8", "::1/128"):
         yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)
+
+
+def connects(address: Address) -> tuple[str, str]:
+    return str(_subnet(address)), address.link
 
 
 def holds(address: Address) -> tuple[str, str]:
@@ -266,11 +322,18 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
-    without=without,
+    lies_on=lies_on,
+    stands_on=stands_on,
+    goes_last=goes_last,
+    during=during,
+    takes=takes,
+    returns=returns,
+    put_back=put_back,
     shown=shown,
     replace_on=frozenset({"duplicate"}),
     ownership=kind.PROTOCOL,
     record=record,
     born_with=born_with,
     holds=holds,
+    connects=connects,
 )

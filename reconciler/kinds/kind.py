@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from reconciler.model.attributes import Table
 from reconciler.model.changes import Change, Desired, Live
@@ -86,6 +86,10 @@ class Names:
         return (self.objects[key] for key in self.by_scope.get((scope, kind), ()))
 
 
+def _stamp_of(state: ScopeState) -> str:
+    return state.owner
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One namespace as ``read`` sees it.
@@ -99,7 +103,7 @@ class Reading:
     ``sysctls`` what is on record for a sysctl: (topology, value before our first write or None for the one that it was
     born with, value we wrote).
     ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
-    types of links (IFLA_INFO_KIND) that some kind reads.
+    types of links (IFLA_INFO_KIND) that some kind reads; ``owner_of`` tells whose any namespace is.
     """
 
     state: ScopeState
@@ -114,6 +118,7 @@ class Reading:
     relaxed: frozenset[str] = frozenset()
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
     types: frozenset[str] = frozenset()
+    owner_of: Callable[[ScopeState], str] = _stamp_of
 
 
 class Claim(NamedTuple):
@@ -137,6 +142,45 @@ class Noting:
     live: Mapping[Key, Live]
     noted: Mapping[Key, Any]
     at_birth: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ground(NamedTuple):
+    """What an object stands on in the kernel, and vanishes with; ``name`` is a link's, or an address.
+
+    link, scope   it exists
+    ipv4, ipv6    it has addresses of that family: with the last IPv4 address, or when it goes down, its routes go
+    neighbours    its permanent neighbours: they go when it goes down or gets another MAC address
+    proxies    its proxy entries: they go when it goes down
+    source        the scope has this address: routes that prefer it as their source go with it
+    down, narrow  it is set down; its MTU falls below what IPv6 needs.  Nothing stands on these: links that lie on it
+                  may follow
+    """
+
+    what: str
+    scope: str
+    name: str
+
+
+class Taking(NamedTuple):
+    """A ground that a change takes away, for good (``lasting``) or for a moment."""
+
+    ground: Ground
+    cause: Key
+    lasting: bool = False
+
+
+class After(Protocol):
+    """What a plan leaves: the objects, and the grounds that it took for good."""
+
+    @property
+    def links(self) -> Mapping[tuple[str, str], Any]:
+        """By (scope, name), the object that is the link or one end of it."""
+
+    @property
+    def lasting(self) -> Collection[Ground]: ...
+
+    def of(self, scope: str, kind: str) -> Iterable[Any]:
+        """The objects of one kind in one scope."""
 
 
 def declared(wanted: Any, live: Any) -> Any:
@@ -170,12 +214,16 @@ def _nothing(*_: Any) -> tuple[()]:
     return ()
 
 
+def _never(*_: Any) -> bool:
+    return False
+
+
 def _unchanged(live: Any, _links: frozenset[tuple[str, str]]) -> Any:
     return live
 
 
-def _never(*_: Any) -> bool:
-    return False
+def _always(*_: Any) -> bool:
+    return True
 
 
 def _last(_old: Any, new: Any) -> Any:
@@ -200,8 +248,10 @@ class Kind:
     stamp    a live object -> what on it tells whose it is, for comparing
     restamp  (live object of a snapshot) -> requests that give it back that stamp
     links    the links that the object makes or configures, as (scope, name)
-    lies_on  the links that it lies on, as (scope, name): it goes when one of them goes
-    without  (live object, links that vanish as (scope, name)) -> what remains of it, None for nothing
+    lies_on  the links, as (scope, name), that it goes with
+    stands_on  what else it goes with (see Ground)
+    follows  of a link, what it does together with the link that it lies on: "down", "narrow"
+    without  (object, links that vanish as (scope, name)) -> what it is without them: a port without its bridge
     upset    (desired object, changes of this kind by key) -> what these leave of it, though they are not its own
     upsets   (object that is written, links of its scope) -> the keys of others of this kind that may change with it
     shown    object -> its attributes for people and JSON, without what the key says already
@@ -233,7 +283,17 @@ class Kind:
     local    change -> whether it shows in its own scope only, although others of the kind show EVERYWHERE
     impossible   (object, names of all that the plan makes) -> why the kernel cannot have it, "" where it can
     edits    object -> the host's own file that it writes into, "" for none
+    listed   True where a rollback brings it back as text, with all that is in it: ``text`` of the object
+    aside    True where it is read only if a plan may take it along
     changed_rows   (scope before, scope now) -> both with only those rows of this kind at which they differ
+
+    What goes with a change (see planning/consequences.py):
+    takes    (changes of this kind, live) -> the grounds that they take away beside their own links
+    goes_last    (changes of this kind, live) -> the keys of deletions that come after all that is made
+    during   (changes of this kind, live) -> (key of a deletion, sysctl, value) that must hold while it is made
+    returns  (object, After) -> whether it can be put back once the plan is carried out
+    comes_back   object that the kernel or a daemon made -> whether it comes again by itself
+    put_back     (object, whether a link that it lies on is another one by then) -> requests that put it back
 
     What is there without being made:
     settings     key -> the sysctls of the scope that must be read to know the object
@@ -243,6 +303,8 @@ class Kind:
 
     What it is to packets:
     holds    object -> the link and the IP address that the scope has by it
+    connects     object -> the prefix that the kernel routes to a link because of it, and the link
+    leads    object -> the route (see kinds/route.py) that it is to whoever looks up the way to an address
     joins    object -> the two bridges between which it passes frames, as (scope, name); None for none
     spanning     object -> whether it finds rings of bridges and opens them (STP)
     sends    object -> the address or the prefix to or from which it wants packets forwarded
@@ -272,6 +334,8 @@ class Kind:
     restamp: Callable[[Any], Iterable[Request]] = _nothing
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     lies_on: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
+    stands_on: Callable[[Any], Iterable[Ground]] = _nothing
+    follows: Callable[[Any], Iterable[str]] = _nothing
     without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
     upset: Callable[[Any, Mapping[Key, Change]], Any] | None = None
     upsets: Callable[[Any, Iterable[str]], Iterable[Key]] = _nothing
@@ -282,6 +346,16 @@ class Kind:
     brief: bool = False
     harmless: bool = False
     restores: bool = False
+    takes: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[Taking]] | None = None
+    goes_last: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[Key]] | None = None
+    during: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[tuple[Key, str, str]]] | None = None
+    returns: Callable[[Any, After], bool] | None = None
+    comes_back: Callable[[Any], bool] = _always
+    listed: bool = False
+    aside: bool = False
+    connects: Callable[[Any], tuple[str, str]] | None = None
+    leads: Callable[[Any], Any] | None = None
+    put_back: Callable[[Any, bool], Iterable[Request]] | None = None
     section: str = ""
     alone: bool = False
     rtnl: str = ""

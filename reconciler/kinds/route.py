@@ -9,8 +9,8 @@ from dataclasses import field
 from typing import Any
 
 from reconciler.kinds import kind, sysctl
-from reconciler.kinds.kind import Kind, Names, Noting, Parsed, Path, Reading, Source
-from reconciler.kinds.links import link
+from reconciler.kinds.kind import After, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source
+from reconciler.kinds.links import effects, link
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.data import dataclass
@@ -24,6 +24,8 @@ SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # RT_SCOPE_*
 TABLES = {"default": 253, "main": 254}
 NOWHERE_SCOPE = 255  # RT_SCOPE_NOWHERE: in a deletion it stands for any scope
 RTNH_F_ONLINK = 4
+RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
+KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # these come back with what they follow from
 STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: people and scripts; the others are daemons'
 METRIC = {AF_INET: 0, AF_INET6: 1024}  # what the kernel takes where none is given
 
@@ -474,8 +476,66 @@ def delete(route: Route) -> Iterator[Request]:
     yield Netlink(route.scope, "delroute", fields, tuple(attributes))
 
 
-def without(route: Route, gone: frozenset[tuple[str, str]]) -> Route | None:
-    return None if any((route.scope, hop.dev or "") in gone for hop in route.hops) else route
+# ------------------------------------------------------------------------------------------------ consequences
+
+
+def lies_on(route: Route) -> Iterator[tuple[str, str]]:
+    return ((route.scope, hop.dev) for hop in route.hops if hop.dev)
+
+
+def stands_on(route: Route) -> Iterator[Ground]:
+    family = "ipv6" if route.family == AF_INET6 else "ipv4"
+    for place in lies_on(route):
+        yield Ground(family, *place)
+    if route.source:
+        yield Ground("source", route.scope, route.source)
+
+
+def returns(route: Route, after: After) -> bool:
+    """Whether its links are up, and its gateways and its source within reach."""
+    if any(ground in after.lasting and ground.what != "ipv4" for ground in stands_on(route)):
+        return False
+    return all(_leads(route, hop, after) for hop in route.hops)
+
+
+def _leads(route: Route, hop: NextHop, after: After) -> bool:
+    if hop.dev is None:
+        return True
+    under = after.links.get((route.scope, hop.dev))
+    up = under is not None and all(
+        end.up is not False for end in effects.ends(under) if (end.scope, end.name) == (route.scope, hop.dev)
+    )
+    return up and (not hop.via or hop.onlink or hop.via.startswith("fe80:") or _near_after(route, hop, after))
+
+
+def _near_after(route: Route, hop: NextHop, after: After) -> bool:
+    via = ipaddress.ip_address(hop.via)
+    addresses = (one.address for one in after.of(route.scope, "address") if one.link == hop.dev)
+    routes = (one.to for one in after.of(route.scope, "route") if _is_link_route(one) and one.hops[0].dev == hop.dev)
+    return any(via in ipaddress.ip_interface(prefix).network for prefix in (*addresses, *routes))
+
+
+def comes_back(route: Route) -> bool:
+    """A route that DHCP set, say, nobody sets twice."""
+    return route.protocol in KERNELS
+
+
+def leads(route: Route) -> Route:
+    return route
+
+
+def connected(scope: str, to: str, link: str) -> Route:
+    """The route that the kernel makes for an address."""
+    hop = NextHop("", link, 1, False)
+    return Route(scope, to, TABLES["main"], 0, "unicast", (hop,), "", SCOPES["link"], 0, protocol=RTPROT_KERNEL)
+
+
+def put_back(route: Route, anew: bool) -> Iterator[Request]:
+    """As it came, with metrics that we do not know of; over a link that was made anew, by the names of its links."""
+    if anew:
+        yield _request(route, NLM_F_CREATE | NLM_F_REPLACE)
+    else:
+        yield from restamp(route)
 
 
 def record(_key: Key, wanted: Route, noting: Noting) -> bool | None:
@@ -522,7 +582,12 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
-    without=without,
+    lies_on=lies_on,
+    stands_on=stands_on,
+    returns=returns,
+    comes_back=comes_back,
+    leads=leads,
+    put_back=put_back,
     shown=shown,
     replace_on=frozenset({"type"}),
     section="routes",

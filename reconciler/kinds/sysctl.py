@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
 from reconciler.kinds import sysctl_effects
-from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind, Names, Noting, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import EVERYWHERE, RECORD, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source, Taking
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
@@ -170,6 +171,47 @@ def without(sysctl: Sysctl, gone: frozenset[tuple[str, str]]) -> Sysctl | None:
     return None if (sysctl.scope, link_of(sysctl.key)) in gone else sysctl
 
 
+# ------------------------------------------------------------------------------------------------ consequences
+
+
+def lies_on(sysctl: Sysctl) -> tuple[tuple[str, str], ...]:
+    link = link_of(sysctl.key)
+    return ((sysctl.scope, link),) if link else ()
+
+
+def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
+    """IPv6 switched off takes the IPv6 addresses and routes of a link, or of all links."""
+    set_to = {change.key: value for change in changes if (value := _set_to(change)) is not None}
+    for key, value in set_to.items():
+        match = _SWITCH.fullmatch(key.name)
+        if match is None or value == "0" or match[1] == "default":
+            continue
+        links = _links_of(key.scope, live) if match[1] == "all" else [match[1].replace("/", ".")]
+        for link in links:
+            own = Key("sysctl", key.scope, f"net.ipv6.conf.{link.replace('.', '/')}.disable_ipv6")
+            again = match[1] == "all" and set_to.get(own, _value_of(live.get(own))) == "0"
+            yield Taking(Ground("ipv6", key.scope, link), key, not again)
+
+
+_SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.disable_ipv6")
+
+
+def _set_to(change: Change) -> str | None:
+    after = change.after.value if change.after is not None else change.before.restore
+    return str(after) if after is not None else None
+
+
+def _value_of(held: Live | None) -> str:
+    return "" if held is None else str(held.object.value)
+
+
+def _links_of(scope: str, live: Mapping[Key, Live]) -> list[str]:
+    """The links of a scope that have IPv6 addresses or routes."""
+    found = {held.object.link for key, held in live.items() if key.kind == "address" and key.scope == scope}
+    routes = (held.object for key, held in live.items() if key.kind == "route" and key.scope == scope)
+    return sorted(found | {hop.dev for route in routes for hop in route.hops if hop.dev})
+
+
 def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
@@ -218,6 +260,8 @@ KIND = Kind(
     without=without,
     upset=upset,
     upsets=upsets,
+    lies_on=lies_on,
+    takes=takes,
     shown=shown,
     harmless=True,
     restores=True,

@@ -33,7 +33,8 @@ class Live:
     whole: bool = True
 
 
-Action = Literal["create", "update", "replace", "delete", "adopt"]
+# restore: what is not ours and goes along with another change is put back in the same run
+Action = Literal["create", "update", "replace", "delete", "adopt", "restore"]
 Impact = Literal["none", "in-place", "disruptive"]
 
 

@@ -39,7 +39,16 @@ class Netlink:
 
     scope: str
     command: Literal[
-        "newlink", "setlink", "dellink", "newaddr", "deladdr", "newroute", "delroute", "newrule", "delrule"
+        "newlink",
+        "setlink",
+        "dellink",
+        "newaddr",
+        "deladdr",
+        "newroute",
+        "delroute",
+        "newrule",
+        "delrule",
+        "newneigh",
     ]
     fields: Mapping[str, Any]
     attributes: tuple[tuple[str, Any], ...] = ()

@@ -86,6 +86,17 @@ class RuleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighbourRow:
+    """One permanent RTM_NEWNEIGH of a dump (linux/neighbour.h): what somebody set, not what was learned."""
+
+    index: int  # of its link
+    address: str
+    mac: str  # "" for a proxy entry
+    proxy: bool  # NTF_PROXY
+    flags: int  # NTF_*
+
+
+@dataclass(frozen=True, slots=True)
 class TableRow:
     """One of our nftables tables (inet netrecon-<topology>) with all that is in it.
 
@@ -111,6 +122,8 @@ class ScopeState:
     rules: list[RuleRow] = field(default_factory=list)
     tables: dict[str, TableRow] = field(default_factory=dict)  # by table name
     peers: dict[int, tuple[str, int]] = field(default_factory=dict)  # veth ifindex -> (scope, ifindex)
+    below: dict[int, tuple[str, int]] = field(default_factory=dict)  # of others: what they lie on, in the same form
+    neighbours: list[NeighbourRow] = field(default_factory=list)  # read where a plan may take them along
 
     @property
     def owner(self) -> str:

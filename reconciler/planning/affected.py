@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from reconciler.kinds import BY_NAME, NFT
+from reconciler.kinds import BY_NAME, KINDS
+from reconciler.kinds.kind import ENDS, EVERYWHERE
 from reconciler.model.changes import Change
 from reconciler.model.rows import LiveState
 
 _EVERY = frozenset(BY_NAME)
-_VETHS = frozenset({"veth"})
-# Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
-_OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
+_WITH_ENDS = frozenset(kind.name for kind in KINDS if kind.shows == ENDS)
+_TWO_ENDED = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)
+_IN_TABLES = frozenset(kind.name for kind in KINDS if kind.transaction)
 
 
 class Reach(NamedTuple):
@@ -27,7 +28,9 @@ class Reach(NamedTuple):
         """The kinds of which an object in the scope can be different."""
         if scope in self.whole:
             return _EVERY
-        return (NFT if scope in self.tables else frozenset()) | (_VETHS if scope in self.beside else frozenset())
+        return (_IN_TABLES if scope in self.tables else frozenset()) | (
+            _WITH_ENDS if scope in self.beside else frozenset()
+        )
 
 
 def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
@@ -40,8 +43,8 @@ def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
     listed = list(changes)
     if any(map(_reaches_out, listed)):
         return None
-    tables = {change.key.scope for change in listed if change.key.kind in NFT}
-    near = {change.key.home for change in listed if change.key.kind not in NFT}
+    tables = {change.key.scope for change in listed if change.key.kind in _IN_TABLES}
+    near = {change.key.home for change in listed if change.key.kind not in _IN_TABLES}
     links = sorted({where for change in listed for where in _links(change)})
     for scope, places in groupby(links, key=lambda where: where[0]):
         near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
@@ -57,7 +60,8 @@ def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
 def _reaches_out(change: Change) -> bool:
     if change.key.kind == "namespace":  # what goes takes along links that nobody counts
         return change.action != "create"
-    return change.key.kind == "sysctl" and not change.key.name.startswith(_OF_ONE_SCOPE)
+    kind = BY_NAME[change.key.kind]
+    return kind.shows == EVERYWHERE and not kind.local(change)
 
 
 def _links(change: Change) -> Iterator[tuple[str, str]]:
@@ -77,5 +81,5 @@ def _other_ends(found: LiveState, scope: str, names: set[str]) -> Iterator[str]:
 def _leaning(found: LiveState) -> Iterator[str]:
     """The scopes with a link that lies on one of another scope; a veth's two ends are known."""
     for state in found.scopes.values():
-        if any(row.peer_nsid >= 0 and row.kind != "veth" for row in state.links.values()):
+        if any(row.peer_nsid >= 0 and row.kind not in _TWO_ENDED for row in state.links.values()):
             yield state.scope

@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import BY_NAME, address, namespace, sysctl
-from reconciler.kinds.kind import Kind
-from reconciler.kinds.nat import port_map
+from reconciler.kinds import BY_NAME, having
+from reconciler.kinds.kind import PROTOCOL, Claim, Kind, Names
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Impact, Live
 from reconciler.model.errors import Problem
-from reconciler.model.keys import HOST, Key, Origin
+from reconciler.model.keys import HOST, STAMP, Key, Origin
+from reconciler.model.keys import PROTOCOL as PROTOCOL_NUMBER
+from reconciler.planning.consequences import Consequences, LiveObjects
 
-LiveObjects = Mapping[Key, Live]
 DesiredObjects = Mapping[Key, Desired]
-Places = frozenset[tuple[str, str]]
+
+_CLASHES = having(lambda kind: kind.clashes)
+_IMPOSSIBLE = having(lambda kind: kind.impossible)
 
 
 def diff(
@@ -27,29 +29,66 @@ def diff(
     take over objects that bear no stamp.
     """
     desired = _settled(desired, live)
-    different = _different(desired, live)
-    lost = _lost(desired, live, topologies, different)
-    remains = _after_losses(live, lost, _bare(desired, live, topologies, lost))
-    changes: list[Change] = []
-    problems: list[Problem] = []
-    told: set[tuple[str, Origin]] = set()
-    for key, wanted in desired.items():
-        held = live.get(key)
-        left = held if remains is live else remains.get(key)
-        differs = different.get(key, ()) if left is held else _differences_of(key, wanted, left)
-        found = _compare(key, wanted, left, held, differs, adopt)
-        if isinstance(found, Change):
-            changes.append(found)
-        elif found is not None and (key.kind, wanted.origin) not in told:
-            problems.append(found)
-            if key.kind == "port_map":
-                told.add((key.kind, wanted.origin))  # once for a range
-    changes.extend(_deletions(desired, live, topologies, lost))
-    changes.extend(_upset(changes, desired))
-    problems.extend(_in_the_way(changes, desired, live))
-    problems.extend(_published_elsewhere(desired, live, topologies))
-    problems.extend(_no_such_sysctl(changes, desired))
+    found = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
+    deletions = list(_deletions(desired, live, topologies))
+    changes = [change for change in found.values() if isinstance(change, Change)]
+    taken = Consequences([*changes, *deletions], live)
+    if taken.taken:
+        found |= _made_again(desired, live, found, taken, adopt)
+        changes = [change for change in found.values() if isinstance(change, Change)]
+        deletions = [change for change in deletions if not taken.absorbs(change)]
+    changes += deletions
+    changes += _upset(changes, desired)
+    problems = [*_once_an_entry(found), *_of_adopted(changes, live)]
+    problems += _in_the_way(changes, desired, live)
+    problems += _clashing(desired, live, topologies)
+    problems += _impossible(changes, desired)
     return changes, problems
+
+
+def _once_an_entry(found: Mapping[Key, Change | Problem | None]) -> Iterator[Problem]:
+    """The problems; of a range of ports, which is one entry, only the first."""
+    told: set[tuple[str, Origin]] = set()
+    for key, one in found.items():
+        if isinstance(one, Problem):
+            if key.kind not in _CLASHES or (key.kind, one.origin) not in told:
+                yield one
+            told.add((key.kind, one.origin))
+
+
+def _made_again(
+    desired: DesiredObjects,
+    live: LiveObjects,
+    found: Mapping[Key, Change | Problem | None],
+    taken: Consequences,
+    adopt: bool,
+) -> dict[Key, Change | Problem | None]:
+    """The objects that are desired and go along with another change; and ports whose bridge goes."""
+    again: dict[Key, Change | Problem | None] = {}
+    gone = taken.gone
+    for key, wanted in desired.items() if taken.losses or gone else ():
+        held, before = live.get(key), found[key]
+        if held is None or isinstance(before, Problem):
+            continue
+        loss, kind = taken.losses.get(key), BY_NAME[key.kind]
+        if loss is not None and not loss.late:
+            again[key] = _lost_for_good(key, wanted, loss.cause) if kind.existing else _create(key, wanted)
+        elif loss is None and not (before is not None and before.action == "replace"):
+            left = kind.without(held.object, gone)
+            if left is not held.object:
+                again[key] = _compare(key, wanted, dataclasses.replace(held, object=left), adopt)
+    return again
+
+
+def _create(key: Key, wanted: Desired) -> Change:
+    return _change("create", key, None, wanted, ())
+
+
+def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
+    if cause.kind == "namespace" and key.scope == cause.name:
+        return None  # a namespace's own links: they are not wanted without it
+    where = "on which it lies or where its other end is"
+    return Problem(wanted.origin, f"{key.name} would go with {cause}, {where}; declare that too, or move it away")
 
 
 def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
@@ -65,27 +104,15 @@ def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
 # ------------------------------------------------------------------------------------------------ one object
 
 
-def _different(desired: DesiredObjects, live: LiveObjects) -> dict[Key, tuple[str, ...]]:
-    """What differs of the objects that are there, but for those that are as they should be."""
-    compared = ((key, _differences_of(key, wanted, live[key])) for key, wanted in desired.items() if key in live)
-    return {key: differs for key, differs in compared if differs}
-
-
-def _differences_of(key: Key, wanted: Desired, held: Live | None) -> tuple[str, ...]:
-    if held is None or wanted.object == held.object:  # of 10,000 ports most are just right
-        return ()
-    return differences(BY_NAME[key.kind], wanted.object, held.object)
-
-
-def _compare(
-    key: Key, wanted: Desired, held: Live | None, before: Live | None, differs: tuple[str, ...], adopt: bool
-) -> Change | Problem | None:
+def _compare(key: Key, wanted: Desired, held: Live | None, adopt: bool) -> Change | Problem | None:
     kind = BY_NAME[key.kind]
     if held is None:
         if kind.existing:
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
-            return _problem(key, wanted, text)
-        return _change("create", key, None, wanted, ())
+            return Problem(wanted.origin, text)
+        return _create(key, wanted)
+    # of 10,000 ports most are just right
+    differs = () if wanted.object == held.object else differences(kind, wanted.object, held.object)
     if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
         stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
         return _own(key, wanted, held, differs, stamped)
@@ -98,7 +125,8 @@ def _own(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], stampe
     if differs:
         return _change(way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
     # A route or an address of ours whose owner was forgotten is claimed again by the records alone.
-    return None if stamped or key.kind in ("address", "route") else _change("adopt", key, held.object, wanted, ())
+    claimed = stamped or BY_NAME[key.kind].ownership == PROTOCOL
+    return None if claimed else _change("adopt", key, held.object, wanted, ())
 
 
 def _foreign(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
@@ -153,15 +181,11 @@ def _problem(key: Key, wanted: Desired, text: str) -> Problem:
 # ------------------------------------------------------------------------------------------------ what goes
 
 
-def _deletions(
-    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], lost: Places
-) -> Iterator[Change]:
-    gone = [key for key, held in live.items() if _may_go(key, held, topologies) and key not in desired]
-    spaces = {key.name for key in gone if key.kind == "namespace"}
+def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Change]:
+    gone = [key for key, held in live.items() if key not in desired and _may_go(key, held, topologies)]
     for key in sorted(gone):
-        held = live[key]
-        kind = BY_NAME[key.kind]
-        if not kind.existing and not absorbed(key, held, kind, spaces, lost):
+        held, kind = live[key], BY_NAME[key.kind]
+        if not kind.existing:
             impact: Impact = "in-place" if kind.harmless else "disruptive"
             yield Change("delete", key, held.object, None, (), impact, held.owner)
 
@@ -171,58 +195,21 @@ def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:
     return held.owner in topologies or (held.owner == UNKNOWN and any(BY_NAME[key.kind].links(held.object)))
 
 
-def absorbed(key: Key, held: Live, kind: Kind, spaces: set[str], links: Places) -> bool:
-    """Whether it vanishes with a namespace or a link that goes; files and veths that reach out do not."""
-    if key.scope in spaces and key.kind not in ("namespace", "dns_file"):
-        return all(scope in spaces for scope, _ in kind.links(held.object))
-    return kind.without(held.object, links) is None
+def _of_adopted(changes: list[Change], live: LiveObjects) -> Iterator[Problem]:
+    """What lies in a namespace that is taken over, bears no stamp and is not declared: to adopt is not to delete."""
+    taken = {c.key.name: c for c in changes if c.action == "adopt" and c.key.kind == "namespace"}
+    for change in (change for change in changes if taken and change.action == "delete"):
+        scopes = {change.key.scope, *(scope for scope, _ in BY_NAME[change.key.kind].links(change.before))}
+        for scope in sorted(taken.keys() & scopes)[:1]:
+            if not _bears_stamp(change, live[change.key].owner):
+                what = f"{change.key} is in namespace {scope}, and the file does not name it"
+                yield Problem(taken[scope].origin, f"{what}; declare it, remove it, or write exclusive: false")
 
 
-def _lost(
-    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], different: Mapping[Key, tuple[str, ...]]
-) -> Places:
-    """The links that are deleted or replaced, and so take along what lies on them."""
-    lost: set[tuple[str, str]] = set()
-    for key, held in live.items():
-        kind = BY_NAME[key.kind]
-        if (
-            _may_go(key, held, topologies)
-            and not kind.existing
-            and _goes(kind, desired.get(key), different.get(key, ()))
-        ):
-            lost.update(kind.links(held.object))
-    return frozenset(lost)
-
-
-def _after_losses(live: LiveObjects, lost: Places, bare: Places) -> LiveObjects:
-    """Live as it will be without the lost links, and without the IPv4 routes of the bare ones."""
-    if not lost and not bare:
-        return live
-    remains: dict[Key, Live] = {}
-    for key, held in live.items():
-        flushed = key.kind == "route" and ":" not in held.object.to
-        left = BY_NAME[key.kind].without(held.object, lost | bare if flushed else lost)
-        if left is not None:
-            remains[key] = held if left is held.object else dataclasses.replace(held, object=left)
-    return remains
-
-
-def _bare(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], lost: Places) -> Places:
-    """Links that stay but lose all their IPv4 addresses, and with the last of them their IPv4 routes."""
-    going: list[address.Address] = []
-    staying: list[address.Address] = []
-    for key, held in live.items():
-        if key.kind == "address" and (held.object.scope, held.object.link) not in lost:
-            goes = held.owner in topologies and key not in desired
-            (going if goes else staying).append(held.object)
-    if not going:
-        return frozenset()
-    coming = [one.object for key, one in desired.items() if key.kind == "address" and key not in live]
-    return address.without_any(going, staying, coming)
-
-
-def _goes(kind: Kind, wanted: Desired | None, differs: tuple[str, ...]) -> bool:
-    return wanted is None or way(kind, differs) == "replace"
+def _bears_stamp(change: Change, owner: str) -> bool:
+    stamp = BY_NAME[change.key.kind].stamp(change.before)
+    listed = stamp if isinstance(stamp, tuple) else (stamp,)
+    return bool({STAMP + owner, PROTOCOL_NUMBER} & set(listed))
 
 
 def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
@@ -258,29 +245,36 @@ def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObject
             owner = live[key].owner
             whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
             text = f"{where[1]} in {where[0]} exists as a {key.kind} that {whose}; remove or rename it"
-            yield _problem(change.key, desired[change.key], text)
+            yield Problem(desired[change.key].origin, text)
 
 
-def _published_elsewhere(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
-    """Ports that overlap what a topology of another run publishes under another key: 0.0.0.0:80 and 127.0.0.1:80."""
-    taken = port_map.Listens()
-    others = [(key, held) for key, held in live.items() if key.kind == "port_map" and held.owner not in topologies]
-    for key, held in others:
-        if key not in desired:
-            taken.add(held.object, held.owner)
-    told: set[object] = set()
-    for key, wanted in desired.items() if others else ():
-        other = taken.add(wanted.object, wanted.owner) if key.kind == "port_map" else None
-        if other is not None and other[1] not in topologies and wanted.origin not in told:
-            told.add(wanted.origin)  # once for a range
-            there = port_map.key_of("", other[0].protocol, other[0].listen, other[0].port).name
-            yield _problem(key, wanted, f"{key.name} overlaps {there}, which topology {other[1]} publishes")
+def _clashing(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
+    """Objects that take a place which one of another run's topology has under another key: ports that overlap."""
+    claims: dict[tuple[str, str], list[Claim]] = {}
+    for key, held in live.items() if _CLASHES else ():
+        if key.kind in _CLASHES and held.owner not in topologies and key not in desired:
+            claims.setdefault((key.scope, key.kind), []).append(Claim(held.object, held.owner, None))
+    told: set[Origin] = set()
+    for key, wanted in desired.items() if claims else ():
+        if (key.scope, key.kind) in claims:
+            claims[key.scope, key.kind].append(Claim(wanted.object, wanted.owner, wanted.origin))
+    for (_, kind), listed in claims.items():
+        for claim, text in _CLASHES[kind](listed):
+            if claim.origin is not None and claim.origin not in told:
+                told.add(claim.origin)  # once for a range
+                yield Problem(claim.origin, text)
 
 
-def _no_such_sysctl(changes: list[Change], desired: DesiredObjects) -> Iterator[Problem]:
-    """Settings that are not there and that nothing in the plan brings along."""
-    made = {change.key for change in changes if change.action in ("create", "replace")}
-    links = {where for key in made for where in BY_NAME[key.kind].links(desired[key].object)}
-    for key in sorted(key for key in made if key.kind == "sysctl" and key.name.startswith(sysctl.BUILT_IN)):
-        if namespace.key_of(key.scope) not in made and (key.scope, sysctl.link_of(key.name)) not in links:
-            yield _problem(key, desired[key], f"the kernel has no setting {key.name} in {key.scope}")
+def _impossible(changes: list[Change], desired: DesiredObjects) -> Iterator[Problem]:
+    """What the kernel cannot have, also with all that the plan makes."""
+    made = [change for change in changes if change.action in ("create", "replace")]
+    asked = [change for change in made if change.key.kind in _IMPOSSIBLE]
+    if not asked:
+        return
+    names = Names({change.key: change.after for change in made})
+    for change in made:
+        names.links.update((place, change.key) for place in BY_NAME[change.key.kind].links(change.after))
+    for change in sorted(asked, key=lambda change: change.key):
+        text = _IMPOSSIBLE[change.key.kind](change.after, names)
+        if text:
+            yield Problem(desired[change.key].origin, text)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from reconciler.kinds import BY_NAME, NFT, RANK, address
+from reconciler.kinds import BY_NAME, NFT, RANK
 from reconciler.kinds.kind import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
-from reconciler.model.requests import Request
+from reconciler.model.requests import Request, WriteSysctl
+from reconciler.planning.consequences import NO_MEASURES, Measures, goes_last
 from reconciler.planning.ordering import levels
 
 
@@ -26,19 +29,29 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``stages`` run one after the other; the steps of one stage do not depend on each other."""
+    """``stages`` run one after the other; the steps of one stage do not depend on each other.
+
+    What ``measures`` puts back is in the stages and not among the changes.
+    """
 
     changes: tuple[Change, ...]
     stages: tuple[tuple[Step, ...], ...]
+    measures: Measures = NO_MEASURES
 
 
-def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, Live], restoring: bool = False) -> Plan:
-    """The plan of the changes: what goes, what goes back to an earlier value, what comes, and last what gave way.
+def order(
+    changes: Iterable[Change],
+    names: Iterable[Names],
+    live: Mapping[Key, Live],
+    measures: Measures = NO_MEASURES,
+    restoring: bool = False,
+) -> Plan:
+    """The plan of the changes: what goes, settings that go back, what comes, what goes then, and what is put back.
 
     ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
     """
     listed = list(changes)
-    late = _giving_way(listed, live)
+    late = goes_last(listed, live)
     tables = {change.key.scope for change in listed if change.action == "delete" and change.key.kind == "nft_table"}
     back = [c for c in listed if c.action == "delete" and BY_NAME[c.key.kind].restores]
     going = [
@@ -58,22 +71,36 @@ def order(changes: Iterable[Change], names: Iterable[Names], live: Mapping[Key, 
         *_stages(coming, _joined(names), False, restoring),
         *_stages(last, there, True, restoring),
     ]
-    return Plan(tuple(_as_they_run(stages)), tuple(stages))
+    if measures.settings:
+        stages = [tuple(_meanwhile(step, measures) for step in stage) for stage in stages]
+    restored = tuple(tuple(_put_back(change, measures) for change in level) for level in _by_rank(measures.restored))
+    return Plan(tuple(_as_they_run(stages)), (*stages, *restored), measures)
+
+
+def _meanwhile(step: Step, measures: Measures) -> Step:
+    """A deletion between the settings that it needs and those that were there."""
+    settings = measures.settings.get(step.change.key, ()) if step.deleting else ()
+    if not settings:
+        return step
+    first = (WriteSysctl(one.scope, one.key, one.meanwhile) for one in settings)
+    then = (WriteSysctl(one.scope, one.key, one.before) for one in settings)
+    return dataclasses.replace(step, requests=(*first, *step.requests, *then))
+
+
+def _by_rank(changes: Sequence[Change]) -> Iterator[Iterator[Change]]:
+    return (level for _, level in groupby(changes, key=lambda change: RANK[change.key.kind]))
+
+
+def _put_back(change: Change, measures: Measures) -> Step:
+    kind = BY_NAME[change.key.kind]
+    anew = any(place in measures.anew for place in kind.lies_on(change.after))
+    requests = kind.put_back(change.after, anew) if kind.put_back is not None else ()
+    return Step(change, tuple(requests), (measures.loss(change.key).cause,))
 
 
 def _in_nft(change: Change, tables: set[str]) -> bool:
     """What a table holds goes with the table, last of all: until then it isolates what is being taken down."""
     return change.key.kind in NFT and (change.key.scope in tables or change.action == "delete")
-
-
-def _giving_way(changes: list[Change], live: Mapping[Key, Live]) -> set[Key]:
-    """The addresses that go last, for the sake of others on their link (see address.gives_way and address.leads)."""
-    going = {c.key: c.before for c in changes if c.action == "delete" and c.key.kind == "address"}
-    if not going:
-        return set()
-    coming = [c.after for c in changes if c.action == "create" and c.key.kind == "address"]
-    staying = [held.object for key, held in live.items() if key.kind == "address" and key not in going]
-    return {key for key, old in going.items() if address.gives_way(old, coming) or address.leads(old, staying, coming)}
 
 
 def _joined(names: Iterable[Names]) -> Names:

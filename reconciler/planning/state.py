@@ -111,6 +111,7 @@ def _reading(
         relaxed=view.relaxed,
         adopted=adopted,
         types=LINK_TYPES,
+        owner_of=view.owner_of,
     )
 
 

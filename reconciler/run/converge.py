@@ -133,7 +133,7 @@ def _rounds(
     for number in range(ROUNDS):
         with stage("send"):
             outcome = carry_out(planned.plan, southbound(kernel), progress, planned.intent.keep_going, stop)
-        result.applied += len(outcome.applied)
+        result.applied += sum(change.action != "restore" for change in outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
             whole = result.failed or result.blocked or outcome.stopped or problems  # what only a look at all can settle

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.kinds import BY_NAME, TABLES, having
+from reconciler.kinds import TABLES, having
 from reconciler.language.networks.lowered import Lowered
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Problem, Refused
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import doctor, state
+from reconciler.planning.consequences import NO_MEASURES, Measures
 from reconciler.planning.diff import diff
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Intent, Planned
@@ -79,8 +80,11 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
 
 def _objects(found: LiveState, intent: Intent) -> dict[Key, Live]:
     with stage("objects"):
-        view = state.View(intent.names, intent.desired, intent.relaxed, memory_of(intent), intent.adopt)
-        return state.objects(found, view)
+        return state.objects(found, _view(intent))
+
+
+def _view(intent: Intent) -> state.View:
+    return state.View(intent.names, intent.desired, intent.relaxed, memory_of(intent), intent.adopt)
 
 
 def memory_of(intent: Intent) -> state.Memory:
@@ -109,7 +113,7 @@ def _seen(kernel: Kernel, found: LiveState) -> load.Seen:
 def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
     planned, problems = look(kernel, intent)
-    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned), *_taken_along(planned)]
+    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned)]
     if problems:
         raise Refused(problems)
     wanted = {key: one.object for key, one in planned.intent.desired.items()} if warn else {}
@@ -132,8 +136,18 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     live = _objects(found, intent)
     with stage("diff"):
         changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
+        measures, lost = _kept(kernel, intent, changes, live, found) if changes else (NO_MEASURES, [])
     with stage("plan"):
-        return Planned(intent, order(changes, (one.names for one in intent.topologies), live), live, found), problems
+        plan = order(changes, (one.names for one in intent.topologies), live, measures)
+    return Planned(intent, plan, live, found), [*problems, *lost]
+
+
+def _kept(
+    kernel: Kernel, intent: Intent, changes: list[Change], live: dict[Key, Live], found: LiveState
+) -> tuple[Measures, list[Problem]]:
+    from reconciler.safety import keeping  # a check that finds nothing to do has no use for it
+
+    return keeping.keep(kernel, changes, live, found, _view(intent))
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
@@ -157,23 +171,6 @@ def _managed_elsewhere(planned: Planned) -> list[Problem]:
     files = [(change, file) for change in wanted if (file := _EDITS[change.key.kind](change.after))]
     texts = [(change, dns_files.managed_elsewhere(file)) for change, file in files]
     return [Problem(c.origin, f"{c.key} cannot be written: {text}") for c, text in texts if text]
-
-
-def _taken_along(planned: Planned) -> Iterator[Problem]:
-    """Declared interfaces that would go with the other end of their veth, or with the namespace that it is in."""
-    scopes = planned.found.scopes
-    for change in planned.changes:
-        if change.action != "delete":
-            continue
-        places = list(BY_NAME[change.key.kind].links(change.before))
-        if change.key.kind == "namespace" and change.key.name in scopes:
-            ends = scopes[change.key.name].peers.values()
-            places = [(scope, scopes[scope].links[index].name) for scope, index in ends]
-        for scope, name in places:
-            wanted = planned.intent.desired.get(Key("interface", scope, name))
-            if wanted is not None:
-                text = f"{name} would go with {change.key}, where its other end is; declare that too, or move it away"
-                yield Problem(wanted.origin, text)
 
 
 def _listed(pids: list[int]) -> str:

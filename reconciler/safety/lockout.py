@@ -6,18 +6,20 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import BY_NAME, NFT, route
-from reconciler.kinds.nat.port_map_syntax import ANY
+from reconciler.kinds import BY_NAME, having, route
 from reconciler.model.changes import Change
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, NO_ORIGIN, Key, Origin
+from reconciler.planning.consequences import Afterwards, Consequences
 from reconciler.planning.intent import Planned
 
-MAIN = 254
-KERNELS = 2  # RTPROT_KERNEL: a route that came with an address
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
-_LEADING = ("address", "route")  # of what is there these alone decide; of the links the changes tell
+_HOLDS = having(lambda kind: kind.holds)
+_LEADS = having(lambda kind: kind.leads)
+_CONNECTS = having(lambda kind: kind.connects)
+_CAPTURES = having(lambda kind: kind.captures)
+_LEADING = {*_HOLDS, *_LEADS}  # of what is there these alone decide; of the links the changes tell
 Objects = Mapping[Key, Any]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -63,7 +65,7 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> lis
     ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
     """
     now = _now(planned)
-    then = _then(planned, now)
+    then = _then(planned)
     found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
     found += _default_routes(now, then)
     hint = "give --confirm-within, so that the host goes back by itself, or --force"
@@ -107,40 +109,38 @@ def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
 
 
 def _now(planned: Planned) -> dict[Key, Any]:
-    return {key: held.object for key, held in planned.live.items() if key.scope == HOST and key.kind in _LEADING}
+    return _of_host({key: held.object for key, held in planned.live.items()})
 
 
-def _then(planned: Planned, now: Objects) -> dict[Key, Any]:
-    """The host's objects as the plan would leave them."""
-    changes = [change for change in planned.changes if change.key.kind not in NFT]
-    gone = frozenset(where for c in changes if c.action in ("delete", "replace") for where in _before(c))
-    gone |= {where for c in changes if getattr(c.after, "up", None) is False for where in _links(c)}
-    left = {key: BY_NAME[key.kind].without(held, gone) for key, held in now.items()}
-    for change in changes:
-        if change.key.scope == HOST and change.key.kind in _LEADING:
-            left[change.key] = change.after
-    return _connected(changes, {key: held for key, held in left.items() if held is not None})
+def _of_host(objects: Objects) -> dict[Key, Any]:
+    return {key: held for key, held in objects.items() if key.scope == HOST and key.kind in _LEADING}
 
 
-def _connected(changes: list[Change], left: dict[Key, Any]) -> dict[Key, Any]:
+def _then(planned: Planned) -> dict[Key, Any]:
+    """The host's addresses and routes as the plan will leave them."""
+    taken = planned.plan.measures.taken or Consequences(planned.changes, planned.live)
+    after = Afterwards(planned.changes, planned.live, taken)
+    for change in planned.plan.measures.restored:
+        after.put_back(change.key, change.after)
+    return _connected(planned.changes, _of_host(after.objects))
+
+
+def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:
     """With the routes that the kernel makes for new addresses, without those of addresses that go."""
-    subnets = {_subnet(held) for key, held in left.items() if key.kind == "address"}
-    gone = {_subnet(c.before) for c in changes if c.key.kind == "address" and c.action == "delete"} - subnets
-    kept = {key: held for key, held in left.items() if not (key.kind == "route" and _is_of(held, gone))}
-    for change in changes:
-        if change.key.kind == "address" and change.key.scope == HOST and change.after is not None:
-            to, link = _subnet(change.after)
-            hop = route.NextHop("", link, 1, False)
-            kept[Key("route", HOST, f"{to} {link}")] = route.Route(HOST, to, MAIN, 0, "unicast", (hop,), "", 253, 0)
+    moved = [change for change in changes if change.key.kind in _CONNECTS and change.key.scope == HOST]
+    subnets = {_CONNECTS[key.kind](held) for key, held in left.items() if key.kind in _CONNECTS}
+    gone = {_CONNECTS[c.key.kind](c.before) for c in moved if c.action == "delete"} - subnets
+    kept = {key: held for key, held in left.items() if not (key.kind in _LEADS and _is_of(held, gone))}
+    for change in moved:
+        if change.after is not None:
+            to, link = _CONNECTS[change.key.kind](change.after)
+            made = route.connected(HOST, to, link)
+            kept[route.key_of(made)._replace(name=f"{to} {link}")] = made
     return kept
 
 
-def _subnet(address: Any) -> tuple[str, str]:
-    return str(ipaddress.ip_interface(address.address).network), address.link
-
-
 def _is_of(held: route.Route, subnets: set[tuple[str, str]]) -> bool:
-    return held.protocol == KERNELS and any((held.to, hop.dev) in subnets for hop in held.hops)
+    return held.protocol == route.RTPROT_KERNEL and any((held.to, hop.dev) in subnets for hop in held.hops)
 
 
 def _before(change: Change) -> Iterable[tuple[str, str]]:
@@ -153,7 +153,8 @@ def _links(change: Change) -> set[tuple[str, str]]:
 
 
 def _routes(objects: Objects) -> Iterator[Any]:
-    return (held for key, held in objects.items() if key.kind == "route" and held.table == MAIN)
+    found = (_LEADS[key.kind](held) for key, held in objects.items() if key.kind in _LEADS)
+    return (one for one in found if one.table == route.TABLES["main"])
 
 
 def _lookup(objects: Objects, peer: Address) -> Any:
@@ -163,7 +164,7 @@ def _lookup(objects: Objects, peer: Address) -> Any:
 
 
 def _holds(objects: Objects, address: str) -> bool:
-    return any(key.kind == "address" and held.address.partition("/")[0] == address for key, held in objects.items())
+    return any(key.kind in _HOLDS and _HOLDS[key.kind](held)[1] == address for key, held in objects.items())
 
 
 def _path(held: Any) -> list[tuple[str, str]]:
@@ -176,8 +177,7 @@ def _told(held: Any) -> str:
 
 
 def _captures(change: Change, one: Protected) -> bool:
-    """Whether a published port stands in front of the one that the session came in by."""
-    held = change.after
-    if change.key.kind != "port_map" or held is None or change.key.scope != HOST or not one.port:
+    """Whether it stands in front of the port that the session came in by."""
+    if change.key.kind not in _CAPTURES or change.after is None or change.key.scope != HOST or not one.port:
         return False
-    return held.protocol == "tcp" and held.port == one.port and held.listen in (one.local, *ANY.values())
+    return _CAPTURES[change.key.kind](change.after, one.local, one.port)

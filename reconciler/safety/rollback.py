@@ -12,13 +12,13 @@ from reconciler.kinds.kind import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import HOST, Key
-from reconciler.model.rows import LinkSettings
+from reconciler.model.rows import LinkSettings, LiveState
 from reconciler.planning import state
 from reconciler.planning.apply import Failed, Southbound
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
-from reconciler.safety import snapshot, state_dir, undo_log
+from reconciler.safety import keeping, snapshot, state_dir, undo_log
 from reconciler.safety.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     taken = snapshot.with_tables(snapshot.take(planned), tables)
     upset = snapshot.upset(planned)
     taken = snapshot.with_settings(taken, sysctl.read_many(kernel, upset)) if upset else taken
+    taken = snapshot.with_settings(taken, snapshot.held_meanwhile(planned))
     known = state_dir.load()
     entry = undo_log.Unsettled(
         taken, {name: known.get(name, state_dir.Record()) for name in planned.intent.names}, settings
@@ -91,11 +92,13 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
     failed: dict[Key, Failed] = {}
     for _ in range(ROUNDS):
         taken = snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
-        live = _read(kernel, taken)
+        found, view = _read(kernel, taken)
+        live = _objects(kernel, taken, found, view)
         left = snapshot.undo(taken, live)
         if not left:
             break
-        outcome = carry_out(order(left, [_names(taken)], live, restoring=True), southbound(kernel))
+        measures, _ = keeping.keep(kernel, left, live, found, view)
+        outcome = carry_out(order(left, [_names(taken)], live, measures, restoring=True), southbound(kernel))
         undone += outcome.applied
         failed = outcome.failed
         if not outcome.applied:
@@ -111,13 +114,16 @@ def _names(taken: Snapshot) -> Names:
     return live_names({key: entry.held for key, entry in taken.entries.items() if entry.held})
 
 
-def _read(kernel: Kernel, taken: Snapshot) -> dict[Key, Live]:
+def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
     from reconciler.kernel import live
 
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
     memory = state_dir.memory(state_dir.load(), taken.topologies)  # those of the run: they tell what it reserved
-    view = state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
-    held = state.objects(found, view)
+    return found, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
+
+
+def _objects(kernel: Kernel, taken: Snapshot, found: LiveState, view: state.View) -> dict[Key, Live]:
+    held = state.objects(found, view) | keeping.read_aside(kernel, found, taken.entries.keys(), view)
     return {key: one for key, one in held.items() if key.scope in found.scopes or key.scope == HOST}
 
 

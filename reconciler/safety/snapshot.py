@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import BY_NAME, NFT
+from reconciler.kinds import BY_NAME, sysctl
+from reconciler.kinds.kind import Ground
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
-from reconciler.planning.diff import LiveObjects, absorbed, differences, way
+from reconciler.planning.consequences import Consequences, LiveObjects
+from reconciler.planning.diff import differences, way
 from reconciler.planning.intent import Planned
 from reconciler.safety import codec
-
-# Routes that the kernel makes by itself (RTPROT_REDIRECT, _KERNEL, _RA): they come back with what they follow from.
-KERNELS_ROUTES = (1, 2, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +58,11 @@ def take(planned: Planned) -> Snapshot:
     """
     born = {c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "create"}
     entries = {change.key: _entry(change, planned.live, born) for change in planned.changes}
-    stirred = {scope for change in planned.changes for scope in _stirred(change)} - born
+    stirred = {scope for change in planned.changes for scope in _stirred(change)}
+    stirred = (stirred | {ground.scope for ground in _taken(planned)}) - born
     for key, held in planned.live.items() if stirred else ():
-        if key not in entries and key.scope in stirred and key.kind not in NFT and key.kind != "dns_file":
+        kind = BY_NAME[key.kind]
+        if key not in entries and key.scope in stirred and not (kind.transaction or kind.outlives):
             entries[key] = Kept(held, None, held.owner)
     return Snapshot(planned.intent.names, planned.intent.relaxed, entries)
 
@@ -69,20 +70,26 @@ def take(planned: Planned) -> Snapshot:
 def _entry(change: Change, live: LiveObjects, born: set[str]) -> Kept:
     held = None if change.key.scope in born else live.get(change.key)
     if held is None:
-        return Kept(None, None if change.key.kind in NFT else change.after, change.owner)
+        return Kept(None, None if BY_NAME[change.key.kind].transaction else change.after, change.owner)
     if change.action == "delete" and change.key.kind == "namespace":
         held = dataclasses.replace(held, object=dataclasses.replace(held.object, parked=True))
     return Kept(held, None, change.owner)
 
 
 def _stirred(change: Change) -> Iterator[str]:
-    """The scopes in which a change may take along more than its own object."""
+    """The scopes where the kernel may delete other objects because of this change: a route with its address, say."""
     if change.action in ("create", "adopt") or change.before is None:
         return
-    places = list(BY_NAME[change.key.kind].links(change.before))
-    if places or change.key.kind == "address":
+    kind = BY_NAME[change.key.kind]
+    places = list(kind.links(change.before))
+    if places or kind.goes_last is not None:
         yield change.key.scope
         yield from (scope for scope, _ in places)
+
+
+def _taken(planned: Planned) -> Iterable[Ground]:
+    taken = planned.plan.measures.taken
+    return taken.taken if taken is not None else ()
 
 
 def lost_links(planned: Planned) -> Iterator[tuple[str, str]]:
@@ -105,19 +112,24 @@ def upset(planned: Planned) -> dict[str, set[str]]:
     return found
 
 
+def held_meanwhile(planned: Planned) -> dict[tuple[str, str], str]:
+    """(scope, sysctl) -> value before, of the settings that hold while some change is made."""
+    settings = planned.plan.measures.settings.values()
+    return {(one.scope, one.key): one.before for listed in settings for one in listed}
+
+
 def edited_tables(planned: Planned) -> Iterator[Key]:
     """The nftables tables that objects alone would not bring back to the letter."""
     for change in planned.changes:
-        if change.key.kind == "nft_table" and change.before is not None:
+        if BY_NAME[change.key.kind].listed and change.before is not None:
             yield change.key
 
 
 def with_settings(snapshot: Snapshot, settings: Mapping[tuple[str, str], str]) -> Snapshot:
     """The snapshot with settings, (scope, sysctl) -> value, that links had."""
-    sysctl = BY_NAME["sysctl"].form
     entries = dict(snapshot.entries)
     for (scope, name), value in settings.items():
-        entries.setdefault(Key("sysctl", scope, name), Kept(Live(sysctl(scope, name, value), ""), None, ""))
+        entries.setdefault(sysctl.key_of(scope, name), Kept(Live(sysctl.Sysctl(scope, name, value), ""), None, ""))
     return dataclasses.replace(snapshot, entries=entries)
 
 
@@ -151,11 +163,11 @@ def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
     kind, before = BY_NAME[key.kind], entry.held
     if before is None:
         # What bears no stamp somebody else made meanwhile; a setting that a kernel module brought cannot go.
-        if now is not None and now.owner not in (NOBODY, KERNEL) and not kind.existing and key.kind != "sysctl":
+        if now is not None and now.owner not in (NOBODY, KERNEL) and not (kind.existing or kind.restores):
             yield Change("delete", key, now.object, None, (), "disruptive", entry.owner)
         return
     if now is None:
-        if not _comes_by_itself(before):
+        if not (before.owner == KERNEL and kind.comes_back(before.object)):
             yield Change("create", key, None, before.object, (), "none", entry.owner)
         return
     differs = () if before.owner == KERNEL else differences(kind, before.object, now.object)
@@ -168,27 +180,17 @@ def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
         yield Change("adopt", key, now.object, before.object, (), "none", entry.owner)
 
 
-def _comes_by_itself(held: Live) -> bool:
-    """What the kernel or a daemon puts there again; but a route that DHCP set, say, nobody sets twice."""
-    if held.owner != KERNEL:
-        return False
-    return not isinstance(held.object, BY_NAME["route"].form) or held.object.protocol in KERNELS_ROUTES
-
-
 def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Change]:
     """Leave out what another change does: a namespace or a link that goes, or a table that comes as a whole."""
-    gone = [change for change in changes if change.action == "delete"]
-    spaces = {change.key.name for change in gone if change.key.kind == "namespace"}
-    links = frozenset(where for change in gone for where in BY_NAME[change.key.kind].links(change.before))
-    whole = {c.key for c in changes if c.key.kind == "nft_table" and c.after is not None and c.after.text}
+    taken = Consequences([change for change in changes if change.action == "delete"], live)
+    listed = (change for change in changes if BY_NAME[change.key.kind].listed and change.after is not None)
+    whole = {change.key for change in listed if change.after.text}
     for change in changes:
-        held = change.before if change.after is None else change.after
-        if change.key.kind in NFT and change.key.kind != "nft_table":
-            if Key("nft_table", held.scope, held.table) in whole:
+        carrier = BY_NAME[change.key.kind].carrier
+        if carrier is not None:
+            if carrier(change.before if change.after is None else change.after) in whole:
                 continue
-        elif change.action == "delete" and absorbed(
-            change.key, live[change.key], BY_NAME[change.key.kind], spaces, links
-        ):
+        elif change.action == "delete" and taken.absorbs(change):
             continue
         yield change
 

@@ -11,6 +11,7 @@ options:  extra arguments of plan and apply, such as --adopt
 plan:     the plan's lines, "action key [attribute...]", in any order; [] for nothing to do
 impact:   the plan's impacts by key, where they matter
 ordered:  true: the lines are in the order in which they run
+losses:   keys of what is not the run's, goes along with the plan and is put back
 refused:  in place of plan: parts of the messages with which plan and apply exit 1, nothing changed
 verify:   commands with what their output must hold: ``has`` or ``lacks`` (a part of the JSON), ``text`` or
           ``no_text``; ``fails``: the command must fail
@@ -32,9 +33,10 @@ from snapshot import differences, snapshot
 from reconciler.cli import main
 
 FOLDER = pathlib.Path(__file__).parents[1] / "cases" / "situations"
-WORDS = set(
-    "before given by_hand wanted delete options plan impact ordered refused verify needs needs_bridge_option".split()
-)
+WORDS = {
+    *"before given by_hand wanted delete options plan impact ordered losses refused verify".split(),
+    *("needs", "needs_bridge_option"),
+}
 CASES = sorted(FOLDER.glob("*/*.yaml"))
 
 
@@ -133,6 +135,8 @@ def compare(document: dict[str, Any], case: dict[str, Any]) -> None:
     if not case.get("ordered"):
         found, expected = sorted(found), sorted(expected)
     assert found == expected
+    losses = sorted(one["key"] for one in document.get("losses", ()) if one["restored"])
+    assert losses == sorted(case.get("losses", losses))
     impacts = {change["key"]: change["impact"] for change in document["changes"]}
     assert {key: impacts.get(key) for key in case.get("impact", {})} == case.get("impact", {})
 

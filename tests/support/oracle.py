@@ -70,7 +70,7 @@ def link(message: Any, tables: Tables) -> LinkRow:
         message.get_attr("IFLA_MASTER") or 0,
         message.get_attr("IFLA_IFALIAS") or "",
         message.get_attr("IFLA_TXQLEN"),
-        message.get_attr("IFLA_LINK") or 0,
+        message.get_attr("IFLA_LINK") or _vxlan_link(info) or 0,
         -1 if nsid is None else nsid,
         _inet6(message),
         message.get_attr("IFLA_GROUP"),
@@ -112,6 +112,12 @@ def _spelt(listed: Iterable[tuple[Any, Any]], form: Any = None) -> Iterator[tupl
             yield name, {**value, "attrs": tuple(_spelt(value["attrs"], inner))}
         else:
             yield name, value
+
+
+def _vxlan_link(info: Any) -> int:
+    """The device that a VXLAN sends by stands among its own data."""
+    data = info.get_attr("IFLA_INFO_DATA") if info.get_attr("IFLA_INFO_KIND") == "vxlan" else None
+    return 0 if data is None else int(data.get_attr("IFLA_VXLAN_LINK") or 0)
 
 
 def _inet6(message: Any) -> int:

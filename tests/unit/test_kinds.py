@@ -9,9 +9,9 @@ import pytest
 from reconciler.kinds import BY_NAME, KINDS, NFT, RANK
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Not in the language, so without a schema: the table and the reserved ports follow from what needs them, the other
-# two are only ever found and removed in a namespace of ours.
-NOT_WRITTEN = {"nft_table", "reserved_ports", "link", "rule"}
+# Not in the language, so without a schema: the table and the reserved ports follow from what needs them, links and
+# rules are only found and removed in a namespace of ours, neighbours only put back where a change takes them along.
+NOT_WRITTEN = {"nft_table", "reserved_ports", "link", "rule", "neighbour"}
 
 
 def situations(kind: str) -> set[str]:

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from reconciler.model.attributes import FLAG, Attribute, Table, Tables
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.rows import AddressRow, Hop, LinkRow, RouteRow
+from reconciler.model.rows import AddressRow, Hop, LinkRow, NeighbourRow, RouteRow
 from reconciler.model.secret import Secret
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 5, 10, 13
@@ -26,6 +26,7 @@ IFLA_EXT_MASK, IFLA_NET_NS_FD = 29, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE = 8
 VETH_INFO_PEER = 1
+IFLA_VXLAN_LINK = 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
@@ -152,13 +153,18 @@ def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
         master=u32(found, IFLA_MASTER),
         alias=text(found.get(IFLA_IFALIAS, b"")),
         txqueuelen=u32(found, IFLA_TXQLEN),
-        peer=u32(found, IFLA_LINK),
+        peer=u32(found, IFLA_LINK) or _vxlan_link(kind, info),
         peer_nsid=-1 if nsid is None else _S32.unpack(nsid)[0],
         addr_gen_mode=_addr_gen_mode(found.get(IFLA_AF_SPEC, b"")),
         group=u32(found, IFLA_GROUP),
         data=table_values(info.get(IFLA_INFO_DATA, b""), own) if own is not None else {},
         port=table_values(info.get(IFLA_INFO_SLAVE_DATA, b""), port) if port is not None else {},
     )
+
+
+def _vxlan_link(kind: str, info: Attributes) -> int:
+    """A VXLAN goes with the device that it sends by, and tells it in a place of its own (IFLA_VXLAN_LINK)."""
+    return u32(attributes(info.get(IFLA_INFO_DATA, b""), 0), IFLA_VXLAN_LINK) if kind == "vxlan" else 0
 
 
 def is_loopback(body: bytes) -> bool:
@@ -301,3 +307,23 @@ def _gateway(family: int, found: Attributes) -> str:
         return ip_text(family, value)
     via = found.get(RTA_VIA)  # a gateway of the other family: a struct rtvia
     return ip_text(_U16.unpack_from(via)[0], via[2:]) if via is not None else ""
+
+
+# ------------------------------------------------------------------ neighbours
+
+NDMSG = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
+NDA_DST, NDA_LLADDR = 1, 2
+NUD_PERMANENT, NUD_NOARP = 0x80, 0x40
+NTF_PROXY = 0x08
+
+
+@decoder("RTM_NEWNEIGH")
+def neighbour(body: bytes) -> NeighbourRow | None:
+    """A NeighbourRow from an RTM_NEWNEIGH's body; None for one that was learned, or of another family."""
+    family, index, state, flags, _type = NDMSG.unpack_from(body)
+    proxy = bool(flags & NTF_PROXY)
+    if family not in (AF_INET, AF_INET6) or not (proxy or state & NUD_PERMANENT):
+        return None
+    found = attributes(body, 12)
+    address = ip_text(family, found[NDA_DST]) if NDA_DST in found else _nameless()
+    return NeighbourRow(index, address, found.get(NDA_LLADDR, b"").hex(":"), proxy, flags)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "delroute": (25, "rtmsg"),
     "newrule": (32, "fibmsg"),
     "delrule": (33, "fibmsg"),
+    "newneigh": (28, "ndmsg"),
 }
 _HAVE_FLAGS = ("VETH_INFO_PEER", "RTA_MULTIPATH")  # headers of their own, whose flags pyroute2 wants to see
 

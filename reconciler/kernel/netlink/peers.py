@@ -1,4 +1,4 @@
-"""Which veth is whose peer, across namespaces."""
+"""Which veth is whose peer, and which link lies on which, across namespaces."""
 
 from __future__ import annotations
 
@@ -30,12 +30,36 @@ def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
     that may be neighbours, in windows on the socket of the one with more veths.
     """
     _within(states)
+    resolve_below(kernel, states)
     pairs = set(_candidates(kernel, states))
     known = _nsids(kernel, states, pairs)
     for near, far in pairs:
         if known.get((near[0], far[0])) == states[near[0]].links[near[1]].peer_nsid:
             states[near[0]].peers[near[1]] = far
             states[far[0]].peers[far[1]] = near
+
+
+def resolve_below(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
+    """Fill ``below`` of every state: what links other than veths lie on, where that was read."""
+    leaning = [(scope, row) for scope, state in states.items() for row in state.links.values() if _leans(row)]
+    for scope, row in leaning:
+        if row.peer_nsid < 0 and row.peer in states[scope].links:
+            states[scope].below[row.index] = (scope, row.peer)
+    crossing = [
+        ((scope, row.index), (other, row.peer))
+        for scope, row in leaning
+        if row.peer_nsid >= 0
+        for other, state in states.items()
+        if other != scope and row.peer in state.links
+    ]
+    known = _nsids(kernel, states, crossing)
+    for (scope, index), far in crossing:
+        if known.get((scope, far[0])) == states[scope].links[index].peer_nsid:
+            states[scope].below[index] = far
+
+
+def _leans(row: LinkRow) -> bool:
+    return row.kind != "veth" and row.peer > 0 and row.peer != (row.index if row.peer_nsid < 0 else 0)
 
 
 def carry_over(

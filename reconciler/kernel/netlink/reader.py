@@ -14,13 +14,14 @@ from reconciler.kernel.netlink.decode_rule import rule
 from reconciler.kernel.netlink.peers import resolve_peers
 from reconciler.model.attributes import Tables
 from reconciler.model.keys import stamped
-from reconciler.model.rows import LinkRow, ScopeState
+from reconciler.model.rows import LinkRow, NeighbourRow, ScopeState
 from reconciler.startup import uncollected
 
 RTM_NEWLINK, RTM_GETLINK = 16, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWRULE, RTM_GETRULE = 32, 34
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 
 # Without RTEXT_FILTER_SKIP_STATS half of a link dump is counters.
 _NO_STATISTICS = transport.attribute(decode.IFLA_EXT_MASK, struct.pack("=I", 8))
@@ -60,6 +61,18 @@ def read_links(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) ->
 def read_links_as(kernel: Kernel, scope: str, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
     """One link dump, each message (without its nlmsghdr) decoded by ``decoder``; what it makes None is left out."""
     return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decoder)
+
+
+def read_neighbours(kernel: Kernel, scope: str) -> list[NeighbourRow]:
+    """The permanent neighbours and the proxy entries of a scope: the kernel tells the two in two dumps."""
+    sock = kernel.socket(scope)
+    return [
+        row
+        for flags in (0, decode.NTF_PROXY)
+        for row in _rows(
+            sock, RTM_GETNEIGH, struct.pack("=BxxxiHBB", 0, 0, 0, flags, 0), RTM_NEWNEIGH, decode.neighbour
+        )
+    ]
 
 
 def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:

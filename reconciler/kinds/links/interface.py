@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from reconciler.kinds.kind import RECORD, Entry, Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.links import link, requests
+from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
@@ -43,7 +44,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if wanted is not None:
             # Configuring is not owning: only another topology's stamp stands in the way of a difference.
             foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != wanted.owner
-            yield key, Live(link.read_end(reading.state, row), stamped(row.alias) if foreign else wanted.owner)
+            end = dataclasses.replace(link.read_end(reading.state, row), below=effects.below(reading, row))
+            yield key, Live(end, stamped(row.alias) if foreign else wanted.owner)
 
 
 def update(before: End, after: End, _owner: str) -> Iterator[Request]:
@@ -79,7 +81,9 @@ KIND = Kind(
     needs=needs,
     update=update,
     links=links,
+    lies_on=effects.lies_on,
     without=without,
+    takes=effects.takes,
     disruptive_on=frozenset({"up", "master", "mac"}),
     existing=True,
     section="interfaces",

@@ -51,8 +51,10 @@ class End(Port):
     """A veth's end, or a link that exists already; ``quiet`` matters at its birth only."""
 
     quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see no_link_local.py)
+    below: tuple[str, str] | None = field(default=None, compare=False)  # what a live one lies on
 
 
+IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel takes IPv6 off a link
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 _Port = TypeVar("_Port", bound=Port)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.links import link, requests
+from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
@@ -55,6 +55,7 @@ def link_kind(
         "links": links,
         "lies_on": made.places,
         "without": made.without,
+        "takes": effects.takes,
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
         "replace_on": frozenset(replace_on),
     }
@@ -180,9 +181,7 @@ class _LinkKind:
         return ((held.scope, held.link),) if self.has_lower and held.link else ()
 
     def without(self, held: Any, gone: Places) -> Any:
-        """What remains of a link when others go: nothing, if it lies on one of them."""
-        if not gone.isdisjoint(self.places(held)):
-            return None
+        """What is left of a port when its bridge goes."""
         return link.off_lost_master(held, gone) if self.is_port else held
 
 

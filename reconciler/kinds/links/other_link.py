@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import field
 
 from reconciler.kinds.kind import Kind, Reading
-from reconciler.kinds.links import link, requests
+from reconciler.kinds.links import effects, link, requests
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
@@ -14,11 +15,16 @@ from reconciler.model.requests import Request
 
 @dataclass(frozen=True, slots=True)
 class OtherLink:
-    """``type`` is the kernel's word for it (IFLA_INFO_KIND), "" for hardware."""
+    """``type`` is the kernel's word for it (IFLA_INFO_KIND), "" for hardware; ``below`` the link that it lies on."""
 
     scope: str
     name: str
     type: str
+    below: tuple[str, str] | None = field(default=None, compare=False)
+
+
+# These name a link below (IFLA_LINK) and outlive it.
+_OUTLIVING = frozenset("ipip gre gretap erspan ip6gre ip6gretap ip6erspan ip6tnl sit vti vti6 xfrm".split())
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
@@ -27,7 +33,19 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if row.kind in reading.types or Key("interface", scope, row.name) in reading.wanted:
             continue
         owner = KERNEL if link.is_fixture(row) else link.owner_of(row, reading.owner, reading.exclusive)
-        yield Key("link", scope, row.name), Live(OtherLink(scope, row.name, row.kind), owner)
+        yield (
+            Key("link", scope, row.name),
+            Live(OtherLink(scope, row.name, row.kind, effects.below(reading, row)), owner),
+        )
+
+
+def lies_on(other: OtherLink) -> tuple[tuple[str, str], ...]:
+    return () if other.type in _OUTLIVING else effects.lies_on(other)
+
+
+def follows(other: OtherLink) -> tuple[str, ...]:
+    """A VLAN goes down with its link; an MTU is lowered with that of whatever is below."""
+    return ("down", "narrow") if other.type == "vlan" else ("narrow",)
 
 
 def key_of(scope: str, name: str) -> Key:
@@ -42,4 +60,4 @@ def links(other: OtherLink) -> tuple[tuple[str, str]]:
     return ((other.scope, other.name),)
 
 
-KIND = Kind(name="link", form=OtherLink, read=read, delete=delete, links=links)
+KIND = Kind(name="link", form=OtherLink, read=read, delete=delete, links=links, lies_on=lies_on, follows=follows)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds.kind import ENDS, Entry, Kind, Names, Parsed, Path, Place, Reading, Source, attributes, declared
-from reconciler.kinds.links import link, requests
+from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -100,7 +100,7 @@ def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
 
 def _far_owner(reading: Reading, row: LinkRow, state: ScopeState) -> str:
     exclusive = state.scope != HOST and state.scope not in reading.relaxed
-    return link.owner_of(row, state.owner, exclusive)
+    return link.owner_of(row, reading.owner_of(state), exclusive)
 
 
 def mask(wanted: Veth, live: Veth) -> Veth:
@@ -201,6 +201,7 @@ KIND = Kind(
     restamp=restamp,
     links=links,
     without=without,
+    takes=effects.takes,
     shown=shown,
     replace_on=frozenset({"peer.namespace", "peer.name"}),
     disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),

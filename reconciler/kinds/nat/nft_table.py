@@ -130,6 +130,7 @@ KIND = Kind(
     delete=delete,
     shown=shown,
     brief=True,
+    listed=True,
     ownership=NAME,
     transaction=NFT,
 )

@@ -1,0 +1,46 @@
+"""What a change of a link takes from it, and which link another one lies on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from reconciler.kinds.kind import Ground, Place, Reading, Taking
+from reconciler.kinds.links.link import IPV6_MIN_MTU, UNREAD
+from reconciler.model.changes import Change, Live
+from reconciler.model.keys import Key
+from reconciler.model.rows import LinkRow
+
+
+def takes(changes: Sequence[Change], _live: Mapping[Key, Live]) -> Iterator[Taking]:
+    """What updates take: of a link that is set down, gets another MAC address, or an MTU below that of IPv6."""
+    for change in changes:
+        if change.action == "update":
+            for before, after in zip(ends(change.before), ends(change.after), strict=False):
+                yield from (Taking(ground, change.key, ground.what == "narrow") for ground in _lost(before, after))
+
+
+def _lost(before: Any, after: Any) -> Iterator[Ground]:
+    place = after.scope, after.name
+    if after.up is False and before.up:
+        yield Ground("down", *place)
+    if after.mac is not None and after.mac != before.mac:
+        yield Ground("neighbours", *place)
+    if after.mtu is not None and after.mtu < IPV6_MIN_MTU <= (before.mtu or after.mtu):
+        yield Ground("narrow", *place)
+
+
+def ends(held: Any) -> tuple[Any, ...]:
+    """The one or two ends of a link's object that say what all links have; none of a link of another type."""
+    found = (held.end, held.peer) if hasattr(held, "peer") else (held,)
+    return tuple(one for one in found if hasattr(one, "up") and one != UNREAD)
+
+
+def below(reading: Reading, row: LinkRow) -> Place | None:
+    """The link that a live one lies on (of a veth: its peer); None where that was not read."""
+    far = reading.state.below.get(row.index) or reading.state.peers.get(row.index)
+    return (far[0], reading.live.scopes[far[0]].links[far[1]].name) if far else None
+
+
+def lies_on(held: Any) -> tuple[Place, ...]:
+    return (held.below,) if held.below else ()

@@ -1,0 +1,312 @@
+"""What the kernel takes along with the changes of a plan, and how nothing of others is lost by it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+from functools import cached_property
+from typing import Any
+
+from reconciler.kinds import BY_NAME, RANK, having
+from reconciler.kinds.kind import Ground, Place, Taking
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
+from reconciler.model.data import dataclass
+from reconciler.model.errors import Problem
+from reconciler.model.keys import HOST, Key
+
+LiveObjects = Mapping[Key, Live]
+Settings = Mapping[tuple[str, str], str]  # (scope, sysctl) -> value
+
+_GOING = ("delete", "replace")
+# What goes on a link that is set down, or whose MTU falls below what IPv6 needs.
+_PARTS = {"down": ("ipv4", "ipv6", "neighbours", "proxies"), "narrow": ("ipv6",)}
+
+_TAKES = having(lambda kind: kind.takes)
+_GOES_LAST = having(lambda kind: kind.goes_last)
+_DURING = having(lambda kind: kind.during)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """An object that vanishes with a change of another one.
+
+    ``ground`` is what it stood on, ``cause`` the key of the change; ``late``: not before all that the plan makes is
+    there.
+    """
+
+    live: Live
+    ground: Ground
+    cause: Key
+    late: bool
+
+
+class Consequences:
+    """What goes with the changes, whatever the depth: a VLAN on a macvlan on a bridge, its addresses, its routes."""
+
+    def __init__(self, changes: Sequence[Change], live: LiveObjects) -> None:
+        self._live = live
+        self._changed = {change.key for change in changes if change.action in _GOING}
+        self._last = goes_last(changes, live)
+        self.losses: dict[Key, Loss] = {}
+        self.taken: dict[Ground, Key] = {}  # with the change that takes it
+        self.lasting: set[Ground] = set()
+        for taking in sorted(takings(changes, live), key=lambda one: (one.cause in self._last, not one.lasting)):
+            self._take(taking)
+
+    def _take(self, taking: Taking) -> None:
+        waiting = [taking.ground]
+        while waiting:
+            ground = waiting.pop()
+            if taking.lasting:
+                self.lasting.add(ground)
+            if ground not in self.taken:
+                self.taken[ground] = taking.cause
+                waiting += self._parts(ground)
+                for key in self._standing_on.get(ground, ()):
+                    waiting += self._lose(key, ground, taking.cause)
+
+    def _parts(self, ground: Ground) -> Iterator[Ground]:
+        """What else goes with a ground: on the same link, and on the links that lie on it and follow."""
+        if ground.what in _PARTS:
+            yield from (Ground(what, ground.scope, ground.name) for what in _PARTS[ground.what])
+            for key in self._standing_on.get(Ground("link", ground.scope, ground.name), ()):
+                kind, held = BY_NAME[key.kind], self._live[key].object
+                if ground.what in kind.follows(held):
+                    yield from (Ground(ground.what, *place) for place in kind.links(held))
+
+    def _lose(self, key: Key, ground: Ground, cause: Key) -> Iterator[Ground]:
+        if key not in self.losses and key not in self._changed:
+            self.losses[key] = Loss(self._live[key], ground, cause, cause in self._last)
+            yield from (Ground("link", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
+
+    @cached_property
+    def _standing_on(self) -> Mapping[Ground, list[Key]]:
+        found: dict[Ground, list[Key]] = defaultdict(list)
+        for key, held in self._live.items():
+            for ground in grounds(key, held.object):
+                found[ground].append(key)
+        return found
+
+    @property
+    def gone(self) -> frozenset[Place]:
+        """The links that go."""
+        return frozenset((ground.scope, ground.name) for ground in self.taken if ground.what == "link")
+
+    def absorbs(self, change: Change) -> bool:
+        """Whether a deletion needs no request of its own: the object goes with its link or its namespace.
+
+        A link that reaches out of a namespace that goes needs one: the namespace may live on for a while.
+        """
+        return any(
+            ground in self.taken
+            and (ground.what == "link" or all(self._goes(scope) for scope, _ in _links(change.key, change.before)))
+            for ground in grounds(change.key, change.before)
+            if ground.what in ("link", "scope")
+        )
+
+    def _goes(self, scope: str) -> bool:
+        return Ground("scope", HOST, scope) in self.taken
+
+
+def grounds(key: Key, held: Any) -> Iterator[Ground]:
+    """All that an object stands on: its namespaces, the links that it lies on, and what its kind adds."""
+    kind = BY_NAME[key.kind]
+    beneath = tuple(kind.lies_on(held))
+    yield from (Ground("link", *place) for place in beneath)
+    if not kind.outlives:
+        scopes = {key.scope, *(scope for scope, _ in (*beneath, *kind.links(held)))}
+        yield from (Ground("scope", HOST, scope) for scope in scopes if scope != HOST)
+    yield from kind.stands_on(held)
+
+
+def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:
+    """The grounds that changes take by themselves: namespaces, links, and what the kinds know of."""
+    for change in changes:
+        if change.action in _GOING:
+            if change.key.kind == "namespace":
+                yield Taking(Ground("scope", HOST, change.key.name), change.key)
+            yield from (Taking(Ground("link", *place), change.key) for place in _links(change.key, change.before))
+    by_kind = _by_kind(changes, _TAKES)
+    for kind, listed in by_kind.items():
+        yield from _TAKES[kind](listed, live)
+
+
+def goes_last(changes: Sequence[Change], live: LiveObjects) -> set[Key]:
+    """The deletions that come after all that is made, so that nothing is without them for a moment."""
+    by_kind = _by_kind(changes, _GOES_LAST)
+    return {key for kind, listed in by_kind.items() for key in _GOES_LAST[kind](listed, live)}
+
+
+def _by_kind(changes: Iterable[Change], kinds: Collection[str]) -> dict[str, list[Change]]:
+    found: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        if change.key.kind in kinds:
+            found[change.key.kind].append(change)
+    return found
+
+
+def _links(key: Key, held: Any) -> Iterable[Place]:
+    return BY_NAME[key.kind].links(held)
+
+
+# ------------------------------------------------------------------------------------------------ what must be known
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What only some plans need to know of the kernel, and no other run reads.
+
+    ``neighbours`` are scopes, ``sysctls`` names by scope; ``uppers``: links of other namespaces that lie on ours.
+    """
+
+    neighbours: frozenset[str] = frozenset()
+    sysctls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    uppers: bool = False
+
+
+def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
+    """What else must be read to know what these changes take along; None for nothing."""
+    taken = [taking.ground for taking in takings(changes, live)]
+    settings: dict[str, set[str]] = defaultdict(set)
+    for key, name, _ in _during(changes, live):
+        settings[key.scope].add(name)
+    if not (taken or settings):
+        return None
+    return Unread(
+        frozenset(ground.scope for ground in taken if ground.what in ("link", "down", "neighbours")),
+        {scope: frozenset(names) for scope, names in settings.items()},
+        any(ground.what in ("link", "narrow") for ground in taken),
+    )
+
+
+def _during(changes: Sequence[Change], live: LiveObjects) -> Iterator[tuple[Key, str, str]]:
+    for kind, listed in _by_kind(changes, _DURING).items():
+        yield from _DURING[kind](listed, live)
+
+
+# ------------------------------------------------------------------------------------------------ what is done about it
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A sysctl that holds while a change is made, and is then put back."""
+
+    scope: str
+    key: str
+    meanwhile: str
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """How nothing of others is lost: changes that put things back, and settings by the key of their change.
+
+    ``gone`` are objects that daemons put on a link and that go with it; ``taken`` is all that goes with the changes;
+    ``anew`` are the links that are made again.
+    """
+
+    restored: tuple[Change, ...] = ()
+    gone: tuple[Key, ...] = ()
+    settings: Mapping[Key, Sequence[Setting]] = field(default_factory=dict)
+    taken: Consequences | None = None
+    anew: frozenset[Place] = frozenset()
+
+    def loss(self, key: Key) -> Loss:
+        """How an object that is put back, or gone, is lost."""
+        assert self.taken is not None
+        return self.taken.losses[key]
+
+
+NO_MEASURES = Measures()
+
+
+def measures(
+    changes: Sequence[Change], live: LiveObjects, topologies: Collection[str], values: Settings
+) -> tuple[Measures, list[Problem]]:
+    """What is done so that nothing of others is lost, and a problem for each object of theirs that nothing can save.
+
+    ``values`` are the live sysctls that ``unread`` asked for.
+    """
+    taken = Consequences(changes, live)
+    planned = {change.key: change for change in changes}
+    found = taken.losses.items()
+    foreign = {key: loss for key, loss in found if key not in planned and _counts(key, loss.live, topologies)}
+    restored: list[Change] = []
+    gone: list[Key] = []
+    problems: list[Problem] = []
+    after = Afterwards(changes, live, taken) if foreign else None
+    for key in sorted(foreign, key=lambda key: (RANK[key.kind], key)):
+        loss, kind = foreign[key], BY_NAME[key.kind]
+        held = loss.live.object
+        if after is not None and kind.returns is not None and kind.returns(held, after):
+            after.put_back(key, held)
+            restored.append(Change("restore", key, held, held, (), "none", loss.live.owner))
+        elif _goes_with_its_link(loss):
+            gone.append(key)
+        elif not kind.harmless:
+            problems.append(Problem(planned[loss.cause].origin, _refusal(key, loss)))
+    anew = {place for change in changes if change.action in _GOING for place in _links(change.key, change.before)}
+    settings = _settings(changes, live, values)
+    return Measures(tuple(restored), tuple(gone), settings, taken, frozenset(anew)), problems
+
+
+def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) -> dict[Key, list[Setting]]:
+    found: dict[Key, list[Setting]] = defaultdict(list)
+    for key, name, value in _during(changes, live):
+        before = values.get((key.scope, name), value)
+        if before != value:
+            found[key].append(Setting(key.scope, name, value, before))
+    return found
+
+
+def _counts(key: Key, held: Live, topologies: Collection[str]) -> bool:
+    """Whether an object must not be lost: it is not this run's, and does not come back by itself."""
+    kind = BY_NAME[key.kind]
+    if held.owner in topologies:
+        return kind.existing and kind.put_back is not None  # a neighbour on a link of ours, which no file can name
+    if held.owner == KERNEL:
+        return not kind.comes_back(held.object)
+    return held.owner != UNKNOWN
+
+
+def _goes_with_its_link(loss: Loss) -> bool:
+    """What a daemon or the kernel puts on a link goes with that link, and IPv6 that was learned with IPv6."""
+    return loss.live.owner == KERNEL and loss.ground.what in ("link", "scope", "ipv6")
+
+
+def _refusal(key: Key, loss: Loss) -> str:
+    owner = loss.live.owner
+    whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
+    name = loss.ground.name
+    why = {
+        "link": f"it lies on {name}",
+        "scope": f"it is in namespace {name}",
+        "ipv4": f"{name} would have no IPv4 address, or be down",
+        "ipv6": f"{name} would be without IPv6",
+        "source": f"its source is {name}",
+    }.get(loss.ground.what, f"it needs {name}")
+    return f"{key} {whose} and would be lost with {loss.cause}: {why}; remove it or move it away first"
+
+
+class Afterwards:
+    """The objects as a plan leaves them, without what is lost (see kind.After)."""
+
+    def __init__(self, changes: Sequence[Change], live: LiveObjects, taken: Consequences) -> None:
+        self.lasting: Collection[Ground] = taken.lasting
+        gone = {change.key for change in changes if change.action == "delete"} | taken.losses.keys()
+        objects = {key: held.object for key, held in live.items() if key not in gone}
+        objects |= {change.key: change.after for change in changes if change.after is not None}
+        self.objects: dict[Key, Any] = objects
+        self.links = {place: held for key, held in objects.items() for place in _links(key, held)}
+        self._by_scope: dict[tuple[str, str], list[Any]] = defaultdict(list)
+        for key, held in objects.items():
+            self._by_scope[key.scope, key.kind].append(held)
+
+    def of(self, scope: str, kind: str) -> Iterable[Any]:
+        return self._by_scope.get((scope, kind), ())
+
+    def put_back(self, key: Key, held: Any) -> None:
+        """It is there again; what is put back after it may stand on it."""
+        self.objects[key] = held
+        self._by_scope[key.scope, key.kind].append(held)

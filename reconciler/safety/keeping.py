@@ -1,0 +1,60 @@
+"""Reads what only some plans need to know, and decides how nothing of others is lost by this one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.kinds import BY_NAME, KINDS
+from reconciler.model.changes import Change, Live
+from reconciler.model.errors import Problem
+from reconciler.model.keys import Key
+from reconciler.model.rows import LiveState
+from reconciler.planning import consequences, state
+from reconciler.planning.consequences import NO_MEASURES, Measures
+
+if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
+
+_ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
+_LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and not kind.existing)
+
+
+def keep(
+    kernel: Kernel,
+    changes: Sequence[Change],
+    live: dict[Key, Live],
+    found: LiveState,
+    view: state.View,
+) -> tuple[Measures, list[Problem]]:
+    """The measures, and a problem for each object of others that nothing can save; ``live`` gets what was read."""
+    asked = consequences.unread(changes, live)
+    if asked is None:
+        return NO_MEASURES, []
+    from reconciler.kernel import live as reading
+
+    more = reading.read_more(kernel, found, asked.neighbours, asked.sysctls, asked.uppers)
+    live.update(_added(found, more, view, asked.neighbours))
+    return consequences.measures(changes, live, view.topologies, more.sysctls)
+
+
+def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:
+    """The neighbours of the scopes, and the links of namespaces that nobody asked for."""
+
+    def kinds(scope: str) -> Collection[str]:
+        if scope not in before.scopes:
+            return _LINKS
+        return _ASIDE if scope in scopes else ()
+
+    return {key: held for key, held in state.objects(more, view, kinds).items() if key.kind in _ASIDE | _LINKS}
+
+
+def read_aside(kernel: Kernel, found: LiveState, keys: Collection[Key], view: state.View) -> dict[Key, Live]:
+    """The objects of kinds that no other read brings, in the scopes of those of the keys that are of such a kind."""
+    scopes = {key.scope for key in keys if BY_NAME[key.kind].aside} & found.scopes.keys()
+    if not scopes:
+        return {}
+    from reconciler.kernel import live as reading
+
+    more = reading.read_more(kernel, found, scopes, {}, uppers=False)
+    return state.objects(more, view, lambda scope: _ASIDE if scope in scopes else ())
