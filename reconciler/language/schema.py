@@ -111,11 +111,17 @@ def _rewritten(name: str, node: Any) -> Any:
 
 def _accepts(data: Any) -> bool:
     try:
-        import jsonschema_rs
-
-        return bool(jsonschema_rs.validator_for(bundle()).is_valid(data))
+        return bool(_fast_validator().is_valid(data))
     except (ImportError, ValueError):  # not installed, or a value it cannot take: the other one decides
         return False
+
+
+@cache
+def _fast_validator() -> Any:
+    """Compiled once: that takes longer than to check a small file, and a folder may have hundreds."""
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(bundle())
 
 
 def _validator() -> Any:

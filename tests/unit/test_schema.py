@@ -170,6 +170,7 @@ def test_both_validators_agree_and_each_refusal_is_explained(data: Any) -> None:
 
 def test_without_the_fast_validator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    monkeypatch.setattr(schema, "_fast_validator", schema._fast_validator.__wrapped__)  # not the one that is kept
     assert messages(WHOLE) == []
     assert messages(HEAD + "bridges: {a: {mtu: x}}") == [
         'lab.yaml:3:15: bridges.a.mtu: "x" is not a whole number; write 68 to 65535'

@@ -1,0 +1,60 @@
+"""All that a host's namespaces hold, by names: two pictures are equal when nothing is different."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.model.rows import LinkRow, RouteRow, ScopeState
+
+Settings = Mapping[str, str]
+
+
+def picture(state: ScopeState, names: Mapping[tuple[int, int], str], settings: Settings) -> dict[str, Any]:
+    """One namespace; ``names`` tells what a link's (nsid, ifindex) is called."""
+    return {
+        "links": sorted(_link(row, state, names) for row in state.links.values()),
+        "addresses": [_named(row, state.links[row.index].name) for row in state.addresses],
+        "routes": sorted(_route(row, state.links) for row in state.routes),
+        "rules": sorted(f"{row.family} {row.priority} {row.protocol} {row.text}" for row in state.rules),
+        "tables": {name: (dict(row.frame), dict(row.elements)) for name, row in state.tables.items()},
+        "settings": dict(settings),
+    }
+
+
+def _link(row: LinkRow, state: ScopeState, names: Mapping[tuple[int, int], str]) -> str:
+    master = state.links[row.master].name if row.master else ""
+    under = names.get((row.peer_nsid, row.peer), "")
+    plain = dataclasses.replace(row, index=0, master=0, peer=0, peer_nsid=0)
+    return f"{plain} master={master} on={under}"
+
+
+def _named(row: Any, link: str) -> str:
+    return f"{link} {dataclasses.replace(row, index=0)}"
+
+
+def _route(row: RouteRow, links: Mapping[int, LinkRow]) -> str:
+    hops = tuple(hop._replace(oif=0, via=f"{hop.via} dev {_name(links, hop.oif)}") for hop in row.hops)
+    return str(dataclasses.replace(row, hops=hops, raw=b""))
+
+
+def _name(links: Mapping[int, LinkRow], index: int) -> str:
+    return links[index].name if index in links else ""
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What two pictures do not share, as lines."""
+    lines = [set(_lines("", one)) for one in (before, after)]
+    gone, come = sorted(lines[0] - lines[1]), sorted(lines[1] - lines[0])
+    return [*(f"- {line}" for line in gone), *(f"+ {line}" for line in come)]
+
+
+def _lines(name: str, part: Any) -> Iterable[str]:
+    if isinstance(part, dict):
+        for key, value in part.items():
+            yield from _lines(f"{name} {key}", value)
+    elif isinstance(part, list):
+        yield from (f"{name}: {line}" for line in part)
+    else:
+        yield f"{name}: {part}"

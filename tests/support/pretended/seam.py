@@ -1,0 +1,228 @@
+"""How the pretended kernel takes the place of the real one."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from pretended import nft, settings
+from pretended.host import Host
+from pretended.picture import picture
+from reconciler.cli import main
+from reconciler.kernel import writer
+from reconciler.kernel.namespaces import worker
+from reconciler.kernel.netlink import reader
+from reconciler.kernel.nftables import nft_tables
+from reconciler.kernel.observe import foreign_drops, sock_diag
+from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
+from reconciler.model.errors import Failure
+from reconciler.model.requests import Netlink, NftElement, NftFrame, Request
+from reconciler.model.rows import LinkSettings, Listener, ScopeState
+from reconciler.safety import state_dir
+
+Fault = Callable[[int, Request], Failure | None]
+
+
+class Pretended:
+    """One pretended host and what was sent to it.
+
+    ``fault`` is asked before each request is carried out, with its number from 1; a Failure refuses it.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self.host = Host()
+        self.sent: list[Request] = []
+        self.fault: Fault = lambda _number, _request: None
+        self.listeners: list[Listener] = []
+
+    @property
+    def etc(self) -> pathlib.Path:
+        return self.folder / "etc"
+
+    def picture(self) -> dict[str, Any]:
+        """All that an apply can change: the namespaces by name, and the files of /etc."""
+        host = self.host
+        rows = {(number, row.index): row.name for number, one in host.spaces.items() for row in one.links.values()}
+        found: dict[str, Any] = {}
+        for scope, number in host.names.items():
+            here = rows | {(-1, index): name for (where, index), name in rows.items() if where == number}
+            found[scope] = picture(host.state(scope), here, host.spaces[number].settings)
+        files = sorted(path for path in self.etc.rglob("*") if path.is_file())
+        return found | {str(path.relative_to(self.folder)): path.read_text() for path in files}
+
+    def carry_out(self, requests: list[Request], parking: bool) -> Failure | None:
+        """One request, or the nft requests of one scope as one transaction."""
+        number = len(self.sent) + 1
+        self.sent.append(requests[0])
+        refusal = self.fault(number, requests[0])
+        if refusal is not None:
+            return refusal
+        if isinstance(requests[0], NftFrame | NftElement):
+            return self.host.transact(
+                requests[0].scope, [one for one in requests if isinstance(one, NftFrame | NftElement)]
+            )
+        return self.host.carry_out(requests[0], parking)
+
+
+class Kernel:
+    """What of the worker's Kernel the rooms above use."""
+
+    def __init__(self, pretended: Pretended) -> None:
+        self.pretended = pretended
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def namespaces(self) -> list[str]:
+        return sorted(name for name in self.pretended.host.names if name != "host")
+
+    def exists(self, name: str) -> bool:
+        return name in self.pretended.host.names
+
+    def with_sockets(self, scopes: Iterable[str], *_protocols: int) -> Iterator[str]:
+        yield from scopes
+
+    def occupants(self, names: Iterable[str]) -> dict[str, list[int]]:
+        return {name: self.pretended.host.occupants.get(name, []) for name in names}
+
+    def release_parked(self) -> None:
+        self.pretended.host.release_parked()
+
+
+class Writer:
+    """As kernel.writer.Writer: entries independent of each other, an entry with a failure goes no further."""
+
+    def __init__(self, kernel: Kernel, _live: object, _nft: object, parking: bool = False) -> None:
+        self._pretended, self._parking = kernel.pretended, parking
+        self.sent = 0
+
+    def send(self, batch: list[list[Request]]) -> list[Failure | None]:
+        results: list[Failure | None] = [None] * len(batch)
+        runs = [[list(run) for _, run in groupby(entry, _place)] for entry in batch]
+        for stage in range(max(map(len, runs), default=0)):
+            together: dict[object, list[tuple[int, Request]]] = {}
+            for number, entry in enumerate(runs):
+                for request in entry[stage] if results[number] is None and stage < len(entry) else ():
+                    together.setdefault(_place(request), []).append((number, request))
+            for _, listed in sorted(together.items(), key=lambda one: one[0][0] == "netlink"):  # type: ignore[index]
+                self._deliver(listed, results)
+        return results
+
+    def _deliver(self, listed: list[tuple[int, Request]], results: list[Failure | None]) -> None:
+        one_go = isinstance(listed[0][1], NftFrame | NftElement)
+        for part in [listed] if one_go else [[one] for one in listed]:
+            self.sent += 1
+            failure = self._pretended.carry_out([request for _, request in part], self._parking)
+            for number, _ in part:
+                results[number] = results[number] or failure
+
+
+def _place(request: Request) -> tuple[str, str]:
+    if isinstance(request, NftFrame | NftElement):
+        return "nft", request.scope
+    return ("netlink" if isinstance(request, Netlink) else type(request).__name__), getattr(request, "scope", "")
+
+
+# ------------------------------------------------------------------ reading
+
+
+def _read(kernel: Kernel, scopes: Iterable[str]) -> dict[str, ScopeState]:
+    return kernel.pretended.host.states(list(scopes))
+
+
+def _read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
+    return {scope: kernel.pretended.host.state(scope).owner for scope in scopes}
+
+
+def _read_tables(kernel: Kernel, scope: str) -> Any:
+    return kernel.pretended.host.state(scope).tables
+
+
+def _listing(kernel: Kernel, scope: str, name: str) -> str:
+    table = kernel.pretended.host.space(scope).tables.get(("inet", name))
+    return nft.listing("inet", name, table) if table else ""
+
+
+def _read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
+    host = kernel.pretended.host
+    wanted = ((scope, key) for scope, names in keys.items() for key in names)
+    return {(scope, key): value for scope, key in wanted if (value := host.space(scope).settings.get(key)) is not None}
+
+
+def _read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
+    return {key: kernel.pretended.host.space(scope).settings.get(key) for key in keys}
+
+
+def _settings_of(kernel: Kernel, scope: str, link: str) -> dict[str, dict[str, str]]:
+    held = kernel.pretended.host.space(scope).settings
+    found = {
+        f"ipv{family}": {name: held[key] for name in names if (key := settings.key_of(family, link, name)) in held}
+        for family, names in settings.LINK.items()
+    }
+    return {family: values for family, values in found.items() if values}
+
+
+def _read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> list[LinkSettings]:
+    places = [(scope, link) for scope, names in links.items() for link in names]
+    return [
+        LinkSettings(b"", _settings_of(kernel, scope, link), ((scope, link),))
+        for scope, link in places
+        if kernel.pretended.host.space(scope).has(link)
+    ]
+
+
+def _differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for one in before:
+        for scope, link in one.links:
+            now = _settings_of(kernel, scope, link) if kernel.exists(scope) else {}
+            for family, values in one.values.items():
+                for name, value in values.items() if family in now else ():
+                    if name != "mtu" and now[family][name] != value:
+                        found[scope, settings.key_of(int(family[-1]), link, name)] = value
+    return found
+
+
+# ------------------------------------------------------------------ plugged in
+
+
+_parser = cache(main._parser)  # a run makes it once, which takes longer than the run itself does here
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
+    """Put a pretended kernel in the place of the real one; /etc and /run/netrecon are folders in ``folder``."""
+    pretended = Pretended(folder)
+    for module, words in _SEAM.items():
+        for name, stand_in in words.items():
+            monkeypatch.setattr(module, name, stand_in)
+    monkeypatch.setattr(worker, "Kernel", lambda: Kernel(pretended))
+    monkeypatch.setattr(sock_diag, "listeners", lambda *_: pretended.listeners)
+    monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
+    monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
+    monkeypatch.setattr(main, "_need_root", lambda: None)
+    monkeypatch.setattr(main, "_parser", _parser)
+    (folder / "etc" / "netns").mkdir(parents=True)
+    for name in dns_files.NAMES:
+        (folder / "etc" / name).write_text("")
+    return pretended
+
+
+_SEAM: dict[Any, dict[str, Any]] = {
+    writer: {"Writer": Writer},
+    reader: {"read": _read, "read_owners": _read_owners},
+    nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
+    sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls},
+    link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
+    foreign_drops: {"barriers": lambda *_: ()},
+    sock_diag: {"ports_in_use": lambda *_: frozenset()},
+    ssh_session: {"ssh_session": lambda: None, "port_towards": lambda *_: ""},
+}

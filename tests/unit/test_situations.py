@@ -1,0 +1,36 @@
+"""The situations of tests/cases without a kernel: a pretended one takes the requests."""
+
+from __future__ import annotations
+
+import pathlib
+
+import by_hand
+import pytest
+from pretended.seam import Pretended, plug_in
+from situations import CASES, Situation, name_of, read
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Pretended:
+    return plug_in(monkeypatch, tmp_path)
+
+
+@pytest.mark.parametrize("path", CASES, ids=name_of)
+def test_situation(
+    path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = read(path)
+
+    def command(text: str) -> None:
+        by_hand.run(pretended.host, pretended.etc, text)
+
+    situation = Situation(case, tmp_path, capsys, command, pretended.picture)
+    try:
+        file = situation.prepare()
+    except by_hand.Unknown as unknown:
+        pytest.skip(f"not pretended: {unknown}")
+    situation.attempt(file)
+    if "plan" in case and not case.get("delete"):
+        sent = len(pretended.sent)
+        code, out, err = situation.run("apply", *situation.options, file)
+        assert (code, pretended.sent[sent:]) == (0, []), out + err
