@@ -7,12 +7,11 @@ import pathlib
 import shlex
 from collections.abc import Callable
 from ipaddress import ip_interface, ip_network
-from socket import AF_INET, AF_INET6
 from typing import Any
 
 from pretended import addresses, links, nft, routes
 from pretended.host import RESERVED, Host, rule_from
-from pretended.space import Refused, Space
+from pretended.space import AF_INET, AF_INET6, Refused, Space
 
 from reconciler.model import port_ranges
 from reconciler.model.rows import AddressRow, Hop, RouteRow
@@ -243,7 +242,7 @@ def _rule(_host: Host, space: Space, verb: str, words: list[str], family: int) -
     found = _options([word for word in words if word != action], set())
     if set(found) - {"from", "to", "fwmark", "lookup", "table", "pref", "proto", "iif", "oif"}:
         raise Unknown(f"ip rule {words}")
-    protocol = PROTOCOLS[found.get("proto", "boot")]
+    protocol = PROTOCOLS[found["proto"]] if "proto" in found else 0
     table = int(TABLES.get(found.get("lookup", "0"), found.get("lookup", 0)))
     taken = [row.priority for row in space.rules if row.family == family and row.priority]
     priority = int(found.get("pref", min(taken) - 1))

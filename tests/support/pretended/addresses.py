@@ -6,10 +6,9 @@ import dataclasses
 import errno
 from functools import lru_cache
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
-from socket import AF_INET, AF_INET6
 
 from pretended import settings
-from pretended.space import Refused, Space
+from pretended.space import AF_INET, AF_INET6, Refused, Space
 from reconciler.model.rows import AddressRow, Hop, RouteRow
 
 SECONDARY, NODAD, PERMANENT, NOPREFIXROUTE = 0x01, 0x02, 0x80, 0x200

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 from collections.abc import Mapping
-from socket import AF_INET6
 from typing import Any
 
 from pretended import addresses, links, nft, routes, settings
-from pretended.space import Place, Refused, Space
+from pretended.space import AF_INET6, Place, Refused, Space
 from reconciler.kernel.proc import dns_files
 from reconciler.model import port_ranges
 from reconciler.model.errors import Failure, KernelError
@@ -319,7 +318,7 @@ def _hop(space: Space, given: Mapping[str, Any], oif: LinkRef | int, weight: int
 
 
 def _rule(family: int, priority: int, table: int, name: str) -> RuleRow:
-    return rule_from(f"{family} {priority} 0 {table} 1 from all lookup {name}".encode())
+    return rule_from(f"{family} {priority} 2 {table} 1 from all lookup {name}".encode())
 
 
 def rule_from(body: bytes) -> RuleRow:

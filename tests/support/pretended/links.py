@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 from collections.abc import Mapping
-from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any
 
 from pretended import addresses, settings
-from pretended.space import Refused, Space
+from pretended.space import AF_INET, AF_INET6, Refused, Space
 from reconciler.model.rows import AddressRow, LinkRow
 
 if TYPE_CHECKING:
@@ -34,9 +33,10 @@ def born(host: Host, space: Space, name: str, kind: str, values: Values) -> Link
     if space.has(name):
         raise Refused(errno.EEXIST)
     space.last += 1
+    queue = values.get("txqueuelen", 32 if kind == "ifb" else 1000)
     row = LinkRow(
         index=space.last, name=name, kind=kind, up=False, loopback=False, mtu=values.get("mtu", 1500),
-        mac=values.get("mac") or host.new_mac(), master=0, alias="", txqueuelen=values.get("txqueuelen", 1000),
+        mac=values.get("mac") or host.new_mac(), master=0, alias="", txqueuelen=queue,
         peer=0, peer_nsid=-1, addr_gen_mode=-1, group=values.get("group", 0),
         bridge=BRIDGE | values.get("bridge", {}) if kind == "bridge" else {},
     )  # fmt: skip
@@ -139,8 +139,8 @@ def raise_(space: Space, index: int) -> None:
         for ip in ("127.0.0.1/8", "::1/128"):
             if ip not in ips and (":" not in ip or ipv6_is_on(space, index)):
                 protocol = KERNEL_LO if ":" in ip else 0
-                flags = addresses.PERMANENT | (addresses.NODAD if ":" in ip else 0)
-                space.addresses.insert(0, AddressRow(index, ip, True, protocol, addresses.HOST_SCOPE, flags))
+                row = AddressRow(index, ip, True, protocol, addresses.HOST_SCOPE, addresses.PERMANENT)
+                space.addresses.insert(0, row)
     addresses.connect(space, index)
 
 

@@ -8,26 +8,34 @@ from typing import Any
 
 from reconciler.model.rows import LinkRow, RouteRow, ScopeState
 
-Settings = Mapping[str, str]
 
-
-def picture(state: ScopeState, names: Mapping[tuple[int, int], str], settings: Settings) -> dict[str, Any]:
-    """One namespace; ``names`` tells what a link's (nsid, ifindex) is called."""
+def picture(states: Mapping[str, ScopeState], settings: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """By namespace what is in it, with names in the place of numbers."""
     return {
-        "links": sorted(_link(row, state, names) for row in state.links.values()),
-        "addresses": [_named(row, state.links[row.index].name) for row in state.addresses],
-        "routes": sorted(_route(row, state.links) for row in state.routes),
-        "rules": sorted(f"{row.family} {row.priority} {row.protocol} {row.text}" for row in state.rules),
-        "tables": {name: (dict(row.frame), dict(row.elements)) for name, row in state.tables.items()},
-        "settings": dict(settings),
+        scope: {
+            "links": sorted(_link(row, state, states) for row in state.links.values()),
+            "addresses": [_named(row, state.links[row.index].name) for row in state.addresses],
+            "routes": sorted(_route(row, state.links) for row in state.routes),
+            "rules": sorted(f"{row.family} {row.priority} {row.protocol} {row.text}" for row in state.rules),
+            "tables": {name: {**table.frame, **table.elements} for name, table in state.tables.items()},
+            "settings": dict(settings[scope]),
+        }
+        for scope, state in states.items()
     }
 
 
-def _link(row: LinkRow, state: ScopeState, names: Mapping[tuple[int, int], str]) -> str:
-    master = state.links[row.master].name if row.master else ""
-    under = names.get((row.peer_nsid, row.peer), "")
+def _link(row: LinkRow, state: ScopeState, states: Mapping[str, ScopeState]) -> str:
     plain = dataclasses.replace(row, index=0, master=0, peer=0, peer_nsid=0)
-    return f"{plain} master={master} on={under}"
+    master = state.links[row.master].name if row.master else ""
+    return f"{plain} master={master} on={_under(row, state, states)}"
+
+
+def _under(row: LinkRow, state: ScopeState, states: Mapping[str, ScopeState]) -> str:
+    if row.index in state.peers:
+        scope, index = state.peers[row.index]
+        return f"{scope}/{states[scope].links[index].name}"
+    here = row.peer and row.peer_nsid < 0
+    return state.links[row.peer].name if here else "elsewhere" if row.peer else ""
 
 
 def _named(row: Any, link: str) -> str:

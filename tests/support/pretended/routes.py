@@ -7,11 +7,10 @@ import errno
 import pickle
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from socket import AF_INET, AF_INET6
 
 from pretended import settings
 from pretended.addresses import LINK_SCOPE
-from pretended.space import Refused, Space
+from pretended.space import AF_INET, AF_INET6, Refused, Space
 from reconciler.model.rows import Hop, RouteRow
 
 EXCL, REPLACE, CREATE, APPEND = 0x200, 0x100, 0x400, 0x800

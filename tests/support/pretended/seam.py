@@ -48,11 +48,8 @@ class Pretended:
     def picture(self) -> dict[str, Any]:
         """All that an apply can change: the namespaces by name, and the files of /etc."""
         host = self.host
-        rows = {(number, row.index): row.name for number, one in host.spaces.items() for row in one.links.values()}
-        found: dict[str, Any] = {}
-        for scope, number in host.names.items():
-            here = rows | {(-1, index): name for (where, index), name in rows.items() if where == number}
-            found[scope] = picture(host.state(scope), here, host.spaces[number].settings)
+        states = host.states(list(host.names))
+        found = picture(states, {scope: host.space(scope).settings for scope in states})
         files = sorted(path for path in self.etc.rglob("*") if path.is_file())
         return found | {str(path.relative_to(self.folder)): path.read_text() for path in files}
 

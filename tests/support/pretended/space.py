@@ -11,7 +11,7 @@ from pretended.nft import Table
 from reconciler.model.rows import AddressRow, LinkRow, RouteRow, RuleRow
 
 Place = tuple[int, int]  # the number of a namespace, and an ifindex in it
-ALL, UNSPEC = 3, 255
+AF_INET, AF_INET6 = 2, 10
 
 
 class Refused(Exception):
