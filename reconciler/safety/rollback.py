@@ -11,7 +11,7 @@ from reconciler.kinds import TABLES
 from reconciler.kinds.kind import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import Key
 from reconciler.model.rows import LinkSettings, LiveState
 from reconciler.planning import state
 from reconciler.planning.apply import Failed, Southbound
@@ -124,7 +124,7 @@ def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
 
 def _objects(kernel: Kernel, taken: Snapshot, found: LiveState, view: state.View) -> dict[Key, Live]:
     held = state.objects(found, view) | keeping.read_aside(kernel, found, taken.entries.keys(), view)
-    return {key: one for key, one in held.items() if key.scope in found.scopes or key.scope == HOST}
+    return {key: one for key, one in held.items() if snapshot.was_read(key, found)}
 
 
 def _records_back(entry: undo_log.Unsettled) -> None:

@@ -11,6 +11,7 @@ from reconciler.kinds.kind import Ground
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
+from reconciler.model.rows import LiveState
 from reconciler.planning.consequences import Consequences, LiveObjects
 from reconciler.planning.diff import differences, way
 from reconciler.planning.intent import Planned
@@ -57,7 +58,7 @@ def take(planned: Planned) -> Snapshot:
     goes with its address, a port with its bridge.  What is only made has nothing to lose.
     """
     born = {c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "create"}
-    entries = {change.key: _entry(change, planned.live, born) for change in planned.changes}
+    entries = {change.key: _entry(change, planned) for change in planned.changes}
     stirred = {scope for change in planned.changes for scope in _stirred(change)}
     stirred = (stirred | {ground.scope for ground in _taken(planned)}) - born
     for key, held in planned.live.items() if stirred else ():
@@ -67,13 +68,18 @@ def take(planned: Planned) -> Snapshot:
     return Snapshot(planned.intent.names, planned.intent.relaxed, entries)
 
 
-def _entry(change: Change, live: LiveObjects, born: set[str]) -> Kept:
-    held = None if change.key.scope in born else live.get(change.key)
+def _entry(change: Change, planned: Planned) -> Kept:
+    held = planned.live.get(change.key) if was_read(change.key, planned.found) else None
     if held is None:
         return Kept(None, None if BY_NAME[change.key.kind].transaction else change.after, change.owner)
     if change.action == "delete" and change.key.kind == "namespace":
         held = dataclasses.replace(held, object=dataclasses.replace(held.object, parked=True))
     return Kept(held, None, change.owner)
+
+
+def was_read(key: Key, found: LiveState) -> bool:
+    """Whether the object was there to be read: a namespace that is not there holds nothing but its files."""
+    return key.scope == HOST or key.scope in found.scopes or (key.scope, key.name) in found.files
 
 
 def _stirred(change: Change) -> Iterator[str]:

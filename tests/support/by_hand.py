@@ -141,7 +141,7 @@ def _link(host: Host, space: Space, verb: str, words: list[str], _family: int) -
         links.change(host, space, space.link(name).index, values)
     elif kind == "veth":
         theirs = _link_words(host, space, more[3:])
-        links.pair(host, space, name, values, space, more[2], theirs)
+        links.pair(host, space, name, values, theirs.pop("space", space), more[2], theirs)
     elif kind in ("bridge", "vxlan", "ifb", "macvlan", "dummy"):
         on = values.pop("link", None)
         row = links.born(host, space, name, kind, values | ({"bridge": _pairs(more)} if kind == "bridge" else {}))

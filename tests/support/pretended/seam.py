@@ -21,7 +21,7 @@ from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
-from reconciler.model.requests import Netlink, NftElement, NftFrame, Request
+from reconciler.model.requests import ForgetFlows, ForgetUntranslated, Netlink, NftElement, NftFrame, Request
 from reconciler.model.rows import LinkSettings, Listener, ScopeState
 from reconciler.safety import state_dir
 
@@ -53,13 +53,33 @@ class Pretended:
         files = sorted(path for path in self.etc.rglob("*") if path.is_file())
         return found | {str(path.relative_to(self.folder)): path.read_text() for path in files}
 
+    def records(self) -> dict[str, str]:
+        """What is on record of topologies, and of a run that is not settled."""
+        files = sorted((self.folder / "netrecon").glob("*"))
+        return {path.name: path.read_text() for path in files if path.is_file() and path.name != "lock"}
+
+    def save(self) -> tuple[Host, dict[pathlib.Path, bytes]]:
+        """The host and all files, for ``restore``."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.parent != self.folder)
+        return self.host.copy(), {path: path.read_bytes() for path in files}
+
+    def restore(self, saved: tuple[Host, dict[pathlib.Path, bytes]]) -> None:
+        host, files = saved
+        self.host = host.copy()
+        for path in self.save()[1].keys() - files.keys():
+            path.unlink()
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
     def carry_out(self, requests: list[Request], parking: bool) -> Failure | None:
-        """One request, or the nft requests of one scope as one transaction."""
+        """One request, or those of one scope that go as one: a transaction of nft's, a look for stale flows."""
         number = len(self.sent) + 1
         self.sent.append(requests[0])
         refusal = self.fault(number, requests[0])
         if refusal is not None:
-            return refusal
+            optional = isinstance(requests[0], Netlink) and requests[0].optional
+            return None if optional else refusal
         if isinstance(requests[0], NftFrame | NftElement):
             return self.host.transact(
                 requests[0].scope, [one for one in requests if isinstance(one, NftFrame | NftElement)]
@@ -115,7 +135,7 @@ class Writer:
         return results
 
     def _deliver(self, listed: list[tuple[int, Request]], results: list[Failure | None]) -> None:
-        one_go = isinstance(listed[0][1], NftFrame | NftElement)
+        one_go = isinstance(listed[0][1], NftFrame | NftElement | ForgetFlows | ForgetUntranslated)
         for part in [listed] if one_go else [[one] for one in listed]:
             self.sent += 1
             failure = self._pretended.carry_out([request for _, request in part], self._parking)
