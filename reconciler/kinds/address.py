@@ -112,8 +112,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
-    if key in reading.shared and row.protocol == PROTOCOL:
-        return reading.shared[key]
+    if key in reading.noted and row.protocol == PROTOCOL:
+        return reading.noted[key].topology
     if not row.permanent or row.protocol in KERNEL_PROTOCOLS:
         return KERNEL
     if link.alias.startswith(STAMP) and not link.loopback:

@@ -12,7 +12,6 @@ from reconciler.model.attributes import Table
 from reconciler.model.changes import Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key, Origin
-from reconciler.model.port_ranges import PortRanges
 from reconciler.model.quoting import Path as Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState, ScopeState
@@ -90,6 +89,13 @@ def _stamp_of(state: ScopeState) -> str:
     return state.owner
 
 
+class Noted(NamedTuple):
+    """What is on record of an object, and by which topology; what ``record`` means is known to the kind alone."""
+
+    topology: str
+    record: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One namespace as ``read`` sees it.
@@ -98,10 +104,7 @@ class Reading:
     ``exclusive`` says that everything static in it is the owner's.  ``wanted`` maps the desired keys
     to Wanted, for kinds that look only at what is asked for; ``topologies`` names those of this run, ``relaxed``
     the namespaces that are not exclusive.
-    ``shared`` tells which topology is on record for a key that lies on a link nobody stamped;
-    ``reserved`` which ports are on record as put into the list of reserved ones;
-    ``sysctls`` what is on record for a sysctl: (topology, value before our first write or None for the one that it was
-    born with, value we wrote).
+    ``noted`` is what is on record of the namespace's objects.
     ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
     types of links (IFLA_INFO_KIND) that some kind reads; ``owner_of`` tells whose any namespace is.
     """
@@ -111,9 +114,7 @@ class Reading:
     owner: str
     exclusive: bool
     wanted: Mapping[Key, Desired]
-    shared: Mapping[Key, str] = field(default_factory=dict)
-    reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
-    sysctls: Mapping[Key, tuple[str, str | None, str]] = field(default_factory=dict)
+    noted: Mapping[Key, Noted] = field(default_factory=dict)
     topologies: frozenset[str] = frozenset()
     relaxed: frozenset[str] = frozenset()
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -133,7 +134,7 @@ class Claim(NamedTuple):
 class Noting:
     """What ``record`` knows of a run: who is who, its changes and the live objects.
 
-    ``noted`` is what is on record already: by key, that of the object's own topology before that of others.
+    ``noted`` is what is on record already, by the object's own topology or else by another one.
     ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones.
     """
 
@@ -230,6 +231,10 @@ def _last(_old: Any, new: Any) -> Any:
     return new
 
 
+def _same(plain: Any) -> Any:
+    return plain
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """All that the core knows of one kind of object.
@@ -274,6 +279,7 @@ class Kind:
     shareable    True where several topologies may want the same object; none of them makes or removes it
     record   (key, desired object, noting) -> what goes on record of it, as plain data; None for nothing
     either   (old record, new record) -> the record that is right whichever of the two comes true
+    recall   a record as a file has it -> the record; ValueError or TypeError for what cannot be one
     clashes  claims of one scope -> (a later claim, what is wrong) where two that have different keys take one place
 
     What happens with a change:
@@ -365,6 +371,7 @@ class Kind:
     shareable: bool = False
     record: Callable[[Key, Any, Noting], Any] | None = None
     either: Callable[[Any, Any], Any] = _last
+    recall: Callable[[Any], Any] = _same
     clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
     transaction: str = ""
     carrier: Callable[[Any], Key] | None = None

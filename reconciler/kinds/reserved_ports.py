@@ -76,7 +76,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     A port on record for several is let go by all but the last of them without a change to the list.
     """
     scope = reading.state.scope
-    recorded = {key: port_ranges.ports_of(held) for key, held in reading.reserved.items() if key.scope == scope}
+    noted = {key: one.record for key, one in reading.noted.items() if key.kind == "reserved_ports"}
+    recorded = {key: port_ranges.ports_of(ports) for key, ports in noted.items()}
     wanted = {key for name in reading.topologies if (key := key_of(scope, name)) in reading.wanted}
     if not recorded and not wanted:
         return
@@ -108,16 +109,20 @@ def settings(_key: Key) -> tuple[str, str]:
     return RESERVED, EPHEMERAL
 
 
-def record(key: Key, wanted: ReservedPorts, noting: Noting) -> str | None:
-    """The ports that the topology has in the list when the run is over, as text."""
+def record(key: Key, wanted: ReservedPorts, noting: Noting) -> PortRanges | None:
+    """The ports that the topology has in the list when the run is over."""
     change, held = noting.changes.get(key), noting.live.get(key)
     after = change.after if change else held.object if held else wanted
-    return ",".join(port_ranges.written(after.ports)) or None
+    return after.ports or None
 
 
-def either(old: str, new: str) -> str:
+def either(old: PortRanges, new: PortRanges) -> PortRanges:
     """The ports of both: what is on record and not in the list harms nothing."""
-    return ",".join(port_ranges.written(port_ranges.parse(f"{old},{new}")))
+    return port_ranges.ranges_of(port_ranges.ports_of(old) | port_ranges.ports_of(new))
+
+
+def recall(plain: Any) -> PortRanges:
+    return tuple((int(first), int(last)) for first, last in plain)
 
 
 def create(reserved: ReservedPorts, _owner: str) -> Iterator[Request]:
@@ -156,6 +161,7 @@ KIND = Kind(
     ownership=RECORD,
     record=record,
     either=either,
+    recall=recall,
     settings=settings,
     born_with=born_with,
 )

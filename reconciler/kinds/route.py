@@ -9,7 +9,7 @@ from dataclasses import field
 from typing import Any
 
 from reconciler.kinds import kind, sysctl
-from reconciler.kinds.kind import After, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import After, Ground, Kind, Names, Noted, Noting, Parsed, Path, Reading, Source
 from reconciler.kinds.links import effects, link
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
@@ -28,6 +28,8 @@ RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
 KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # these come back with what they follow from
 STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: people and scripts; the others are daemons'
 METRIC = {AF_INET: 0, AF_INET6: 1024}  # what the kernel takes where none is given
+
+_UNNOTED = Noted("", None)
 
 # (IP version, prefix length) -> start of a network -> the links that it lies on, with what puts it there
 Near = dict[tuple[int, int], dict[int, list[tuple[str | None, Key]]]]
@@ -356,7 +358,7 @@ def _owner(reading: Reading, row: RouteRow, route: Route) -> str:
     if reading.exclusive and reading.owner:
         return reading.owner
     if row.protocol == PROTOCOL:
-        return reading.shared.get(key) or _link_owner(reading, row) or reading.owner or UNKNOWN
+        return reading.noted.get(key, _UNNOTED).topology or _link_owner(reading, row) or reading.owner or UNKNOWN
     # Somebody's own route over a link of ours stays theirs, unless it is the very one that we want.
     return (_link_owner(reading, row) if key in reading.wanted else "") or NOBODY
 

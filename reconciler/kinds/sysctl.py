@@ -6,9 +6,23 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from typing import Any
 
 from reconciler.kinds import sysctl_effects
-from reconciler.kinds.kind import EVERYWHERE, RECORD, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source, Taking
+from reconciler.kinds.kind import (
+    EVERYWHERE,
+    RECORD,
+    Ground,
+    Kind,
+    Names,
+    Noted,
+    Noting,
+    Parsed,
+    Path,
+    Reading,
+    Source,
+    Taking,
+)
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
@@ -31,6 +45,9 @@ class Sysctl:
     key: str
     value: str
     restore: str | None = field(default=None, compare=False)
+
+
+_UNNOTED = Noted("", (None, ""))
 
 
 def key_of(scope: str, name: str) -> Key:
@@ -91,7 +108,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if where != scope:
             continue
         key = Key("sysctl", scope, name)
-        topology, before, ours = reading.sysctls.get(key, ("", None, ""))
+        topology, (before, ours) = reading.noted.get(key, _UNNOTED)
         wanted = reading.wanted.get(key)
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
@@ -216,16 +233,21 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
-def record(key: Key, wanted: Sysctl, noting: Noting) -> list[str | None] | None:
+def record(key: Key, wanted: Sysctl, noting: Noting) -> tuple[str | None, str] | None:
     """The value before our first write, None for the one that a link of ours was born with; and our value."""
     noted, live = noting.noted.get(key), noting.live.get(key)
     if noted is not None:
-        return [noted[0], wanted.value]
+        return noted[0], wanted.value
     if live is not None:
-        return [live.object.value, wanted.value] if key in noting.changes else None
+        return (live.object.value, wanted.value) if key in noting.changes else None
     of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
     newborn = of is not None and of.kind != "interface"
-    return [noting.at_birth.get(key.name), wanted.value] if newborn or key.name in noting.at_birth else None
+    return (noting.at_birth.get(key.name), wanted.value) if newborn or key.name in noting.at_birth else None
+
+
+def recall(plain: Any) -> tuple[str | None, str]:
+    before, ours = plain
+    return None if before is None else str(before), str(ours)
 
 
 def impossible(sysctl: Sysctl, made: Names) -> str:
@@ -270,6 +292,7 @@ KIND = Kind(
     ownership=RECORD,
     shareable=True,
     record=record,
+    recall=recall,
     shows=EVERYWHERE,
     local=is_local,
     impossible=impossible,

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_TYPES, having, namespace
-from reconciler.kinds.kind import Reading
+from reconciler.kinds.kind import Noted, Reading
 from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
-from reconciler.model.port_ranges import PortRanges
 from reconciler.model.rows import LiveState, ScopeState
 
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What the kernel cannot remember for us (see records.py).
-
-    ``shared``: key -> topology of what lies on links that nobody stamped;
-    ``sysctls``: key -> (topology, value before our first write or None for the one at birth, value that we wrote);
-    ``reserved``: key -> the ports that we put into the list of reserved ones.
-    """
-
-    shared: Mapping[Key, str] = field(default_factory=dict)
-    sysctls: Mapping[Key, tuple[str, str | None, str]] = field(default_factory=dict)
-    reserved: Mapping[Key, PortRanges] = field(default_factory=dict)
+Memory = Mapping[str, Mapping[Key, Noted]]  # by scope, what is on record (see safety/state_dir.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,7 @@ class View:
     topologies: frozenset[str]
     wanted: Mapping[Key, Desired]
     relaxed: frozenset[str] = frozenset()
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory = field(default_factory=dict)
     adopting: bool = False
 
     def owner_of(self, state: ScopeState) -> str:
@@ -55,10 +43,10 @@ _SETTINGS = having(lambda kind: kind.settings)
 _BORN_WITH = having(lambda kind: kind.born_with)
 
 
-def settings(keys: Iterable[Key]) -> dict[str, set[str]]:
-    """By scope, the sysctls that must be read to know the objects of these keys."""
+def settings(keys: Iterable[Key], memory: Memory = MappingProxyType({})) -> dict[str, set[str]]:
+    """By scope, the sysctls that must be read to know the objects of these keys and of those on record."""
     found: dict[str, set[str]] = {}
-    for key in keys:
+    for key in itertools.chain(*memory.values(), keys):
         told = _SETTINGS.get(key.kind)
         if told is not None:
             found.setdefault(key.scope, set()).update(told(key))
@@ -104,9 +92,7 @@ def _reading(
         owner=view.owner_of(state),
         exclusive=state.scope != HOST and state.scope not in view.relaxed,
         wanted=view.wanted,
-        shared=view.memory.shared,
-        sysctls=view.memory.sysctls,
-        reserved=view.memory.reserved,
+        noted=view.memory.get(state.scope, MappingProxyType({})),
         topologies=view.topologies,
         relaxed=view.relaxed,
         adopted=adopted,

@@ -69,7 +69,7 @@ def _gather(kernel: Kernel, intent: Intent) -> LiveState:
     desired = intent.desired
     spaces = [key.name for key in desired if key.kind == "namespace"]
     memory = memory_of(intent)
-    settings = state.settings((*memory.sysctls, *memory.reserved, *desired))
+    settings = state.settings(desired, memory)
     if not intent.settled and any(one.draft for one in intent.topologies):
         from reconciler.language.networks.lower import BRIDGE_NF
 
@@ -210,7 +210,7 @@ def _everything(kernel: Kernel) -> dict[Key, Live]:
 
     remembered = state_dir.load()
     memory = state_dir.memory(remembered, ())
-    found = live.read(kernel, bool, (), state.settings((*memory.sysctls, *memory.reserved)), TABLES)
+    found = live.read(kernel, bool, (), state.settings((), memory), TABLES)
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
     return state.objects(found, state.View(names, {}, frozenset(), memory))
 

@@ -31,7 +31,7 @@ def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     memory = pipeline.memory_of(intent)
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
     wanted = {key: intent.desired[key] for key in _reached(planned, reach)}
-    settings = state.settings((*memory.sysctls, *memory.reserved, *wanted))
+    settings = state.settings(wanted, memory)
     found = live.read_again(kernel, planned.found, reach.whole, reach.tables, settings, TABLES)
     before, after = _where_different(planned.found, found, reach.tables)
     after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})

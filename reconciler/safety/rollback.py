@@ -49,9 +49,7 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     taken = snapshot.with_settings(taken, sysctl.read_many(kernel, upset)) if upset else taken
     taken = snapshot.with_settings(taken, snapshot.held_meanwhile(planned))
     known = state_dir.load()
-    entry = undo_log.Unsettled(
-        taken, {name: known.get(name, state_dir.Record()) for name in planned.intent.names}, settings
-    )
+    entry = undo_log.Unsettled(taken, {name: known.get(name, {}) for name in planned.intent.names}, settings)
     forget(kernel)
     undo_log.write(entry)
     return entry

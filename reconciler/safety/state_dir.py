@@ -1,7 +1,6 @@
 """The files under /run/netrecon: what the kernel has no place for.
 
-One JSON file per topology: ``{"format": 1, "shared": [key, ...], "sysctls": {key: [before, ours]},
-"reserved": {key: "1,5-9"}}``; ``before`` is null for the value that a link of ours was born with.
+One JSON file per topology: ``{"format": 2, "records": {key: record}}``; what a record means is known to its kind.
 They help, but no apply is wrong without them: what is not on record is left alone.
 """
 
@@ -13,26 +12,18 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import field
 from typing import Any
 
+from reconciler.kinds import BY_NAME
+from reconciler.kinds.kind import Noted
 from reconciler.model import port_ranges
-from reconciler.model.data import dataclass
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key
-from reconciler.model.port_ranges import PortRanges
 from reconciler.planning.state import Memory
 
 FOLDER = "/run/netrecon"
 
-
-@dataclass(slots=True)
-class Record:
-    """One topology's file."""
-
-    shared: set[Key] = field(default_factory=set)
-    sysctls: dict[Key, tuple[str | None, str]] = field(default_factory=dict)
-    reserved: dict[Key, PortRanges] = field(default_factory=dict)
+Record = dict[Key, Any]  # one topology's file
 
 
 def load() -> dict[str, Record]:
@@ -57,9 +48,15 @@ def read_file(name: str) -> dict[str, Any]:
 
 def from_plain(data: dict[str, Any]) -> Record:
     """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
-    sysctls = {_key(text): (pair[0] and str(pair[0]), str(pair[1])) for text, pair in data["sysctls"].items()}
-    reserved = {_key(text): port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
-    return Record({_key(text) for text in data["shared"]}, sysctls, reserved)
+    plain = data["records"] if "records" in data else _of_format_1(data)
+    records = ((_key(text), record) for text, record in plain.items())
+    return {key: BY_NAME[key.kind].recall(record) for key, record in records}
+
+
+def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
+    """The records of a version that had three sorts of them."""
+    ports = {text: port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
+    return {**dict.fromkeys(data["shared"], True), **data["sysctls"], **ports}
 
 
 def _key(text: str) -> Key:
@@ -70,25 +67,22 @@ def _key(text: str) -> Key:
 def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
     """The records as ``read`` wants them.
 
-    Of several topologies that hold one sysctl, one that is not part of this run comes first: as
-    long as it holds it, nobody puts the old value back.
+    Of several topologies that have an object on record, one that is not part of this run comes first: as
+    long as it holds a sysctl, nobody puts the old value back.
     """
-    shared: dict[Key, str] = {}
-    sysctls: dict[Key, tuple[str, str | None, str]] = {}
-    reserved: dict[Key, PortRanges] = {}
+    found: dict[str, dict[Key, Noted]] = {}
     mine = set(topologies)
     for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
-        shared.update(dict.fromkeys(record.shared, name))
-        sysctls.update({key: (name, *pair) for key, pair in record.sysctls.items()})
-        reserved.update(record.reserved)
-    return Memory(shared, sysctls, reserved)
+        for key, one in record.items():
+            found.setdefault(key.scope, {})[key] = Noted(name, one)
+    return found
 
 
 def save(topology: str, record: Record) -> None:
     """Write one topology's record atomically; an empty one is removed.  Raises KernelError."""
     path = os.path.join(FOLDER, f"{topology}.json")
     try:
-        if record == Record():
+        if not record:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
@@ -99,12 +93,7 @@ def save(topology: str, record: Record) -> None:
 
 def to_plain(record: Record) -> dict[str, Any]:
     """A record as what json.dumps takes."""
-    return {
-        "format": 1,
-        "shared": sorted(map(str, record.shared)),
-        "sysctls": {str(key): list(pair) for key, pair in sorted(record.sysctls.items())},
-        "reserved": {str(key): ",".join(port_ranges.written(held)) for key, held in sorted(record.reserved.items())},
-    }
+    return {"format": 2, "records": {str(key): one for key, one in sorted(record.items())}}
 
 
 def make_folder() -> None:

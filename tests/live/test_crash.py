@@ -132,7 +132,7 @@ def test_signal_in_the_middle_of_an_apply_takes_it_back(
     remember = ownership.before
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with monkeypatch.context() as patch:
-            patch.setattr(ownership, "before", lambda planned, n=number: (remember(planned), os.kill(os.getpid(), n)))
+            patch.setattr(ownership, "before", lambda *given, n=number: (remember(*given), os.kill(os.getpid(), n)))
             assert main.main(["apply", files["after"]]) == 3
         assert f"stopped by {number.name}" in capsys.readouterr().err
         assert differences(before, snapshot()) == []
