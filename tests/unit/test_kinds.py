@@ -1,7 +1,8 @@
-"""No kind of object lacks its schema, its situations or a name of its own."""
+"""No kind of object lacks its schema, its situations or a name of its own, and the core knows none by its name."""
 
 from __future__ import annotations
 
+import ast
 import pathlib
 
 import pytest
@@ -55,3 +56,114 @@ def test_what_can_be_made_can_be_unmade(kind) -> None:
     makes, deletes = (getattr(kind, word).__name__ != "_nothing" for word in ("create", "delete"))
     assert deletes or kind.existing
     assert makes or kind.existing or kind.name in NOT_WRITTEN
+
+
+# ------------------------------------------------------------------------------------------------ who knows whose name
+
+SCOPE_KIND = "namespace"  # the scope: all other objects lie in one
+# Words of others that happen to be names of kinds.
+WORDS_OF_OTHERS = {
+    "kernel/netlink/peers.py": "the kernel's words for links (IFLA_INFO_KIND)",
+    "kernel/proc/ssh_session.py": "the kernel's words for links (IFLA_INFO_KIND)",
+    "language/compose/convert.py": "Docker's drivers and modes of networks",
+    "language/compose/network.py": "Docker's drivers and modes of networks",
+}
+# What still asks for names; the list only ever gets shorter.
+NOT_YET = {
+    "planning/affected.py",
+    "planning/consequences.py",
+    "planning/diff.py",
+    "planning/plan.py",
+    "run/pipeline.py",
+    "safety/lockout.py",
+    "safety/snapshot.py",
+}
+NAMED = frozenset(BY_NAME) - {SCOPE_KIND}
+
+
+def knowing(source: str) -> list[str]:
+    """The places of a module that know a kind by its name, each as its code."""
+    found = [node for node in ast.walk(ast.parse(source)) if knows(node)]
+    return [f"{node.lineno}: {ast.unparse(node)}" for node in found]
+
+
+def knows(node: ast.AST) -> bool:
+    match node:
+        case ast.Compare(left=left, comparators=others):
+            return any(map(mentions, (left, *others)))
+        case ast.MatchValue(value=value):
+            return mentions(value)
+        case ast.Subscript(value=ast.Name(id="BY_NAME" | "RANK"), slice=name):
+            return mentions(name)
+        case ast.Call(func=ast.Name(id="Key"), args=[name, *_]):
+            return mentions(name)
+        case ast.Call(func=ast.Attribute(attr="_replace"), keywords=words):
+            return any(word.arg == "kind" and mentions(word.value) for word in words)
+        case ast.Call(func=ast.Attribute(attr="of"), args=names):
+            return any(map(mentions, names))
+        case ast.Call(func=ast.Attribute(attr="get", value=table), args=[name, *_]):
+            return mentions(name) and (isinstance(name, ast.Tuple) or "BY_NAME" in ast.unparse(table))
+        case ast.Assign(value=ast.Constant() as value) | ast.AnnAssign(value=ast.Constant() as value):
+            return mentions(value)
+        case ast.Tuple(elts=parts) | ast.Set(elts=parts) | ast.List(elts=parts):
+            return bool(parts) and all(map(mentions, parts))
+        case ast.Attribute(attr="name", value=ast.Attribute(attr="KIND")):
+            return True
+    return False
+
+
+def mentions(node: ast.AST) -> bool:
+    """Whether it is a kind's name, or a tuple, list or set with one in it."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text in NAMED
+        case ast.Tuple(elts=parts) | ast.Set(elts=parts) | ast.List(elts=parts):
+            return any(map(mentions, parts))
+    return False
+
+
+def modules() -> dict[str, pathlib.Path]:
+    package = ROOT / "reconciler"
+    found = {str(path.relative_to(package)): path for path in package.rglob("*.py")}
+    return {name: path for name, path in found.items() if not name.startswith("kinds/")}
+
+
+@pytest.mark.parametrize("name", sorted(modules().keys() - WORDS_OF_OTHERS.keys() - NOT_YET))
+def test_the_core_asks_a_kind_for_facts_and_not_for_its_name(name: str) -> None:
+    assert knowing(modules()[name].read_text()) == []
+
+
+@pytest.mark.parametrize("name", sorted({*WORDS_OF_OTHERS, *NOT_YET} & modules().keys()))
+def test_no_exception_without_need(name: str) -> None:
+    assert knowing(modules()[name].read_text())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'key.kind == "veth"',
+        '"port_map" != key.kind',
+        'key.kind in ("namespace", "dns_file")',
+        'key.kind not in {"link"}',
+        'match kind:\n    case "bridge":\n        pass',
+        'BY_NAME["sysctl"].form',
+        'Key("route", scope, name)',
+        'key._replace(kind="interface")',
+        'names.of(scope, "address")',
+        'names.by_scope.get((scope, "address"))',
+        'BY_NAME.get("address")',
+        '_SENDING = ("port_map", "masquerade")',
+        '_PORT = "port_map"',
+        "_PORT = port_map.KIND.name",
+    ],
+)
+def test_what_counts_as_knowing_a_name(code: str) -> None:
+    assert knowing(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ['key.kind == "namespace"', 'Key("namespace", HOST, x)', '(*path, "address")', 'entry.get("driver", "bridge")'],
+)
+def test_what_does_not_count_as_knowing_a_name(code: str) -> None:
+    assert not knowing(code)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any, NamedTuple
 
+from reconciler.kinds.links import bridge
 from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP, stamped
@@ -86,11 +87,11 @@ def leases_of(live: LiveState, topology: str) -> Leases:
     state = live.scopes[HOST]
     addresses = {scope: _by_link(one) for scope, one in live.scopes.items()}
     ours = [row for row in state.links.values() if row.alias == STAMP + topology]
-    bridges = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in ours if row.kind == "bridge"}
+    bridges = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in ours if row.kind == bridge.KIND.rtnl}
     endpoints = {
         row.name: Lease(scope, live.scopes[scope].links[index].mac, tuple(addresses[scope].get(index, ())))
         for row in ours
-        if row.kind == "veth" and row.index in state.peers
+        if row.index in state.peers
         for scope, index in (state.peers[row.index],)
     }
     return Leases(bridges, endpoints, _ports(state, topology))
