@@ -332,6 +332,7 @@ KIND = Kind(
     shown=shown,
     replace_on=frozenset({"duplicate"}),
     ownership=kind.PROTOCOL,
+    dumps=("addresses",),
     record=record,
     born_with=born_with,
     holds=holds,

@@ -272,6 +272,7 @@ class Kind:
     section    the keys of a topology that its objects are written under, with a blank between them
     alone    True where no other object of a topology refers to one of these
     rtnl     the kernel's word for the link that it is (IFLA_INFO_KIND)
+    dumps    the fields of ScopeState, beside links, whose rows ``read`` looks at
     data, port   the attributes that such a link has, and that its ports have, beside those of all links
 
     Whose it is:
@@ -365,6 +366,7 @@ class Kind:
     section: str = ""
     alone: bool = False
     rtnl: str = ""
+    dumps: tuple[str, ...] = ()
     data: Table | None = None
     port: Table | None = None
     ownership: Literal["alias", "protocol", "record", "name"] = ALIAS

@@ -594,5 +594,6 @@ KIND = Kind(
     replace_on=frozenset({"type"}),
     section="routes",
     ownership=kind.PROTOCOL,
+    dumps=("routes",),
     record=record,
 )

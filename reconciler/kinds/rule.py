@@ -47,4 +47,4 @@ def delete(rule: Rule) -> Iterator[Request]:
     yield Netlink(rule.scope, "delrule", {}, body=rule.body)
 
 
-KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete, ownership=kind.PROTOCOL)
+KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete, ownership=kind.PROTOCOL, dumps=("rules",))

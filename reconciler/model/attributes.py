@@ -70,10 +70,12 @@ class Tables:
     """The tables that the reader decodes by, by type of link (IFLA_INFO_KIND).
 
     ``own``: of a link of that type (IFLA_INFO_DATA); ``port``: of the ports of such a link (IFLA_INFO_SLAVE_DATA).
+    ``dumps``: what else is read, as fields of ScopeState; None for all that can be.
     """
 
     own: Mapping[str, Table] = field(default_factory=dict)
     port: Mapping[str, Table] = field(default_factory=dict)
+    dumps: frozenset[str] | None = None
 
 
 # ------------------------------------------------------------------ how values are written

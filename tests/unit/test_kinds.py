@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import pathlib
 
 import pytest
 
-from reconciler.kinds import BY_NAME, KINDS, NFT, RANK
+from reconciler.kernel.netlink import reader
+from reconciler.kinds import BY_NAME, KINDS, NFT, RANK, TABLES
+from reconciler.model.rows import ScopeState
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Not in the language, so without a schema: the table and the reserved ports follow from what needs them, links and
@@ -56,6 +59,10 @@ def test_what_can_be_made_can_be_unmade(kind) -> None:
     makes, deletes = (getattr(kind, word).__name__ != "_nothing" for word in ("create", "delete"))
     assert deletes or kind.existing
     assert makes or kind.existing or kind.name in NOT_WRITTEN
+
+
+def test_what_is_read_is_what_some_kind_looks_at() -> None:
+    assert TABLES.dumps == reader.DUMPS.keys() <= {field.name for field in dataclasses.fields(ScopeState)}
 
 
 # ------------------------------------------------------------------------------------------------ who knows whose name

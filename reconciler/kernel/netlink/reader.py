@@ -1,12 +1,13 @@
-"""One namespace in four dumps, and which veth is whose peer."""
+"""One namespace in a few dumps, and which veth is whose peer."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from socket import socket as Socket  # noqa: N812
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, transport
@@ -30,10 +31,29 @@ _ALL_LINKS = bytes(16) + _NO_STATISTICS
 _Row = TypeVar("_Row")
 
 
-def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLES) -> dict[str, ScopeState]:
-    """Every scope's links, addresses, routes and rules, with the veth peers among them.
+class Dump(NamedTuple):
+    """What is asked, and how each answer becomes a row."""
 
-    ``tables`` say which attributes of which types of links are read.  Raises KernelError when a namespace is missing.
+    request: int
+    body: bytes
+    answer: int
+    decoder: Callable[[bytes], Any]
+
+
+# By the field of ScopeState that the rows go to; the links are read always.
+DUMPS: Mapping[str, Dump] = MappingProxyType(
+    {
+        "addresses": Dump(RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address),
+        "routes": Dump(RTM_GETROUTE, bytes(12), RTM_NEWROUTE, decode.route),
+        "rules": Dump(RTM_GETRULE, bytes(12), RTM_NEWRULE, rule),
+    }
+)
+
+
+def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLES) -> dict[str, ScopeState]:
+    """Every scope's links, with the veth peers among them, and what else ``tables`` name.
+
+    They say too which attributes of which types of links are read.  Raises KernelError when a namespace is missing.
     """
     with uncollected():
         states = {scope: read_scope(kernel, scope, tables) for scope in kernel.with_sockets(scopes)}
@@ -44,13 +64,10 @@ def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLE
 def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> ScopeState:
     """One namespace as it is; ``peers`` stays empty, since it takes all namespaces to know them."""
     sock = kernel.socket(scope)
-    return ScopeState(
-        scope,
-        links={row.index: row for row in read_links(kernel, scope, tables)},
-        addresses=_rows(sock, RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address),
-        routes=_rows(sock, RTM_GETROUTE, bytes(12), RTM_NEWROUTE, decode.route),
-        rules=_rows(sock, RTM_GETRULE, bytes(12), RTM_NEWRULE, rule),
-    )
+    links = {row.index: row for row in read_links(kernel, scope, tables)}
+    wanted = DUMPS.keys() if tables.dumps is None else tables.dumps
+    rows: dict[str, Any] = {name: _rows(sock, *dump) for name, dump in DUMPS.items() if name in wanted}
+    return ScopeState(scope, links, **rows)
 
 
 def read_links(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> list[LinkRow]:
@@ -77,7 +94,7 @@ def read_neighbours(kernel: Kernel, scope: str) -> list[NeighbourRow]:
 
 def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:
     """The addresses, without their lengths, that the scope's links have."""
-    rows = _rows(kernel.socket(scope), RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address)
+    rows = _rows(kernel.socket(scope), *DUMPS["addresses"])
     return frozenset(row.address.partition("/")[0] for row in rows)
 
 
