@@ -14,6 +14,7 @@ from reconciler.cli.shown import GLYPHS, HINTS, losses, sides
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
 from reconciler.model.errors import Problem
+from reconciler.model.secret import Secret
 from reconciler.planning.apply import Blocked, Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
@@ -108,6 +109,8 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, Secret):  # DeepDiff would look into it
+        return str(value)
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 

@@ -15,7 +15,7 @@ from reconciler.model.keys import Key, Origin
 from reconciler.model.quoting import Path as Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState, ScopeState
-from reconciler.model.secret import Secret
+from reconciler.model.secret import Secret, is_lost
 
 Parsed = tuple[Key, Any, Origin]
 Place = tuple[str, str]  # scope, name of a link in it
@@ -209,6 +209,12 @@ def covered(value: Any) -> Any:
     if isinstance(value, Secret):
         return str(value)
     return tuple(map(covered, value)) if type(value) is tuple else value
+
+
+def lost_secrets(value: Any) -> frozenset[str]:
+    """The attributes of an object that are known by their digests alone, so that nothing can give them back."""
+    form: Any = type(value)
+    return frozenset(name for name, _ in _fields(form) if is_lost(getattr(value, name)))
 
 
 def _nothing(*_: Any) -> tuple[()]:

@@ -52,6 +52,11 @@ def empty(schema: Schema, path: Path, *, needed: bool) -> str:
     return f"is empty; write {right} or remove the {'item' if path and isinstance(path[-1], int) else 'key'}"
 
 
+def secret(schema: Schema) -> str:
+    """Of a secret value that breaks its schema: it is not quoted."""
+    return f"is not what this secret can be; write {_right(schema)}"
+
+
 def wrong(keyword: str, rule: Any, value: Any, schema: Schema) -> str:
     """Of a value that breaks one keyword of its schema."""
     shown = quoted(value)

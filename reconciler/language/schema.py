@@ -152,6 +152,8 @@ def _explained(error: Any) -> Iterator[Fault]:
             yield Fault(path, explain.missing_key(key, _followed(schema["properties"][key])), keyword)
     elif value is None:
         yield Fault(path, explain.empty(schema, path, needed=_is_needed(steps)), keyword)
+    elif _is_secret(steps):
+        yield Fault(path, explain.secret(schema), keyword)
     else:
         yield Fault(path, explain.wrong(keyword, rule, value, schema), keyword)
 
@@ -164,15 +166,21 @@ def _followed(schema: Any) -> Any:
 
 
 def _at(steps: list[Any]) -> Any:
-    """The part of the bundle that a schema path leads to; in such a path ``$ref`` is a step."""
+    """The part of the bundle that a schema path leads to; references on the way are followed, and no steps."""
     node: Any = bundle()
     for step in steps:
-        node = _followed(node) if step == "$ref" else node[step]
+        node = (node if not isinstance(node, dict) or step in node else _followed(node))[step]
     return node
+
+
+def _is_secret(steps: list[Any]) -> bool:
+    """Whether a schema on the way to this rule says that the value is not to be shown (``writeOnly``)."""
+    nodes = (_at(steps[:end]) for end in range(len(steps)))
+    return any(isinstance(node, dict) and node.get("writeOnly") is True for node in nodes)
 
 
 def _is_needed(steps: list[Any]) -> bool:
     """Whether the value that a schema path speaks of is under a key that must be there."""
     while steps and steps[-1] != "properties":
         name = steps.pop()
-    return bool(steps) and name in _at(steps[:-1]).get("required", ())
+    return bool(steps) and name in _followed(_at(steps[:-1])).get("required", ())

@@ -19,13 +19,8 @@ class Secret:
         """The secret of which only the digest is known."""
         return cls(None, digest)
 
-    @property
-    def lost(self) -> bool:
-        """Whether the value itself is unknown."""
-        return self._value is None
-
     def reveal(self) -> Any:
-        """The value, for the message to the kernel alone."""
+        """The value, for the message to the kernel alone; LookupError where only the digest is known."""
         if self._value is None:
             raise LookupError("the value of a secret is not kept on disk")
         return self._value
@@ -44,3 +39,10 @@ def _digest(value: Any) -> str:
     import hashlib  # few topologies have a secret
 
     return hashlib.sha256(str(value).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_lost(value: Any) -> bool:
+    """Whether a value is, or holds, a secret of which only the digest is known."""
+    if isinstance(value, Secret):
+        return value._value is None
+    return isinstance(value, tuple) and any(map(is_lost, value))

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from reconciler.model.secret import Secret
+
 Plain = Any  # what json.dumps takes
 
 
 def encode(value: Any) -> Plain:
-    """A dataclass or a tuple as the list of its parts, bytes in hexadecimal; all else stays as it is."""
+    """A dataclass or a tuple as the list of its parts, bytes in hexadecimal, a secret as its digest; all else stays."""
     form: Any = type(value)
     if form is str or value is None or form is bool or form is int:  # nine parts of ten
         return value
@@ -22,6 +24,8 @@ def encode(value: Any) -> Plain:
         return [encode(getattr(value, name)) for name in names]
     if isinstance(value, tuple | list):
         return [encode(part) for part in value]
+    if isinstance(value, Secret):
+        return {"sha256": value.digest}
     return value.hex() if isinstance(value, bytes) else value
 
 
@@ -34,7 +38,7 @@ def _names(form: Any) -> tuple[str, ...] | None:
 def decode(form: Any, plain: Plain) -> Any:
     """The dataclass or NamedTuple ``form`` from what ``encode`` made of it.
 
-    Raises ValueError, TypeError or IndexError where the data is of another form (of another release, say).
+    Raises ValueError, TypeError, KeyError or IndexError where the data is of another form (of another release, say).
     """
     return _decoder(form)(plain)
 
@@ -44,16 +48,29 @@ def _decoder(hint: Any) -> Callable[[Plain], Any]:
     """How a value of one type hint is decoded."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType or origin is typing.Union:
-        decoders = [_decoder(one) for one in inner if one is not type(None)]
+        decoders = [_decoder(one) for one in inner if one not in (type(None), Secret)]
+        if Secret in inner:
+            decoders = [_secret_or(*decoders)]
         return lambda plain: None if plain is None else decoders[0](plain)
     if origin is tuple and inner[1:] == (...,):
         part = _decoder(inner[0])
         return lambda plain: tuple(map(part, plain))
     if origin is tuple:
         return _by_position(inner, lambda *parts: tuple(parts))
+    if hint is Secret:
+        return _secret_or()
     if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
         return _by_position(tuple(typing.get_type_hints(hint).values()), hint)
     return bytes.fromhex if hint is bytes else lambda plain: plain
+
+
+def _secret_or(*others: Callable[[Plain], Any]) -> Callable[[Plain], Any]:
+    """Decodes the digest of a secret, and by the first of ``others`` what is no digest."""
+
+    def decode_secret(plain: Plain) -> Any:
+        return Secret.remembered(plain["sha256"]) if isinstance(plain, dict) or not others else others[0](plain)
+
+    return decode_secret
 
 
 def _by_position(hints: tuple[Any, ...], make: Callable[..., Any]) -> Callable[[Plain], Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.kinds import TABLES
-from reconciler.kinds.kind import Names
+from reconciler.kinds.kind import Names, lost_secrets
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key
@@ -93,10 +93,11 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
         found, view = _read(kernel, taken)
         live = _objects(kernel, taken, found, view)
         left = snapshot.undo(taken, live)
-        if not left:
+        able = [change for change in left if not _only_secrets(change)]
+        if not able:
             break
-        measures, _ = keeping.keep(kernel, left, live, found, view)
-        outcome = carry_out(order(left, [_names(taken)], live, measures, restoring=True), southbound(kernel))
+        measures, _ = keeping.keep(kernel, able, live, found, view)
+        outcome = carry_out(order(able, [_names(taken)], live, measures, restoring=True), southbound(kernel))
         undone += outcome.applied
         failed = outcome.failed
         if not outcome.applied:
@@ -104,8 +105,20 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
     _records_back(entry)
     if not left:
         forget(kernel)
-    lost = {change.key: failed.get(change.key) or Failed(change, _UNMAKABLE) for change in left}
+    lost = {change.key: failed.get(change.key) or Failed(change, _reason(change)) for change in left}
     return _once(change for change in undone if change.key not in lost), list(lost.values())
+
+
+def _only_secrets(change: Change) -> bool:
+    """Whether all that is left to do is to give back secrets of which the disk kept the digests alone."""
+    return change.after is not None and bool(change.differs) and lost_secrets(change.after) >= {*change.differs}
+
+
+def _reason(change: Change) -> Failure:
+    words = sorted(lost_secrets(change.after)) if change.after is not None else []
+    if not words:
+        return _UNMAKABLE
+    return Failure(errno.ENOTSUP, f"{', '.join(words)} is secret and was not kept on disk; apply its topology again")
 
 
 def _names(taken: Snapshot) -> Names:

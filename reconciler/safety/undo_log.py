@@ -16,6 +16,7 @@ from reconciler.safety.snapshot import Snapshot
 from reconciler.safety.state_dir import Record
 
 NAME = "snapshot"
+FORMAT = 2  # objects are kept by the positions of their fields: another release has others
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Unsettled:
 
 def write(entry: Unsettled) -> None:
     """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
-    data: dict[str, Any] = {"format": 1, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
+    data: dict[str, Any] = {"format": FORMAT, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
     data["settings"] = [codec.encode(one) for one in entry.settings]
     data["records"] = {name: state_dir.to_plain(record) for name, record in entry.records.items()}
     try:
@@ -43,7 +44,7 @@ def read() -> Unsettled | None:
     """What an unsettled run left; None where there is none, or none of this boot, or none that can be understood."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         data = state_dir.read_file(NAME)
-        if data["boot"] == boot():
+        if data["boot"] == boot() and data["format"] == FORMAT:
             kept = {name: state_dir.from_plain(one) for name, one in data["records"].items()}
             settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
             return Unsettled(snapshot.from_plain(data), kept, settings)

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.kernel.netlink import reader
 from reconciler.kinds import BY_NAME, KINDS, NFT, RANK, TABLES
+from reconciler.language import schema
 from reconciler.model.rows import ScopeState
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -34,6 +35,15 @@ def test_the_kinds_without_a_schema_are_those_that_nobody_writes() -> None:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.schema], ids=lambda kind: kind.name)
 def test_a_kind_in_the_language_has_its_schema(kind) -> None:
     assert (ROOT / "schemas" / f"{kind.schema}.json").is_file()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.data], ids=lambda kind: kind.name)
+def test_every_attribute_of_a_table_is_in_the_language_and_a_secret_one_is_hidden_there_too(kind) -> None:
+    written = schema.bundle()["$defs"][kind.schema]["$defs"][kind.name]["properties"]
+    assert set(kind.data.words) <= set(written)
+    assert {one.word for one in kind.data if one.secret} == {
+        word for word, one in written.items() if one.get("writeOnly")
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -9,7 +9,7 @@ from reconciler.kinds.links.port import PORT
 from reconciler.model.attributes import Attribute, Table
 from reconciler.model.keys import BIRTH_GROUP, STAMP
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, LinkRef, Netlink, Request
-from reconciler.model.secret import Secret
+from reconciler.model.secret import is_lost
 
 IFF_UP = 1
 IN6_ADDR_GEN_MODE_NONE = 1
@@ -30,7 +30,7 @@ def plain_attributes(link: Any) -> Iterator[tuple[str, Any]]:
 def of_table(table: Table, values: Mapping[str, Any]) -> Values:
     """The attributes of a table that are among the values; a secret that is lost cannot be sent."""
     known = ((table[word], value) for word, value in values.items() if word in table)
-    return tuple(pair for pair in known if not (isinstance(pair[1], Secret) and pair[1].lost))
+    return tuple(pair for pair in known if not is_lost(pair[1]))
 
 
 def birth_stamp(link: Any, owner: str) -> dict[str, Any]:
