@@ -14,6 +14,7 @@ from reconciler.kernel.netlink.encode import message_class
 from reconciler.model.attributes import Attribute, Table, Tables
 from reconciler.model.requests import Netlink
 from reconciler.model.rows import Hop, LinkRow
+from reconciler.model.secret import Secret
 
 MESSAGES = {
     "link": ("ifinfmsg", reader.RTM_NEWLINK),
@@ -35,7 +36,7 @@ def compare(decoder: str, body: bytes, row: Any, tables: Tables = decode.NO_TABL
     wanted = readers[decoder](message)
     assert (row is None) == (wanted is None), (message, row)
     if row is not None:
-        found = row if decoder == "link" else tuple(getattr(row, name) for name in FIELDS[decoder])
+        found = known_of(row, tables) if decoder == "link" else tuple(getattr(row, name) for name in FIELDS[decoder])
         assert found == wanted, message
 
 
@@ -74,30 +75,47 @@ def link(message: Any, tables: Tables) -> LinkRow:
         -1 if nsid is None else nsid,
         _inet6(message),
         message.get_attr("IFLA_GROUP"),
-        _values(info, "IFLA_INFO_DATA", own, CLASSES[kind]) if own else {},
+        _values(info, "IFLA_INFO_DATA", own, CLASSES.get(kind)) if own else {},
         _values(info, "IFLA_INFO_SLAVE_DATA", port, CLASSES["bridge_slave"]) if port else {},
     )
 
 
 CLASSES = message_class("ifinfmsg").ifinfo.data_map
+PLAIN = ("uint8", "uint16", "uint32", "uint64", "be16", "be32", "ip4addr", "ip6addr", "ipaddr", "l2addr", "asciiz")
 
 
 def names(form: Any) -> dict[int, str]:
-    """Number -> pyroute2's name of the attributes of a message class."""
-    listed = form.nla_map
-    numbered = [entry[:2] for entry in listed] if isinstance(listed[0][0], int) else enumerate(one[0] for one in listed)
-    return dict(numbered)
+    """Number -> pyroute2's name of the attributes of a message class that are a plain value there as well."""
+    listed = form.nla_map if form else ()
+    numbered = listed if listed and isinstance(listed[0][0], int) else [(at, *one) for at, one in enumerate(listed)]
+    return {number: name for number, name, kind, *_ in numbered if kind in PLAIN}
 
 
 def _values(info: Any, nest: str, table: Table, form: Any) -> dict[str, Any]:
     data, known = info.get_attr(nest), names(form)
-    values = {one.word: data.get_attr(known[one.number]) for one in table} if data is not None else {}
+    values = {one.word: data.get_attr(known[one.number]) for one in table if one.number in known} if data else {}
     return {word: value for word, value in values.items() if value is not None}
 
 
-def spelt(request: Netlink) -> Netlink:
-    """The request with pyroute2's names in place of the attributes of tables."""
-    return dataclasses.replace(request, attributes=tuple(_spelt(request.attributes)))
+def known_of(row: LinkRow, tables: Tables) -> LinkRow:
+    """The row with only those attributes of tables that pyroute2 knows too."""
+    known, table = names(CLASSES.get(row.kind)), tables.own.get(row.kind)
+    told = {word: open_(value) for word, value in row.data.items() if table and table[word].number in known}
+    return dataclasses.replace(row, data=told)
+
+
+def open_(value: Any) -> Any:
+    """A value that pyroute2 knows, as it writes it."""
+    shown = value.reveal() if isinstance(value, Secret) else value
+    return int(shown) if isinstance(shown, bool) else shown
+
+
+def spelt(request: Netlink) -> Netlink | None:
+    """The request with pyroute2's names in place of the attributes of tables; None where it has no name for one."""
+    try:
+        return dataclasses.replace(request, attributes=tuple(_spelt(request.attributes)))
+    except KeyError:
+        return None
 
 
 def _spelt(listed: Iterable[tuple[Any, Any]], form: Any = None) -> Iterator[tuple[str, Any]]:
@@ -105,7 +123,7 @@ def _spelt(listed: Iterable[tuple[Any, Any]], form: Any = None) -> Iterator[tupl
     pairs = tuple(listed)
     for name, value in pairs:
         if isinstance(name, Attribute):
-            yield names(form)[name.number], int(value) if isinstance(value, bool) else value
+            yield names(form)[name.number], open_(value)
         elif isinstance(value, dict) and "attrs" in value:
             kind = dict(pairs)[kinds[name]] if name in kinds else ""
             inner = CLASSES["bridge_slave" if name == "IFLA_INFO_SLAVE_DATA" else kind] if kind else None

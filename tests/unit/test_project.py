@@ -31,7 +31,7 @@ def examples() -> list[Any]:
     for file in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for block in re.finditer(r"^```yaml\n(.*?)^```", file.read_text(), re.MULTILINE | re.DOTALL):
             line = file.read_text()[: block.start()].count("\n") + 2
-            if "dummies:" not in block[1]:  # the kind that docs/adding-a-kind.md adds
+            if "ifbs:" not in block[1]:  # the kind that docs/adding-a-kind.md adds
                 found.append(pytest.param(block[1], id=f"{file.name}:{line}"))
     return found
 
