@@ -118,6 +118,21 @@ def test_links_have_the_values_set_by_hand(rich: Kernel) -> None:
     assert rows["lo"].loopback
 
 
+def test_tables_say_how_the_kernel_makes_bridges_and_ports(kernel: Kernel) -> None:
+    sh("ip link add br0 type bridge; ip link add v0 type veth peer name v1; ip link set v0 master br0")
+    rows = {row.name: row for row in reader.read_scope(kernel, "host", TABLES).links.values()}
+    for table, found in ((TABLES.own["bridge"], rows["br0"].data), (TABLES.port["bridge"], rows["v0"].port)):
+        assert found
+        assert found == {
+            one.word: found[one.word] if one.birth is None else one.birth for one in table if one.word in found
+        }
+
+
+def test_what_no_table_tells_of_is_not_decoded(rich: Kernel) -> None:
+    rows = {row.name: row for row in reader.read_scope(rich, "blue").links.values()}
+    assert (rows["br0"].data, rows["v1"].port) == ({}, {})
+
+
 def test_routes_have_the_values_set_by_hand(rich: Kernel) -> None:
     state = reader.read_scope(rich, "blue")
     names = {index: row.name for index, row in state.links.items()}

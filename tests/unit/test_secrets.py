@@ -64,7 +64,7 @@ def test_what_a_plan_shows_of_it() -> None:
     shown = KIND.shown(ONE)
     hidden(shown)
     assert shown["token"] == str(Secret(WORD))
-    assert shown["inner"] == (("key", str(Secret(WORD))), ("on", True))
+    assert shown["inner"] == {"key": str(Secret(WORD)), "on": True}
 
 
 def test_a_change_of_it_is_a_difference_in_digests(capsys: pytest.CaptureFixture[str]) -> None:

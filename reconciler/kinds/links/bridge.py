@@ -14,20 +14,21 @@ from reconciler.model.attributes import Table, bool8, bool32, u16, u32
 from reconciler.model.data import dataclass
 from reconciler.model.requests import Request
 
-# IFLA_BR_*.  Times are in centiseconds (USER_HZ), as the kernel and ip(8) show them.
+# IFLA_BR_*, at birth as br_dev_setup() in the kernel's net/bridge/br_device.c makes a bridge.
+# Times are in centiseconds (USER_HZ), as the kernel and ip(8) show them.
 DATA = Table(
-    bool32("stp", 5),
-    bool8("vlan_filtering", 7),
-    bool8("mcast_snooping", 23),
-    bool8("nf_call_iptables", 36),
-    bool8("nf_call_ip6tables", 37),
-    u32("ageing_time", 4),
-    u32("forward_delay", 1),
-    u32("hello_time", 2),
-    u32("max_age", 3),
-    u16("priority", 6),
-    u16("group_fwd_mask", 9),
-    u16("vlan_default_pvid", 39),
+    bool32("stp", 5, birth=False),
+    bool8("vlan_filtering", 7, birth=False),
+    bool8("mcast_snooping", 23, birth=True),
+    bool8("nf_call_iptables", 36, birth=False),
+    bool8("nf_call_ip6tables", 37, birth=False),
+    u32("ageing_time", 4, birth=30000),
+    u32("forward_delay", 1, birth=1500),
+    u32("hello_time", 2, birth=200),
+    u32("max_age", 3, birth=2000),
+    u16("priority", 6, birth=32768),
+    u16("group_fwd_mask", 9, birth=0),
+    u16("vlan_default_pvid", 39, birth=1),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source, attributes
 from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
@@ -54,6 +54,7 @@ def link_kind(
         "restamp": requests.restamp,
         "links": links,
         "lies_on": made.places,
+        "shown": made.shown,
         "without": made.without,
         "takes": effects.takes,
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
@@ -152,6 +153,13 @@ class _LinkKind:
             words["link"] = lower.name if lower else ""
         return self.form(state.scope, row.name, **words)
 
+    def shown(self, held: Any) -> dict[str, Any]:
+        """Its attributes for people; what is nested as a mapping."""
+        return {
+            word: nested_words(self.data[word].inner, value) if word in self.data else value
+            for word, value in attributes(held).items()
+        }
+
     # -------------------------------------------------------------- requests
 
     def create(self, held: Any, owner: str) -> Iterator[Request]:
@@ -183,6 +191,11 @@ class _LinkKind:
     def without(self, held: Any, gone: Places) -> Any:
         """What is left of a port when its bridge goes."""
         return link.off_lost_master(held, gone) if self.is_port else held
+
+
+def nested_words(table: Table | None, value: Any) -> Any:
+    """The pairs of a nested attribute as a mapping; any other value as it is."""
+    return value if table is None else {word: nested_words(table[word].inner, one) for word, one in value}
 
 
 def delete(held: Link) -> Iterator[Request]:
