@@ -12,12 +12,12 @@ from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.attributes import Table, normal
 from reconciler.model.changes import Live
-from reconciler.model.data import dataclass
 from reconciler.model.keys import STAMP, Key
 from reconciler.model.requests import Request
 from reconciler.model.rows import LinkRow, ScopeState
 
 Places = frozenset[tuple[str, str]]
+LiesOn = Callable[[Any], Iterable[tuple[str, str]]]
 
 
 def link_kind(
@@ -27,7 +27,7 @@ def link_kind(
     rtnl: str,
     form: type[Link],
     data: Table | None = None,
-    lies_on: Callable[[Any], Iterable[tuple[str, str]]] | None = None,
+    lies_on: LiesOn | None = None,
     disruptive_on: Iterable[str] = (),
     replace_on: Iterable[str] = (),
     **own: Any,
@@ -65,24 +65,18 @@ def link_kind(
     return Kind(name, form, section=section, rtnl=rtnl, data=made.data, **{**words, **own})
 
 
-@dataclass(frozen=True, slots=True)
 class _LinkKind:
     """What the functions of a kind of link have in common."""
 
-    name: str
-    section: str
-    rtnl: str
-    form: type[Any]
-    data: Table
-    lies_on: Callable[[Any], Iterable[tuple[str, str]]] | None
+    __slots__ = ("data", "form", "has_lower", "is_port", "lies_on", "name", "rtnl", "section")
 
-    @property
-    def is_port(self) -> bool:
-        return issubclass(self.form, Port)
-
-    @property
-    def has_lower(self) -> bool:
-        return "link" in self.form.__dataclass_fields__
+    def __init__(
+        self, name: str, section: str, rtnl: str, form: type[Any], data: Table, lies_on: LiesOn | None
+    ) -> None:
+        self.name, self.section, self.rtnl = name, section, rtnl
+        self.form, self.data, self.lies_on = form, data, lies_on
+        self.is_port = issubclass(form, Port)
+        self.has_lower = "link" in form.__dataclass_fields__
 
     def check_form(self) -> None:
         """A table and a form that do not fit fail at once, not at the first object."""

@@ -8,9 +8,12 @@ from typing import Any
 from reconciler.kinds.kind import NAME, NFT, Kind, Names
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element
-from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
+
+Elements = Callable[[Any], list[Element]]
+Words = Callable[[Any], Mapping[str, Any]]
+Flows = Callable[[Any, Any], Iterable[Request]]
 
 
 def element_kind(
@@ -18,9 +21,9 @@ def element_kind(
     name: str,
     section: str,
     form: type[Any],
-    elements: Callable[[Any], list[Element]],
-    words: Callable[[Any], Mapping[str, Any]],
-    flows: Callable[[Any, Any], Iterable[Request]] = lambda _before, _after: (),
+    elements: Elements,
+    words: Words,
+    flows: Flows = lambda _before, _after: (),
     **own: Any,
 ) -> Kind:
     """The kind of objects that have a ``scope``, a ``table`` and ``damage``, and are the ``elements`` in it.
@@ -42,13 +45,13 @@ def element_kind(
     return Kind(name, form, schema=name, section=section, alone=True, **{**functions, **own})
 
 
-@dataclass(frozen=True, slots=True)
 class _ElementKind:
     """What the functions of such a kind have in common."""
 
-    elements: Callable[[Any], list[Element]]
-    words: Callable[[Any], Mapping[str, Any]]
-    flows: Callable[[Any, Any], Iterable[Request]]
+    __slots__ = ("elements", "flows", "words")
+
+    def __init__(self, elements: Elements, words: Words, flows: Flows) -> None:
+        self.elements, self.words, self.flows = elements, words, flows
 
     def create(self, after: Any, _owner: str) -> list[Request]:
         return [*ruleset.move(after.scope, after.table, (), self.elements(after)), *self.flows(None, after)]
