@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import gc
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from reconciler import startup
 from reconciler.cli.commands import Options
 from reconciler.cli.exit_codes import ERROR, INTERRUPTED, LOCKED, OK
 from reconciler.cli.options import Misused, parser
@@ -115,15 +113,5 @@ def _give_up_output() -> None:
 
 
 def run() -> NoReturn:
-    """The entry point of the command.
-
-    The collector of cycles is off: a run only grows and soon ends, and to look for cycles took a fifth of a check
-    of 1,000 namespaces.  Nor is every object freed and every module undone at the end, which took a tenth of a small
-    check: the kernel takes the memory back as a whole.
-    """
-    gc.disable()
-    code = main()
-    atexit._run_exitfuncs()
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()  # stdout is flushed, or given up, already
-    os._exit(code)
+    """The entry point of the command."""
+    startup.run(main)

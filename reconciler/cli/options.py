@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from reconciler import startup
 from reconciler.cli import commands
 from reconciler.cli.commands import Options
 
@@ -20,23 +20,11 @@ class Misused(Exception):
         self.usage = usage
 
 
-def _help(prog: str) -> argparse.HelpFormatter:
-    """As argparse's own; that asks shutil for the width, whose import takes 4 ms, for each option that is declared."""
-    try:
-        columns = int(os.environ.get("COLUMNS", "")) or 80
-    except ValueError:
-        try:
-            columns = os.get_terminal_size(1).columns or 80
-        except OSError:
-            columns = 80
-    return argparse.HelpFormatter(prog, width=columns - 2)
-
-
 class _Parser(argparse.ArgumentParser):
     """Usage errors exit 1, so that 2 always means drift."""
 
     def __init__(self, **words: Any) -> None:
-        super().__init__(formatter_class=_help, **words)
+        super().__init__(formatter_class=startup.help_formatter, **words)
 
     def error(self, message: str) -> NoReturn:
         raise Misused(self.format_usage(), f"{self.prog}: {message}")
@@ -156,12 +144,15 @@ def _seconds(text: str) -> float:
 
 
 def _duration(text: str) -> float:
-    from reconciler.safety.commit_confirmed.confirmation import duration
-
+    """Seconds of ``90``, ``90s``, ``5m`` or ``1h``."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
     try:
-        return duration(text)
+        value = float(text[:-1]) * factor if factor else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 60s, 5m or 1h") from None
+        value = 0
+    if not 1 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 60s, 5m or 1h")
+    return value
 
 
 def _address(text: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from reconciler.kinds import KINDS, LINK_SECTIONS
-from reconciler.language.document import paused_gc
 
 # The sections of links come first; of the others these in this order, then those of any other kind.
 _ORDER = "routes sysctls port_maps masquerades isolations dns hosts".split()
@@ -26,10 +25,9 @@ def text(data: Mapping[str, Any]) -> str:
     rest = {section: value for section, value in data.items() if section not in known}
     done: dict[int, Any] = {}
     styled = {section: _styled(value, done) for section, value in {**known, **rest}.items()}
-    with paused_gc():
-        return yaml.dump(
-            styled, Dumper=_dumper(), sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
-        )
+    return yaml.dump(
+        styled, Dumper=_dumper(), sort_keys=False, width=WIDTH, allow_unicode=True, default_flow_style=False
+    )
 
 
 def sections() -> tuple[str, ...]:

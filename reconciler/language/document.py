@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,23 +18,11 @@ from reconciler.model.quoting import Path, is_ordinary, quoted, unprintable
 
 __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_EXPANDED", "MAX_PROBLEMS",
-    "Document", "Marks", "Path", "expand", "load", "paused_gc", "quoted", "read",
+    "Document", "Marks", "Path", "expand", "load", "quoted", "read",
 ]  # fmt: skip
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as one
 _BRACKETED_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]*\]:")
-
-
-@contextmanager
-def paused_gc() -> Iterator[None]:
-    """Keep the cyclic garbage collector off: a large load only grows, and collecting costs a third."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +60,13 @@ def load(file: str, data: bytes) -> Document:
         too_big(file)
     text = _decode(file, data)
     builder = Builder(file)
-    with paused_gc():
-        try:
-            for event in _events(text):
-                builder.take(event)
-        except yaml.MarkedYAMLError as error:
-            builder.problems.append(_syntax(file, text, error))
-        except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure parser on "\\UFFFFFFFF"
-            builder.problems.append(Problem(Origin(file), f"not YAML: {_one_line(error)}"))
+    try:
+        for event in _events(text):
+            builder.take(event)
+    except yaml.MarkedYAMLError as error:
+        builder.problems.append(_syntax(file, text, error))
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure parser on "\\UFFFFFFFF"
+        builder.problems.append(Problem(Origin(file), f"not YAML: {_one_line(error)}"))
     if not builder.problems:
         _must_be_mapping(file, builder)
     if builder.problems:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.nftables import nft_tables
+from reconciler.kernel.proc import sysctl
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.kind import NFT
 from reconciler.model.errors import KernelError, NetreconError, Problem
@@ -20,7 +23,6 @@ from reconciler.safety import ownership, rollback
 from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
 if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
     from reconciler.safety.undo_log import Unsettled
 
 ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
@@ -84,8 +86,6 @@ def _at_birth(planned: Planned) -> dict[str, str]:
     keys = ownership.settings_of_newborn(planned)
     if not keys:
         return {}
-    from reconciler.kernel.proc import sysctl
-
     return sysctl.read_at_birth(keys)
 
 
@@ -167,8 +167,6 @@ def _remember(planned: Planned, result: Result) -> None:
 def _need_libnftables(planned: Planned) -> None:
     """Found out before the first change: MissingDependency means that nothing was done."""
     if any(BY_NAME[change.key.kind].transaction == NFT for change in planned.changes):
-        from reconciler.kernel.nftables import nft_tables
-
         nft_tables.library()
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reconciler.kernel import live
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.proc import dns_files
 from reconciler.kinds import TABLES, having
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.changes import Change, Live
@@ -22,9 +25,6 @@ from reconciler.planning.plan import order
 from reconciler.planning.topology import Topology
 from reconciler.run import load
 from reconciler.safety import state_dir
-
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
 
 _EDITS = having(lambda kind: kind.edits)
 
@@ -64,8 +64,6 @@ def read(kernel: Kernel, intent: Intent) -> dict[Key, Live]:
 
 
 def _gather(kernel: Kernel, intent: Intent) -> LiveState:
-    from reconciler.kernel import live
-
     desired = intent.desired
     spaces = [key.name for key in desired if key.kind == "namespace"]
     memory = memory_of(intent)
@@ -102,7 +100,6 @@ def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
 
 def _seen(kernel: Kernel, found: LiveState) -> load.Seen:
     from reconciler.kernel.observe import sock_diag
-    from reconciler.kernel.proc import dns_files
 
     return load.Seen(found, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
 
@@ -165,8 +162,6 @@ def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
 
 def _managed_elsewhere(planned: Planned) -> list[Problem]:
     """Files of the host into which no block can go."""
-    from reconciler.kernel.proc import dns_files
-
     wanted = [c for c in planned.changes if c.key.kind in _EDITS and c.after]
     files = [(change, file) for change in wanted if (file := _EDITS[change.key.kind](change.after))]
     texts = [(change, dns_files.managed_elsewhere(file)) for change, file in files]
@@ -206,8 +201,6 @@ def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
 
 def _everything(kernel: Kernel) -> dict[Key, Live]:
     """All objects of all topologies, and what else lies in the namespaces that they own."""
-    from reconciler.kernel import live
-
     remembered = state_dir.load()
     memory = state_dir.memory(remembered, ())
     found = live.read(kernel, bool, (), state.settings((), memory), TABLES)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reconciler.kernel.namespaces import throwaway
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.kind import Kind, Place
 from reconciler.kinds.links import other_link
@@ -19,9 +21,6 @@ from reconciler.planning.intent import Intent
 from reconciler.run import converge, pipeline
 from reconciler.safety import codec, rollback, state_dir, undo_log
 from reconciler.safety.snapshot import Kept, Snapshot
-
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
 
 LiveObjects = Mapping[Key, Live]
 
@@ -84,9 +83,6 @@ def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[st
 
 
 def _attempt(intent: Intent, live: LiveObjects, known: dict[str, state_dir.Record]) -> dict[str, Any]:
-    from reconciler.kernel.namespaces import throwaway
-    from reconciler.kernel.namespaces.worker import Kernel
-
     throwaway.enter()
     for name, record in known.items():
         state_dir.save(name, record)

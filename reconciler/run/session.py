@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.proc import ssh_session
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.kind import NFT
@@ -14,13 +15,10 @@ from reconciler.model.data import dataclass
 from reconciler.model.errors import NetreconError, Refused
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, pipeline
-from reconciler.safety import interrupts, lock, lockout
+from reconciler.safety import interrupts, lock
 from reconciler.safety.commit_confirmed import committing, confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
 from reconciler.safety.interrupts import Interrupt
-
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +97,8 @@ def _refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) ->
     ssh, addresses = ssh_session.ssh_session(), list(protect)
     if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
         return  # a published port can take a session away, and no route
+    from reconciler.safety import lockout
+
     protected = [lockout.Protected(address) for address in addresses]
     if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
         protected.append(one)

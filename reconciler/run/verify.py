@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from reconciler.kernel import live
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, KINDS, TABLES, having
 from reconciler.kinds.kind import ENDS
 from reconciler.model.keys import Key
@@ -16,17 +18,12 @@ from reconciler.planning.diff import diff
 from reconciler.planning.intent import Planned
 from reconciler.run import pipeline
 
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
-
 _CHANGED_ROWS = having(lambda kind: kind.changed_rows)
 _WITH_ENDS = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)  # the kernel's words for them
 
 
 def agrees(kernel: Kernel, planned: Planned, reach: Reach) -> bool:
     """Whether what is reached, read again, is as is wanted; all else is taken for what it was.  Raises KernelError."""
-    from reconciler.kernel import live
-
     intent = planned.intent
     memory = pipeline.memory_of(intent)
     view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)

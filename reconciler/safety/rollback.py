@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from reconciler.kernel import live
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.nftables import nft_tables
+from reconciler.kernel.proc import sysctl
 from reconciler.kinds import TABLES
 from reconciler.kinds.kind import Names, lost_secrets
 from reconciler.model.changes import Change, Live
@@ -21,9 +24,6 @@ from reconciler.planning.plan import live_names, order
 from reconciler.safety import keeping, snapshot, state_dir, undo_log
 from reconciler.safety.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
-
 # Namespaces first, then what is in them, and again for what went with a link that had to be made anew.
 ROUNDS = 5
 _UNMAKABLE = Failure(errno.ENOTSUP, "netrecon cannot make it again, or waits for what it could not")
@@ -31,7 +31,6 @@ _UNMAKABLE = Failure(errno.ENOTSUP, "netrecon cannot make it again, or waits for
 
 def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
     """The way to the kernel; ``parking``: namespaces are put aside rather than deleted."""
-    from reconciler.kernel.nftables import nft_tables
     from reconciler.kernel.writer import Writer
 
     return Writer(kernel, {}, lambda scope, requests: nft_tables.transact(kernel, scope, requests), parking)
@@ -39,9 +38,6 @@ def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
 
 def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
-    from reconciler.kernel.nftables import nft_tables
-    from reconciler.kernel.proc import sysctl
-
     settings = _settings(kernel, snapshot.lost_links(planned))
     tables = {key: nft_tables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.with_tables(snapshot.take(planned), tables)
@@ -126,8 +122,6 @@ def _names(taken: Snapshot) -> Names:
 
 
 def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
-    from reconciler.kernel import live
-
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
     memory = state_dir.memory(state_dir.load(), taken.topologies)  # those of the run: they tell what it reserved
     return found, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)

@@ -275,16 +275,6 @@ def test_reading_imports_none_of_the_heavy_libraries() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_message_classes_come_without_pyroute2_itself() -> None:
-    code = (
-        "import sys; from reconciler.kernel.netlink.encode import message_class; message_class('rtmsg');"
-        "print('asyncio' in sys.modules, 'pyroute2' in sys.modules);"
-        "import pyroute2; print(pyroute2.IPRoute.__name__)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False", "IPRoute"]
-
-
 # ------------------------------------------------------------------ requests encoded by struct
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import re
@@ -240,19 +239,6 @@ def test_four_times_as_many_port_maps_are_four_times_the_work() -> None:
     assert many < 4.5 * few
     found = load("lab.yaml", many_port_maps(10_000))
     assert found.place(("port_maps", 9_999, "target"))[1] == 10_003
-
-
-def test_the_collector_is_put_back() -> None:
-    assert gc.isenabled()
-    data_of("a: 1")
-    refusal("a: [")
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        data_of("a: 1")
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
 
 
 def test_loading_imports_nothing_heavy() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import types
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from reconciler import startup
 from reconciler.kernel.netlink import encode_fast, transport
 from reconciler.model.requests import LinkRef, NamespaceRef, Netlink
 
@@ -58,26 +55,8 @@ def encode_by_class(request: Netlink, resolve: Resolve) -> bytes:
 
 @cache
 def message_class(module: str) -> Any:
-    """pyroute2's class of a message, such as ``rtmsg`` from pyroute2.netlink.rtnl.rtmsg.
-
-    pyroute2/__init__.py pulls in asyncio, sqlite3 and an object database: 150-217 ms, when the
-    message classes alone take 35-60.  During the import an empty package with the same path stands in its
-    place; afterwards it is taken away again, so that a real ``import pyroute2`` still works.
-    """
-    name = f"pyroute2.netlink.rtnl.{module}"
-    if "pyroute2" in sys.modules:
-        return getattr(importlib.import_module(name), module)
-    spec = importlib.util.find_spec("pyroute2")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("pyroute2 is not installed")
-    stand_in = types.ModuleType("pyroute2")
-    stand_in.__path__ = list(spec.submodule_search_locations)
-    stand_in.__spec__ = spec
-    sys.modules["pyroute2"] = stand_in
-    try:
-        return getattr(importlib.import_module(name), module)
-    finally:
-        del sys.modules["pyroute2"]
+    """pyroute2's class of a message, such as ``rtmsg`` from pyroute2.netlink.rtnl.rtmsg."""
+    return getattr(startup.submodule(f"pyroute2.netlink.rtnl.{module}"), module)
 
 
 # ------------------------------------------------------------------ references

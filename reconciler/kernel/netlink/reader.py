@@ -16,7 +16,6 @@ from reconciler.kernel.netlink.peers import resolve_peers
 from reconciler.model.attributes import Tables
 from reconciler.model.keys import stamped
 from reconciler.model.rows import LinkRow, NeighbourRow, ScopeState
-from reconciler.startup import uncollected
 
 RTM_NEWLINK, RTM_GETLINK = 16, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -55,10 +54,9 @@ def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLE
 
     They say too which attributes of which types of links are read.  Raises KernelError when a namespace is missing.
     """
-    with uncollected():
-        states = {scope: read_scope(kernel, scope, tables) for scope in kernel.with_sockets(scopes)}
-        resolve_peers(kernel, states)
-        return states
+    states = {scope: read_scope(kernel, scope, tables) for scope in kernel.with_sockets(scopes)}
+    resolve_peers(kernel, states)
+    return states
 
 
 def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> ScopeState:

@@ -6,6 +6,7 @@ import functools
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import IPv6Address, ip_address, ip_network, summarize_address_range
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -36,8 +37,6 @@ _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 @functools.lru_cache(1 << 16)
 def _ipv6(raw: bytes) -> str:
-    from ipaddress import IPv6Address
-
     return str(IPv6Address(raw))
 
 
@@ -189,8 +188,6 @@ def _spans(names: tuple[str, ...], first: tuple[Any, ...], last: tuple[Any, ...]
 
 def _span(first: str, last: str) -> str:
     """A prefix where the two addresses are the ends of one, else "first-last"."""
-    from ipaddress import ip_address, ip_network, summarize_address_range
-
     low, high = ip_address(first), ip_address(last)
     if low == high:
         return str(ip_network(low))

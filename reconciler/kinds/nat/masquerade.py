@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from reconciler.kinds.kind import Names, Parsed, Path, Reading, Source
@@ -57,8 +58,6 @@ def _overlap(one: Any, other: Any) -> bool:
 
 
 def _prefix(source: Source, path: Path, text: str) -> Any:
-    from ipaddress import ip_network
-
     try:
         return ip_network(text)
     except ValueError:
@@ -71,8 +70,6 @@ def _prefix(source: Source, path: Path, text: str) -> Any:
 
 
 def _fixed(source: Source, path: Path, to: Any, prefix: Any) -> str:
-    from ipaddress import ip_address
-
     if to is None:
         return ""
     try:
@@ -96,8 +93,6 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 
 def _own_links(masquerade: Masquerade, names: Names) -> tuple[str, ...]:
-    from ipaddress import ip_interface, ip_network
-
     source: Any = ip_network(masquerade.source)
     found = set()
     for address in names.of(masquerade.scope, "address"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from reconciler.kinds.kind import Path
@@ -96,8 +97,6 @@ def _side(text: str, key: str) -> tuple[str | None, str]:
 
 @functools.lru_cache(1 << 16)
 def _canonical(text: str) -> str | None:
-    from ipaddress import ip_address
-
     try:
         address = ip_address(text)
     except ValueError:
@@ -141,8 +140,6 @@ def ports_of(text: str, *path: str) -> Ports:
 @functools.lru_cache(1 << 16)  # thousands of ports lead to few targets; to look at one takes 10 microseconds
 def _oddity(address: str) -> str:
     """What keeps an address from being a host's, "" for nothing."""
-    from ipaddress import ip_address
-
     ip = ip_address(address)
     if ip.is_loopback:
         return "a loopback"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 
 from reconciler.kinds.kind import Names
 
@@ -29,8 +30,6 @@ def published_links(names: Names, scope: str) -> dict[str, list[str]]:
 
 
 def _subnets(names: Names, scope: str) -> Subnets:
-    from ipaddress import ip_interface
-
     subnets: Subnets = {}
     for address in names.of(scope, "address"):
         network = ip_interface(address.address).network
@@ -40,8 +39,6 @@ def _subnets(names: Names, scope: str) -> Subnets:
 
 
 def _holding(subnets: Subnets, target: str) -> Iterable[tuple[str, str]]:
-    from ipaddress import ip_address
-
     address = ip_address(target)
     for (version, length), by_start in subnets.items():
         if version == address.version:
@@ -50,8 +47,6 @@ def _holding(subnets: Subnets, target: str) -> Iterable[tuple[str, str]]:
 
 
 def _widest(prefixes: Iterable[str]) -> list[str]:
-    from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
-
     networks = [ip_network(prefix) for prefix in prefixes]
     four = collapse_addresses(net for net in networks if isinstance(net, IPv4Network))
     six = collapse_addresses(net for net in networks if isinstance(net, IPv6Network))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from reconciler.kinds.links import bridge
@@ -203,8 +204,6 @@ def _parsed(text: str) -> dict[str, list[str]]:
 
 
 def _reachable(text: str) -> bool:
-    from ipaddress import ip_address
-
     try:
         address = ip_address(text)
     except ValueError:  # nor is one with a zone of any use in another namespace

@@ -9,8 +9,8 @@ import select
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model.changes import Change
 from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
 from reconciler.model.keys import NO_ORIGIN
@@ -18,9 +18,6 @@ from reconciler.planning.apply import Failed
 from reconciler.safety import lock, rollback, undo_log
 from reconciler.safety.commit_confirmed import confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
-
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
 
 GRACE = 10.0  # seconds after which we do ourselves what the watchdog should have done
 _YES = ("confirm", "netrecon confirm", "yes", "y")

@@ -109,15 +109,6 @@ def wait(one: Confirmation) -> Confirmation | None:
         time.sleep(min(POLL * 4, found.seconds))
 
 
-def duration(text: str) -> float:
-    """Seconds of ``90``, ``90s``, ``5m`` or ``1h``; ValueError for anything else, and for what is below a second."""
-    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
-    value = float(text[:-1]) * factor if factor else float(text)
-    if not 1 <= value <= 86400:
-        raise ValueError(text)
-    return value
-
-
 def same_host(pid: int) -> bool:
     """Whether a process has our network and our mounts."""
     try:
