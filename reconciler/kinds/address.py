@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 
-from reconciler.kinds import kind, sysctl
+from reconciler.kinds import address_order, kind, sysctl
 from reconciler.kinds.kind import After, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source, Taking
 from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end
 from reconciler.kinds.namespace import home
@@ -15,7 +15,7 @@ from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
-from reconciler.model.rows import AddressRow, LinkRow
+from reconciler.model.rows import FOREVER, AddressRow, LinkRow
 
 AF_INET, AF_INET6 = 2, 10
 IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED = 0x01, 0x02, 0x08
@@ -30,6 +30,8 @@ LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 class Address:
     """``address`` is canonical, with its prefix length; ``duplicate``: another host has it (DAD failed).
 
+    ``lease``: it ends by itself, in ``lifetimes`` (preferred, valid).  ``behind`` is the address of its family that
+    comes before it on the link, "" for none; ``out_of_order``: it stands where it should not.
     ``protocol``, ``reach`` (IFA_SCOPE) and ``flags`` of a live one are never compared, but an address that is made
     again has them again.
     """
@@ -38,10 +40,14 @@ class Address:
     link: str
     address: str
     duplicate: bool = False
+    out_of_order: bool = False
+    lease: bool = False
     secondary: bool = field(default=False, compare=False)  # IPv4: another address of its subnet came before it
     protocol: int = field(default=PROTOCOL, compare=False)
     reach: int | None = field(default=None, compare=False)
     flags: int | None = field(default=None, compare=False)
+    lifetimes: tuple[int, int] = field(default=(FOREVER, FOREVER), compare=False)
+    behind: str = field(default="", compare=False)
 
 
 def key_of(scope: str, link: str, address: str) -> Key:
@@ -56,6 +62,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, at: Path) -> Iterator[Parsed]:
     seen: dict[str, str] = {}
+    last = {4: "", 6: ""}
     for index, text in enumerate(texts or ()):
         try:
             interface = ipaddress.ip_interface(text)
@@ -72,7 +79,9 @@ def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, 
             said = f"{interface.ip} is on {link} already, as {other}; IPv6 takes an address once per link"
             source.problem((*at, index), said)
             continue
-        yield key_of(scope, link, address), Address(scope, link, address), source.at((*at, index))
+        made = Address(scope, link, address, behind=last[interface.version])
+        last[interface.version] = address
+        yield key_of(scope, link, address), made, source.at((*at, index))
 
 
 def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> str:
@@ -98,26 +107,77 @@ def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
     telling = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)  # since Linux 5.18
-    for row in state.addresses:
+    misplaced = _misplaced(reading)
+    last: dict[tuple[int, bool], str] = {}
+    for row in _as_made(state.addresses):
         link = state.links.get(row.index)
         if link is None:
             continue
         key = key_of(state.scope, link.name, row.address)
-        duplicate = bool(row.flags & IFA_F_DADFAILED)
         own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
-        secondary = bool(row.flags & IFA_F_SECONDARY) and ":" not in row.address
-        shape = (row.protocol, row.scope, row.flags & SETTABLE)
-        found = Address(state.scope, link.name, row.address, duplicate, secondary, *shape)
+        place = (row.index, ":" in row.address)
+        found = Address(
+            state.scope,
+            link.name,
+            row.address,
+            duplicate=bool(row.flags & IFA_F_DADFAILED),
+            out_of_order=key in misplaced,
+            lease=not row.permanent,
+            secondary=bool(row.flags & IFA_F_SECONDARY) and ":" not in row.address,
+            protocol=row.protocol,
+            reach=row.scope,
+            flags=row.flags & SETTABLE,
+            lifetimes=row.lifetimes,
+            behind=last.get(place, ""),
+        )
+        last[place] = row.address
         yield key, Live(found, own)
+
+
+def _as_made(rows: Sequence[AddressRow]) -> list[AddressRow]:
+    """The kernel lists the IPv6 addresses of a scope with the newest first."""
+    return [*(row for row in rows if ":" not in row.address), *(row for row in reversed(rows) if ":" in row.address)]
+
+
+def _misplaced(reading: Reading) -> frozenset[Key]:
+    """The wanted addresses that stand before others that they are to stand behind."""
+    state, wanted = reading.state, reading.wanted
+    places: dict[tuple[int, bool], list[AddressRow]] = {}
+    ordered: set[tuple[int, bool]] = set()
+    for row in state.addresses:
+        place = (row.index, ":" in row.address)
+        places.setdefault(place, []).append(row)
+        link = state.links.get(row.index)
+        one = wanted.get(key_of(state.scope, link.name, row.address)) if link else None
+        if one is not None and one.object.behind:
+            ordered.add(place)
+    return frozenset(
+        key for place in ordered for key in _out_of_order(reading, state.links[place[0]].name, places[place])
+    )
+
+
+def _out_of_order(reading: Reading, link: str, rows: Sequence[AddressRow]) -> Iterator[Key]:
+    def behind(address: str) -> str | None:
+        one = reading.wanted.get(key_of(reading.state.scope, link, address))
+        return None if one is None else str(one.object.behind)
+
+    there = [row.address for row in rows]
+    reach = {row.address: row.scope for row in rows}
+    for chain in address_order.chains(there, behind):
+        for address in address_order.misplaced(there, reach, chain):
+            yield key_of(reading.state.scope, link, address)
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
     if key in reading.noted and row.protocol == PROTOCOL:
         return reading.noted[key].topology
+    if not row.permanent and key in reading.wanted:
+        return reading.wanted[key].owner
     if not row.permanent or row.protocol in KERNEL_PROTOCOLS:
         return KERNEL
     if link.alias.startswith(STAMP) and not link.loopback:
-        return stamped(link.alias)
+        others = key not in reading.wanted and row.protocol != PROTOCOL
+        return NOBODY if others and _foreign(reading, link).get("keep") else stamped(link.alias)
     if reading.exclusive and reading.owner:
         return reading.owner
     # What else lies on a link that is taken over is drift from then on; what is wanted is itself adopted.
@@ -125,7 +185,15 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
     if taker:
         return taker
     # The stamp of a namespace is on its lo, which says nothing of the addresses there.
-    return (reading.owner or UNKNOWN) if row.protocol == PROTOCOL else NOBODY
+    if row.protocol == PROTOCOL:
+        return reading.owner or UNKNOWN
+    return NOBODY if key in reading.wanted else _foreign(reading, link).get("remove", NOBODY)
+
+
+def _foreign(reading: Reading, link: LinkRow) -> dict[str, str]:
+    """What is to become of others' addresses on a link, with the topology that says so."""
+    found = (reading.wanted.get(Key(kind, reading.state.scope, link.name)) for kind in ("interface", "bridge"))
+    return {str(one.object.foreign_addresses): one.owner for one in found if one is not None}
 
 
 def _automatic(row: AddressRow, link: LinkRow, telling: bool) -> bool:
@@ -140,6 +208,23 @@ def _automatic(row: AddressRow, link: LinkRow, telling: bool) -> bool:
 
 def create(address: Address, _owner: str) -> Iterator[Request]:
     yield _request(address, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def mask(wanted: Address, live: Address) -> Address:
+    """Of a snapshot's address the order is that of the snapshot, whatever it should have been."""
+    return dataclasses.replace(live, out_of_order=live.out_of_order != wanted.out_of_order)
+
+
+def update(before: Address, after: Address, _owner: str) -> Iterator[Request]:
+    """In place; but for its place among others, which only a new address finds."""
+    flags = before.flags if after.flags is None else after.flags
+    reach = before.reach if after.reach is None else after.reach
+    after = dataclasses.replace(after, flags=flags, reach=reach)
+    if before.out_of_order != after.out_of_order:
+        yield from delete(after)
+        yield _request(after, NLM_F_CREATE | NLM_F_EXCL)
+    else:
+        yield _request(after, NLM_F_REPLACE)
 
 
 def adopt(address: Address, _owner: str) -> Iterator[Request]:
@@ -162,6 +247,9 @@ def _request(address: Address, flags: int) -> Request:
     # bridge without a running port for ever.
     born_with = IFA_F_NODAD if family == AF_INET6 else 0
     attributes.append(("IFA_FLAGS", born_with if address.flags is None else address.flags))
+    if address.lease:
+        lifetimes = {"ifa_preferred": address.lifetimes[0], "ifa_valid": address.lifetimes[1]}
+        attributes.append(("IFA_CACHEINFO", lifetimes))
     scope = RT_SCOPE_HOST if ip.startswith("127.") else 0
     scope = scope if address.reach is None else address.reach
     fields = {
@@ -208,26 +296,35 @@ def goes_last(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[K
     With the last IPv4 address of a link the kernel flushes its IPv4 routes (fib_disable_ip), and with the only place
     of an address the routes that prefer it as their source (fib_sync_down_addr).
     """
-    going, staying, coming = _sorted_out(changes, live)
+    going = [one for one in changes if one.action == "delete" and ":" not in one.before.address]
     if not going:
         return
+    staying, coming = _staying(changes, live), _coming(changes)
     subnets = {(*_place(one), _subnet(one)) for one in staying}
     places = {_place(one) for one in coming}
     elsewhere = {(one.scope, _ip(one)) for one in coming}
-    for key, old in going.items():
+    for change in going:
+        old: Address = change.before
         if _place(old) in places or (*_place(old), _subnet(old)) in subnets or (old.scope, _ip(old)) in elsewhere:
-            yield key
+            yield change.key
 
 
 def during(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[tuple[Key, str, str]]:
     """Where a primary address goes, others of its subnet stay only if the kernel promotes them."""
-    going, staying, coming = _sorted_out(changes, live)
+    going = [one for one in changes if one.action in ("delete", "replace") and _leads_others(one.before)]
     if not going:
         return
-    kept = {(*_place(one), _subnet(one)) for one in (*staying, *coming)}
-    for key, old in going.items():
-        if not old.secondary and (*_place(old), _subnet(old)) in kept:
-            yield key, f"net.ipv4.conf.{old.link.replace('.', '/')}.promote_secondaries", "1"
+    last = set(goes_last(changes, live))
+    there = {(*_place(one), _subnet(one)) for one in _staying(changes, live)}
+    then = there | {(*_place(one), _subnet(one)) for one in _coming(changes)}
+    for change in going:
+        old: Address = change.before
+        if (*_place(old), _subnet(old)) in (then if change.key in last else there):
+            yield change.key, f"net.ipv4.conf.{old.link.replace('.', '/')}.promote_secondaries", "1"
+
+
+def _leads_others(address: Address) -> bool:
+    return not (address.secondary or ":" in address.address)
 
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
@@ -236,11 +333,10 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
     if not listed:
         return
     late = set(goes_last(changes, live))
-    _, staying, coming = _sorted_out(changes, live)
-    bare = {_place(one) for one in staying}
-    settled = bare | {_place(one) for one in coming}
+    bare = {_place(one) for one in _staying(changes, live)}
+    settled = bare | {_place(one) for one in _coming(changes)}
     left = {(one.scope, _ip(one)) for one in _others(changes, live)}
-    made = {(change.after.scope, _ip(change.after)) for change in changes if change.action == "create"}
+    made = {(change.after.scope, _ip(change.after)) for change in changes if change.action in ("create", "replace")}
     for change in listed:
         old: Address = change.before
         there = (old.scope, _ip(old))
@@ -250,14 +346,15 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
             yield Taking(Ground("ipv4", *_place(old)), change.key, _place(old) not in settled)
 
 
-def _sorted_out(
-    changes: Sequence[Change], live: Mapping[Key, Live]
-) -> tuple[dict[Key, Address], list[Address], list[Address]]:
-    """The IPv4 addresses that are deleted, those that stay, and those that are made."""
-    going = {one.key: one.before for one in changes if one.action == "delete" and ":" not in one.before.address}
-    coming = [one.after for one in changes if one.action == "create" and ":" not in one.after.address]
-    staying = [one for one in _others(changes, live) if ":" not in one.address] if going else []
-    return going, staying, coming
+def _staying(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
+    """The IPv4 addresses that are there all the time."""
+    return [one for one in _others(changes, live) if ":" not in one.address]
+
+
+def _coming(changes: Sequence[Change]) -> list[Address]:
+    """The IPv4 addresses that are made."""
+    made = (one.after for one in changes if one.action in ("create", "replace"))
+    return [one for one in made if ":" not in one.address]
 
 
 def _others(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
@@ -286,7 +383,9 @@ def put_back(address: Address, _anew: bool) -> Iterator[Request]:
 
 
 def shown(address: Address) -> dict[str, object]:
-    return {"duplicate": True} if address.duplicate else {}
+    found: dict[str, object] = {"valid_lft": address.lifetimes[1]} if address.lease else {}
+    found |= {"out_of_order": True} if address.out_of_order else {}
+    return found | ({"duplicate": True} if address.duplicate else {})
 
 
 def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
@@ -317,7 +416,9 @@ KIND = Kind(
     check=check,
     read=read,
     needs=needs,
+    mask=mask,
     create=create,
+    update=update,
     delete=delete,
     adopt=adopt,
     stamp=stamp,

@@ -318,6 +318,7 @@ class Kind:
     holds    object -> the link and the IP address that the scope has by it
     connects     object -> the prefix that the kernel routes to a link because of it, and the link
     leads    object -> the route (see kinds/route.py) that it is to whoever looks up the way to an address
+    ports    object -> those of its links that are ports, each with the name of the bridge
     joins    object -> the two bridges between which it passes frames, as (scope, name); None for none
     spanning     object -> whether it finds rings of bridges and opens them (STP)
     sends    object -> the address or the prefix to or from which it wants packets forwarded
@@ -393,6 +394,7 @@ class Kind:
     outlives: bool = False
     partial: Callable[[Any], bool] | None = None
     holds: Callable[[Any], Place] | None = None
+    ports: Callable[[Any], Iterable[tuple[Place, str]]] | None = None
     joins: Callable[[Any], tuple[Place, Place] | None] | None = None
     spanning: Callable[[Any], bool] | None = None
     sends: Callable[[Any], str] | None = None

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from reconciler.model.data import dataclass
 from reconciler.model.keys import stamped
 
+FOREVER = 0xFFFFFFFF  # the lifetime of an address that does not end
+
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
@@ -42,6 +44,7 @@ class AddressRow:
     protocol: int  # IFA_PROTO, 0 where the kernel has none
     scope: int
     flags: int  # IFA_FLAGS, all 32 bits
+    lifetimes: tuple[int, int] = (FOREVER, FOREVER)  # preferred and valid, in seconds (IFA_CACHEINFO)
 
 
 class Hop(NamedTuple):

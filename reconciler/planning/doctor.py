@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from reconciler.kinds import BY_NAME, having, sysctl
@@ -13,6 +14,7 @@ from reconciler.planning import loops
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 _SENDS = having(lambda kind: kind.sends)
+_PORTS, _HOLDS = having(lambda kind: kind.ports), having(lambda kind: kind.holds)
 _LISTED = 4  # sources named in a hint
 
 Objects = Mapping[Key, Any]
@@ -23,7 +25,7 @@ class Finding:
     """One obstacle: what it is, and what to do.  ``key`` names the object it concerns, None for all of the scope."""
 
     scope: str
-    topic: Literal["forwarding", "barrier", "listener", "loop"]
+    topic: Literal["forwarding", "barrier", "listener", "loop", "address"]
     key: Key | None
     message: str
     hint: str
@@ -43,8 +45,13 @@ def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
     return found
 
 
-def diagnose(objects: Objects, around: Mapping[str, Surroundings], applied: bool) -> list[Finding]:
-    """Every obstacle in the way of the objects; ``applied`` says that what they declare will be so."""
+def diagnose(
+    objects: Objects, around: Mapping[str, Surroundings], applied: bool, beside: Objects = MappingProxyType({})
+) -> list[Finding]:
+    """Every obstacle in the way of the objects; ``applied`` says that what they declare will be so.
+
+    ``beside`` are live objects that stay as they are.
+    """
     by_scope: dict[str, list[tuple[Key, Any]]] = {}
     for key, held in objects.items():
         if key.kind in _SENDS and key.scope in around:
@@ -56,7 +63,25 @@ def diagnose(objects: Objects, around: Mapping[str, Surroundings], applied: bool
         findings += (_barrier(scope, one, sending) for one in around[scope].barriers if _stops(one, families))
         findings += _listeners(around[scope], sending)
     findings += (_loop(key, ring) for key, ring in loops.closing(objects))
+    findings += _on_ports(objects, beside)
     return findings
+
+
+def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:
+    """Addresses on ports of bridges: what comes to such a port is the bridge's, and so are the answers."""
+    masters: dict[tuple[str, str], str] = {}
+    for key, held in objects.items():
+        ports = _PORTS.get(key.kind)
+        if ports is not None:
+            masters.update(ports(held))
+    for key, held in {**beside, **objects}.items() if masters else ():
+        holds = _HOLDS.get(key.kind)
+        link, address = holds(held) if holds is not None else ("", "")
+        bridge = masters.get((key.scope, link))
+        if bridge is not None and not address.startswith("fe80:"):
+            message = f"{link} is a port of {bridge}, so what is sent from this address gets no answer"
+            hint = f"give it to {bridge}" if key in objects else f"foreign_addresses: remove on {link} takes it off"
+            yield Finding(key.scope, "address", key, message, hint)
 
 
 def _loop(key: Key, ring: list[str]) -> Finding:

@@ -26,7 +26,7 @@ from reconciler.planning.topology import Topology
 from reconciler.run import load
 from reconciler.safety import state_dir
 
-_EDITS = having(lambda kind: kind.edits)
+_EDITS, _HOLDS = having(lambda kind: kind.edits), having(lambda kind: kind.holds)
 
 
 # ------------------------------------------------------------------------------------------------ desired
@@ -113,17 +113,21 @@ def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
     problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned)]
     if problems:
         raise Refused(problems)
-    wanted = {key: one.object for key, one in planned.intent.desired.items()} if warn else {}
-    return dataclasses.replace(planned, warnings=tuple(_around(kernel, wanted, applied=True)))
+    if not warn:
+        return planned
+    going = {change.key for change in planned.changes if change.after is None}
+    staying = {key: one.object for key, one in planned.live.items() if key.kind in _HOLDS and key not in going}
+    wanted = {key: one.object for key, one in planned.intent.desired.items()}
+    return dataclasses.replace(planned, warnings=tuple(_around(kernel, wanted, staying, applied=True)))
 
 
-def _around(kernel: Kernel, objects: Mapping[Key, Any], applied: bool) -> list[Finding]:
+def _around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
     scopes = doctor.published(objects)
     if not scopes:
-        return doctor.diagnose(objects, {}, applied)
+        return doctor.diagnose(objects, {}, applied, beside)
     from reconciler.kernel.observe import host_facts
 
-    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied)
+    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside)
 
 
 def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
@@ -179,11 +183,13 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
     """The names of the topologies, and what is in their way; None stands for all that the kernel holds."""
     if topologies is not None:
         names = [one.name for one in topologies]
-        wanted = {key: one.object for key, one in to_have(topologies).desired.items()}
-        return names, _around(kernel, wanted, applied=False)
+        intent = to_have(topologies)
+        wanted = {key: one.object for key, one in intent.desired.items()}
+        live = {key: one.object for key, one in read(kernel, intent).items()}
+        return names, _around(kernel, wanted, live, applied=False)
     held = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
     names = sorted({one.owner for one in held.values()})
-    return names, _around(kernel, {key: one.object for key, one in held.items()}, applied=False)
+    return names, _around(kernel, {key: one.object for key, one in held.items()}, {}, applied=False)
 
 
 # ------------------------------------------------------------------------------------------------ list

@@ -221,3 +221,20 @@ def test_a_ruleset_that_changes_as_doctor_looks_is_looked_at_again(run: Run, mon
     monkeypatch.setattr(nft_tables.Ruleset, "of_any_family", changing)
     run("doctor", code=2)
     assert next(changes, None) is None
+
+
+def test_addresses_on_ports_of_bridges(run: Run) -> None:
+    sh("ip netns add wire && ip link add eth2 type veth peer name w2 netns wire && ip link set eth2 up")
+    sh("ip addr add 192.0.2.99/24 dev eth2 && ip addr add 192.0.2.98/24 dev eth2 valid_lft 400 preferred_lft 300")
+    ports = {"eth2": {"master": "br0", "addresses": ["198.51.100.1/24"]}}
+    run.write({"version": 1, "name": "case", "bridges": {"br0": {}}, "interfaces": ports})
+    run("apply", code=0)
+    found = run.findings()
+    off = "foreign_addresses: remove on eth2 takes it off"
+    assert {(one["key"], one["hint"]) for one in found} == {
+        ("address/host/eth2/192.0.2.99/24", off),
+        ("address/host/eth2/192.0.2.98/24", off),
+        ("address/host/eth2/198.51.100.1/24", "give it to br0"),
+    }
+    assert {one["topic"] for one in found} == {"address"}
+    assert all("eth2 is a port of br0" in one["message"] for one in found)

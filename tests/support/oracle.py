@@ -13,7 +13,7 @@ from reconciler.kernel.netlink import decode, reader, transport
 from reconciler.kernel.netlink.encode import message_class
 from reconciler.model.attributes import Attribute, Table, Tables
 from reconciler.model.requests import Netlink
-from reconciler.model.rows import Hop, LinkRow
+from reconciler.model.rows import FOREVER, Hop, LinkRow
 from reconciler.model.secret import Secret
 
 MESSAGES = {
@@ -41,7 +41,7 @@ def compare(decoder: str, body: bytes, row: Any, tables: Tables = decode.NO_TABL
 
 
 FIELDS = {
-    "address": ("address", "index", "scope", "flags", "permanent", "protocol"),
+    "address": ("address", "index", "scope", "flags", "permanent", "protocol", "lifetimes"),
     "route": ("to", "table", "metric", "tos", "type", "scope", "protocol", "source", "mtu", "hops"),
     "rule": ("family", "priority", "table", "action", "protocol"),
 }
@@ -151,6 +151,7 @@ def address(message: Any) -> tuple[Any, ...] | None:
         return None
     local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
     flags = message.get_attr("IFA_FLAGS")
+    info = message.get_attr("IFA_CACHEINFO") or {"ifa_preferred": FOREVER, "ifa_valid": FOREVER}
     return (
         f"{_ip(local)}/{message['prefixlen']}",
         message["index"],
@@ -158,6 +159,7 @@ def address(message: Any) -> tuple[Any, ...] | None:
         flags,
         bool(flags & 0x80),
         message.get_attr("IFA_PROTO") or 0,
+        (info["ifa_preferred"], info["ifa_valid"]),
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from reconciler.model.attributes import FLAG, Attribute, Table, Tables
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.rows import AddressRow, Hop, LinkRow, NeighbourRow, RouteRow
+from reconciler.model.rows import FOREVER, AddressRow, Hop, LinkRow, NeighbourRow, RouteRow
 from reconciler.model.secret import Secret
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN = 1, 3, 4, 5, 10, 13
@@ -29,7 +29,7 @@ VETH_INFO_PEER = 1
 IFLA_VXLAN_LINK = 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
+IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 IFA_F_PERMANENT = 0x80
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS = 1, 4, 5, 6, 7, 8
@@ -43,6 +43,7 @@ RTN_UNICAST = 1
 ROUTE_TYPES = frozenset({1, 6, 7, 8, 9})  # unicast, blackhole, unreachable, prohibit, throw
 
 _LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_LIFETIMES = struct.Struct("=II")  # the start of an ifa_cacheinfo: preferred, valid
 _ADDRESS = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefixlen, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _NEXTHOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, hops, ifindex
@@ -239,7 +240,16 @@ def address(body: bytes) -> AddressRow | None:
         protocol=protocol,
         scope=scope,
         flags=flags,
+        lifetimes=_lifetimes(found.get(IFA_CACHEINFO)),
     )
+
+
+def _lifetimes(info: bytes | None) -> tuple[int, int]:
+    """The preferred and the valid one of a struct ifa_cacheinfo."""
+    if info is None:
+        return FOREVER, FOREVER
+    preferred, valid = _LIFETIMES.unpack_from(info)
+    return preferred, valid
 
 
 # ------------------------------------------------------------------ routes

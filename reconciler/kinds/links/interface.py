@@ -82,6 +82,7 @@ KIND = Kind(
     update=update,
     links=links,
     lies_on=effects.lies_on,
+    ports=link.ports,
     without=without,
     takes=effects.takes,
     disruptive_on=frozenset({"up", "master", "mac"}),

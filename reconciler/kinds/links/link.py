@@ -21,6 +21,7 @@ WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # what can be
 class Link:
     """What every link has; None means "not managed".
 
+    ``foreign_addresses`` is for the addresses on it (see kinds/address.py).
     ``alias`` and ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
     """
 
@@ -30,6 +31,7 @@ class Link:
     mtu: int | None = None
     mac: str | None = None
     txqueuelen: int | None = None
+    foreign_addresses: str | None = field(default=None, compare=False)
     alias: str | None = field(default=None, compare=False)
     group: int | None = field(default=None, compare=False)
 
@@ -65,7 +67,7 @@ def parse_link(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The words of a Link in its YAML mapping: what we make is up unless the file says otherwise."""
     words: dict[str, Any] = {word: entry.get(word) for word in ("mtu", "mac", "txqueuelen")}
     words["mac"] = words["mac"] and str(words["mac"]).lower()
-    return {"up": entry.get("up", True), **words}
+    return {"up": entry.get("up", True), "foreign_addresses": entry.get("foreign_addresses"), **words}
 
 
 def parse_port(entry: Mapping[str, Any], ours: bool) -> dict[str, Any]:
@@ -186,6 +188,11 @@ def master_of(port: Port, names: Names) -> tuple[Key, ...]:
     """The key of the bridge that a link is a port of."""
     key = names.links.get((port.scope, port.master)) if port.master else None
     return (key,) if key else ()
+
+
+def ports(*links: Port) -> list[tuple[tuple[str, str], str]]:
+    """Those of the links that are ports, each as (scope, name) with its bridge."""
+    return [((one.scope, one.name), one.master) for one in links if one.master]
 
 
 def off_lost_master(port: _Port, gone: frozenset[tuple[str, str]]) -> _Port:

@@ -61,7 +61,11 @@ def link_kind(
         "replace_on": frozenset(replace_on),
     }
     if made.is_port:
-        words |= {"imply": made.imply, "disruptive_on": words["disruptive_on"] | {"master", "isolated"}}
+        words |= {
+            "imply": made.imply,
+            "ports": link.ports,
+            "disruptive_on": words["disruptive_on"] | {"master", "isolated"},
+        }
     return Kind(name, form, section=section, rtnl=rtnl, data=made.data, **{**words, **own})
 
 

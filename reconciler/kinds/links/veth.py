@@ -161,6 +161,10 @@ def links(veth: Veth) -> Iterator[tuple[str, str]]:
     return ((one.scope, one.name) for one in (veth.end, veth.peer) if one != link.UNREAD)
 
 
+def ports(veth: Veth) -> list[tuple[Place, str]]:
+    return link.ports(veth.end, veth.peer)
+
+
 def without(veth: Veth, gone: frozenset[tuple[str, str]]) -> Veth:
     return Veth(link.off_lost_master(veth.end, gone), link.off_lost_master(veth.peer, gone))
 
@@ -200,6 +204,7 @@ KIND = Kind(
     stamp=stamp,
     restamp=restamp,
     links=links,
+    ports=ports,
     without=without,
     takes=effects.takes,
     shown=shown,
