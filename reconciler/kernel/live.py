@@ -84,9 +84,7 @@ def _leaning_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[
         scope: ScopeState(scope, {row.index: row for row in reader.read_links(kernel, scope) if row.peer_nsid >= 0})
         for scope in kernel.with_sockets(name for name in kernel.namespaces() if name not in known)
     }
-    leaning = {
-        scope: state for scope, state in others.items() if any(row.kind != "veth" for row in state.links.values())
-    }
+    leaning = {scope: state for scope, state in others.items() if any(map(peers.leans, state.links.values()))}
     peers.resolve_below(kernel, {**known, **leaning})
     return {
         scope: dataclasses.replace(state, links={index: state.links[index] for index in state.below})

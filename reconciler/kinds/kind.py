@@ -148,7 +148,7 @@ class Noting:
 class Ground(NamedTuple):
     """What an object stands on in the kernel, and vanishes with; ``name`` is a link's, or an address.
 
-    link, scope   it exists
+    device, scope   the link, the namespace exists
     ipv4, ipv6    it has addresses of that family: with the last IPv4 address, or when it goes down, its routes go
     neighbours    its permanent neighbours: they go when it goes down or gets another MAC address
     proxies    its proxy entries: they go when it goes down

@@ -70,7 +70,7 @@ class Consequences:
         """What else goes with a ground: on the same link, and on the links that lie on it and follow."""
         if ground.what in _PARTS:
             yield from (Ground(what, ground.scope, ground.name) for what in _PARTS[ground.what])
-            for key in self._standing_on.get(Ground("link", ground.scope, ground.name), ()):
+            for key in self._standing_on.get(Ground("device", ground.scope, ground.name), ()):
                 kind, held = BY_NAME[key.kind], self._live[key].object
                 if ground.what in kind.follows(held):
                     yield from (Ground(ground.what, *place) for place in kind.links(held))
@@ -78,7 +78,7 @@ class Consequences:
     def _lose(self, key: Key, ground: Ground, cause: Key) -> Iterator[Ground]:
         if key not in self.losses and key not in self._changed:
             self.losses[key] = Loss(self._live[key], ground, cause, cause in self._last)
-            yield from (Ground("link", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
+            yield from (Ground("device", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
 
     @cached_property
     def _standing_on(self) -> Mapping[Ground, list[Key]]:
@@ -91,7 +91,7 @@ class Consequences:
     @property
     def gone(self) -> frozenset[Place]:
         """The links that go."""
-        return frozenset((ground.scope, ground.name) for ground in self.taken if ground.what == "link")
+        return frozenset((ground.scope, ground.name) for ground in self.taken if ground.what == "device")
 
     def absorbs(self, change: Change) -> bool:
         """Whether a deletion needs no request of its own: the object goes with its link or its namespace.
@@ -100,9 +100,9 @@ class Consequences:
         """
         return any(
             ground in self.taken
-            and (ground.what == "link" or all(self._goes(scope) for scope, _ in _links(change.key, change.before)))
+            and (ground.what == "device" or all(self._goes(scope) for scope, _ in _links(change.key, change.before)))
             for ground in grounds(change.key, change.before)
-            if ground.what in ("link", "scope")
+            if ground.what in ("device", "scope")
         )
 
     def _goes(self, scope: str) -> bool:
@@ -113,7 +113,7 @@ def grounds(key: Key, held: Any) -> Iterator[Ground]:
     """All that an object stands on: its namespaces, the links that it lies on, and what its kind adds."""
     kind = BY_NAME[key.kind]
     beneath = tuple(kind.lies_on(held))
-    yield from (Ground("link", *place) for place in beneath)
+    yield from (Ground("device", *place) for place in beneath)
     if not kind.outlives:
         scopes = {key.scope, *(scope for scope, _ in (*beneath, *kind.links(held)))}
         yield from (Ground("scope", HOST, scope) for scope in scopes if scope != HOST)
@@ -126,7 +126,7 @@ def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:
         if change.action in _GOING:
             if change.key.kind == "namespace":
                 yield Taking(Ground("scope", HOST, change.key.name), change.key)
-            yield from (Taking(Ground("link", *place), change.key) for place in _links(change.key, change.before))
+            yield from (Taking(Ground("device", *place), change.key) for place in _links(change.key, change.before))
     by_kind = _by_kind(changes, _TAKES)
     for kind, listed in by_kind.items():
         yield from _TAKES[kind](listed, live)
@@ -174,9 +174,9 @@ def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
     if not (taken or settings):
         return None
     return Unread(
-        frozenset(ground.scope for ground in taken if ground.what in ("link", "down", "neighbours")),
+        frozenset(ground.scope for ground in taken if ground.what in ("device", "down", "neighbours")),
         {scope: frozenset(names) for scope, names in settings.items()},
-        any(ground.what in ("link", "narrow") for ground in taken),
+        any(ground.what in ("device", "narrow") for ground in taken),
     )
 
 
@@ -272,7 +272,7 @@ def _counts(key: Key, held: Live, topologies: Collection[str]) -> bool:
 
 def _goes_with_its_link(loss: Loss) -> bool:
     """What a daemon or the kernel puts on a link goes with that link, and IPv6 that was learned with IPv6."""
-    return loss.live.owner == KERNEL and loss.ground.what in ("link", "scope", "ipv6")
+    return loss.live.owner == KERNEL and loss.ground.what in ("device", "scope", "ipv6")
 
 
 def _refusal(key: Key, loss: Loss) -> str:
@@ -280,7 +280,7 @@ def _refusal(key: Key, loss: Loss) -> str:
     whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
     name = loss.ground.name
     why = {
-        "link": f"it lies on {name}",
+        "device": f"it lies on {name}",
         "scope": f"it is in namespace {name}",
         "ipv4": f"{name} would have no IPv4 address, or be down",
         "ipv6": f"{name} would be without IPv6",

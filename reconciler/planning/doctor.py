@@ -25,7 +25,7 @@ class Finding:
     """One obstacle: what it is, and what to do.  ``key`` names the object it concerns, None for all of the scope."""
 
     scope: str
-    topic: Literal["forwarding", "barrier", "listener", "loop", "address"]
+    topic: Literal["forwarding", "barrier", "listener", "loop", "dead"]
     key: Key | None
     message: str
     hint: str
@@ -81,7 +81,7 @@ def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:
         if bridge is not None and not address.startswith("fe80:"):
             message = f"{link} is a port of {bridge}, so what is sent from this address gets no answer"
             hint = f"give it to {bridge}" if key in objects else f"foreign_addresses: remove on {link} takes it off"
-            yield Finding(key.scope, "address", key, message, hint)
+            yield Finding(key.scope, "dead", key, message, hint)
 
 
 def _loop(key: Key, ring: list[str]) -> Finding:

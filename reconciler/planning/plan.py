@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from reconciler.kinds import BY_NAME, NFT, RANK
+from reconciler.kinds import BY_NAME, KINDS, RANK
 from reconciler.kinds.kind import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
@@ -15,6 +15,9 @@ from reconciler.model.keys import HOST, Key
 from reconciler.model.requests import Request, WriteSysctl
 from reconciler.planning.consequences import NO_MEASURES, Measures, goes_last
 from reconciler.planning.ordering import levels
+
+_IN_TABLES = frozenset(kind.name for kind in KINDS if kind.transaction)
+_TABLES = frozenset(kind.name for kind in KINDS if kind.transaction and kind.carrier is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def order(
     """
     listed = list(changes)
     late = goes_last(listed, live)
-    tables = {change.key.scope for change in listed if change.action == "delete" and change.key.kind == "nft_table"}
+    tables = {c.key.scope for c in listed if c.action == "delete" and c.key.kind in _TABLES}
     back = [c for c in listed if c.action == "delete" and BY_NAME[c.key.kind].restores]
     going = [
         c
@@ -62,8 +65,8 @@ def order(
         and c.key not in late
         and not _in_nft(c, tables)
     ]
-    coming = [c for c in listed if c.action != "delete" or (c.key.kind in NFT and c.key.scope not in tables)]
-    last = [c for c in listed if c.key in late or (c.key.kind in NFT and c.key.scope in tables)]
+    coming = [c for c in listed if c.action != "delete" or (c.key.kind in _IN_TABLES and c.key.scope not in tables)]
+    last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and c.key.scope in tables)]
     there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(going, there, True, restoring),
@@ -100,7 +103,7 @@ def _put_back(change: Change, measures: Measures) -> Step:
 
 def _in_nft(change: Change, tables: set[str]) -> bool:
     """What a table holds goes with the table, last of all: until then it isolates what is being taken down."""
-    return change.key.kind in NFT and (change.key.scope in tables or change.action == "delete")
+    return change.key.kind in _IN_TABLES and (change.key.scope in tables or change.action == "delete")
 
 
 def _joined(names: Iterable[Names]) -> Names:
@@ -144,7 +147,7 @@ def _directed(found: list[list[Key]], deleting: bool) -> Iterable[list[Key]]:
 
 def _needs(change: Change, names: Names, deleting: bool) -> list[Key]:
     kind = BY_NAME[change.key.kind]
-    if change.key.kind in NFT:  # all of one scope is one transaction: only the namespace comes before it
+    if change.key.kind in _IN_TABLES:  # all of one scope is one transaction: only the namespace comes before it
         return [Key("namespace", HOST, change.key.scope)] if change.key.scope != HOST else []
     held = change.before if deleting or change.after is None else change.after
     return list(dict.fromkeys(kind.needs(held, names)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
+from reconciler.kernel import live as reading
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, KINDS
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Problem
@@ -12,9 +13,6 @@ from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import consequences, state
 from reconciler.planning.consequences import NO_MEASURES, Measures
-
-if TYPE_CHECKING:
-    from reconciler.kernel.namespaces.worker import Kernel
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and not kind.existing)
@@ -31,8 +29,6 @@ def keep(
     asked = consequences.unread(changes, live)
     if asked is None:
         return NO_MEASURES, []
-    from reconciler.kernel import live as reading
-
     more = reading.read_more(kernel, found, asked.neighbours, asked.sysctls, asked.uppers)
     live.update(_added(found, more, view, asked.neighbours))
     return consequences.measures(changes, live, view.topologies, more.sysctls)
@@ -54,7 +50,5 @@ def read_aside(kernel: Kernel, found: LiveState, keys: Collection[Key], view: st
     scopes = {key.scope for key in keys if BY_NAME[key.kind].aside} & found.scopes.keys()
     if not scopes:
         return {}
-    from reconciler.kernel import live as reading
-
     more = reading.read_more(kernel, found, scopes, {}, uppers=False)
     return state.objects(more, view, lambda scope: _ASIDE if scope in scopes else ())

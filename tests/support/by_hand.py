@@ -20,9 +20,8 @@ PROTOCOLS = {"kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16, "zebra": 
 TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}
 TABLES = {"default": 253, "main": 254}
 SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}
-SWITCHES = {"on": 1, "off": 0}
 BRIDGE = {"stp_state": "stp"}
-_PORT_WORDS = ("hairpin", "isolated", "learning", "flood", "cost")
+TRUTHS = {word for table in (links.BRIDGE, links.PORT) for word, value in table.items() if isinstance(value, bool)}
 
 
 class Unknown(Exception):
@@ -137,25 +136,22 @@ def _link(host: Host, space: Space, verb: str, words: list[str], _family: int) -
         kind, more, rest = rest[at + 1], rest[at + 2 :], rest[:at]
     values = _link_words(host, space, rest)
     if verb == "set":
-        values |= {"bridge": _pairs(more)} if kind == "bridge" else {"port": _pairs(more)} if kind else {}
+        values |= {"data": _pairs(more)} if kind == "bridge" else {"port": _pairs(more)} if kind else {}
         links.change(host, space, space.link(name).index, values)
     elif kind == "veth":
         theirs = _link_words(host, space, more[3:])
         links.pair(host, space, name, values, theirs.pop("space", space), more[2], theirs)
+    elif kind == "vxlan" and "dev" in more:
+        raise Unknown("ip link add type vxlan dev")
     elif kind in ("bridge", "vxlan", "ifb", "macvlan", "dummy"):
-        on = values.pop("link", None)
-        row = links.born(host, space, name, kind, values | ({"bridge": _pairs(more)} if kind == "bridge" else {}))
-        if on is not None:
-            space.under[row.index] = (space.number, on)
+        links.born(host, space, name, kind, values | ({"data": _pairs(more)} if kind == "bridge" else {}))
     else:
         raise Unknown(f"ip link add type {kind}")
 
 
-def _pairs(words: list[str]) -> dict[str, int]:
-    pairs = zip(words[::2], words[1::2], strict=True)
-    return {
-        BRIDGE.get(word, word): SWITCHES.get(value) if value in SWITCHES else int(value, 0) for word, value in pairs
-    }  # type: ignore[misc]
+def _pairs(words: list[str]) -> dict[str, Any]:
+    named = ((BRIDGE.get(word, word), value) for word, value in zip(words[::2], words[1::2], strict=True))
+    return {word: value in ("on", "1") if word in TRUTHS else int(value, 0) for word, value in named}
 
 
 def _link_words(host: Host, space: Space, words: list[str]) -> dict[str, Any]:

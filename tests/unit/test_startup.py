@@ -31,7 +31,7 @@ SELDOM = {
     ),
     *("reconciler.language.networks.lower", "reconciler.language.networks.model", "reconciler.language.partial_check"),
     *("reconciler.planning.apply", "reconciler.planning.expectations", "reconciler.run.converge"),
-    *(f"reconciler.safety.{name}" for name in ("lockout", "rollback", "snapshot", "ownership")),
+    *(f"reconciler.safety.{name}" for name in ("keeping", "lockout", "rollback", "snapshot", "ownership")),
 }
 # What may be imported inside a function: each takes a millisecond or more, and most runs do without it.
 LATE = {
@@ -43,7 +43,7 @@ LATE = {
     *("reconciler.kernel.proc.link_settings", "reconciler.kernel.writer", "reconciler.kinds.nat.port_map_rows"),
     *("reconciler.language.compose.convert", "reconciler.language.networks.lower", "reconciler.language.partial_check"),
     *("reconciler.model.secret", "reconciler.planning.expectations", "reconciler.run.rehearsal"),
-    *("reconciler.safety.lockout", "reconciler.safety.commit_confirmed.watchdog"),
+    *("reconciler.safety.keeping", "reconciler.safety.lockout", "reconciler.safety.commit_confirmed.watchdog"),
 }
 COMMANDS = ROOT / "reconciler/cli/commands.py"  # each command imports what it needs
 

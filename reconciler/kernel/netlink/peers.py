@@ -41,7 +41,7 @@ def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
 
 def resolve_below(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
     """Fill ``below`` of every state: what links other than veths lie on, where that was read."""
-    leaning = [(scope, row) for scope, state in states.items() for row in state.links.values() if _leans(row)]
+    leaning = [(scope, row) for scope, state in states.items() for row in state.links.values() if leans(row)]
     for scope, row in leaning:
         if row.peer_nsid < 0 and row.peer in states[scope].links:
             states[scope].below[row.index] = (scope, row.peer)
@@ -58,7 +58,8 @@ def resolve_below(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
             states[scope].below[index] = far
 
 
-def _leans(row: LinkRow) -> bool:
+def leans(row: LinkRow) -> bool:
+    """Whether a link lies on another one; of a veth its peer is told in the same place."""
     return row.kind != "veth" and row.peer > 0 and row.peer != (row.index if row.peer_nsid < 0 else 0)
 
 

@@ -62,6 +62,7 @@ def _same(one: AddressRow, other: AddressRow) -> bool:
 
 def _add4(space: Space, index: int, row: AddressRow) -> None:
     """Primaries stand before secondaries; who comes second to a subnet is secondary."""
+    settings.keep(space, space.links[index].name)
     beside = of(space, index, AF_INET)
     if any(subnet(one) == subnet(row) for one in beside):
         space.addresses.append(dataclasses.replace(row, flags=row.flags | SECONDARY))

@@ -11,6 +11,7 @@ from pretended import addresses, links, nft, routes, settings
 from pretended.space import AF_INET6, Place, Refused, Space
 from reconciler.kernel.proc import dns_files
 from reconciler.model import port_ranges
+from reconciler.model.attributes import Attribute
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
     CreateNamespace,
@@ -118,7 +119,7 @@ class Host:
         return dataclasses.replace(row, addr_gen_mode=mode, peer=index, peer_nsid=nsid)
 
     def states(self, scopes: list[str]) -> dict[str, ScopeState]:
-        """With the veth peers among them."""
+        """With the veth peers among them, and what other links lie on."""
         found = {scope: self.state(scope) for scope in scopes}
         numbers = {self.names[scope]: scope for scope in scopes}
         for scope, state in found.items():
@@ -126,6 +127,10 @@ class Host:
             veths = (index for index, row in state.links.items() if row.kind == "veth" and index in under)
             state.peers = {
                 index: (numbers[under[index][0]], under[index][1]) for index in veths if under[index][0] in numbers
+            }
+            others = (index for index in under if index in state.links and index not in state.peers)
+            state.below = {
+                index: (numbers[under[index][0]], under[index][1]) for index in others if under[index][0] in numbers
             }
         return found
 
@@ -222,6 +227,8 @@ class Host:
         values = _link_values(given)
         if "IFLA_MASTER" in given:
             values["master"] = space.link(given["IFLA_MASTER"].name).index if given["IFLA_MASTER"] else 0
+        if "IFLA_LINK" in given:
+            values["link"] = space.link(given["IFLA_LINK"].name).index
         if "IFLA_NET_NS_FD" in given:
             values["space"] = self.space(given["IFLA_NET_NS_FD"].scope)
         return values
@@ -270,23 +277,15 @@ _LINK = {
     "IFLA_IFNAME": "name", "IFLA_MTU": "mtu", "IFLA_ADDRESS": "mac", "IFLA_TXQLEN": "txqueuelen",
     "IFLA_IFALIAS": "alias", "IFLA_GROUP": "group",
 }  # fmt: skip
-_BRIDGE = {
-    "STP_STATE": "stp", "VLAN_FILTERING": "vlan_filtering", "MCAST_SNOOPING": "mcast_snooping",
-    "NF_CALL_IPTABLES": "nf_call_iptables", "NF_CALL_IP6TABLES": "nf_call_ip6tables", "AGEING_TIME": "ageing_time",
-    "FORWARD_DELAY": "forward_delay", "HELLO_TIME": "hello_time", "MAX_AGE": "max_age", "PRIORITY": "priority",
-    "GROUP_FWD_MASK": "group_fwd_mask", "VLAN_DEFAULT_PVID": "vlan_default_pvid",
-}  # fmt: skip
-_PORT = {"MODE": "hairpin", "ISOLATED": "isolated", "LEARNING": "learning", "UNICAST_FLOOD": "flood", "COST": "cost"}
 
 
 def _link_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """A link message's attributes in rows' words, but for those that name other links or namespaces."""
     values = {word: given[name] for name, word in _LINK.items() if name in given}
     info = dict(given.get("IFLA_LINKINFO", {"attrs": ()})["attrs"])
-    if info.get("IFLA_INFO_KIND") == "bridge" and "IFLA_INFO_DATA" in info:
-        values["bridge"] = {_BRIDGE[name[8:]]: value for name, value in info["IFLA_INFO_DATA"]["attrs"]}
-    if "IFLA_INFO_SLAVE_DATA" in info:
-        values["port"] = {_PORT[name[12:]]: value for name, value in info["IFLA_INFO_SLAVE_DATA"]["attrs"]}
+    for name, nest in (("data", "IFLA_INFO_DATA"), ("port", "IFLA_INFO_SLAVE_DATA")):
+        if nest in info:
+            values[name] = {one.word: value for one, value in info[nest]["attrs"] if isinstance(one, Attribute)}
     if "IFLA_AF_SPEC" in given:
         families = dict(given["IFLA_AF_SPEC"]["attrs"])
         values["gen_mode"] = dict(families["AF_INET6"]["attrs"])["IFLA_INET6_ADDR_GEN_MODE"]

@@ -18,10 +18,11 @@ IPV6_MIN_MTU = 1280
 KERNEL_LO = 1  # IFAPROT_KERNEL_LO
 NO_MAC = "00:00:00:00:00:00"
 BRIDGE = {
-    "forward_delay": 1500, "hello_time": 200, "max_age": 2000, "ageing_time": 30000, "stp": 0, "priority": 32768,
-    "vlan_filtering": 0, "group_fwd_mask": 0, "mcast_snooping": 1, "nf_call_iptables": 0, "nf_call_ip6tables": 0,
+    "stp": False, "vlan_filtering": False, "mcast_snooping": True, "nf_call_iptables": False,
+    "nf_call_ip6tables": False, "ageing_time": 30000, "forward_delay": 1500, "hello_time": 200, "max_age": 2000,
+    "priority": 32768, "group_fwd_mask": 0,
 }  # fmt: skip
-PORT = {"cost": 2, "hairpin": 0, "learning": 1, "flood": 1, "isolated": 0}  # of a veth, which says it has 10 Gb/s
+PORT = {"cost": 2, "hairpin": False, "learning": True, "flood": True, "isolated": False}  # of a veth: 10 Gb/s
 Values = Mapping[str, Any]
 
 
@@ -38,11 +39,13 @@ def born(host: Host, space: Space, name: str, kind: str, values: Values) -> Link
         index=space.last, name=name, kind=kind, up=False, loopback=False, mtu=values.get("mtu", 1500),
         mac=values.get("mac") or host.new_mac(), master=0, alias="", txqueuelen=queue,
         peer=0, peer_nsid=-1, addr_gen_mode=-1, group=values.get("group", 0),
-        bridge=BRIDGE | values.get("bridge", {}) if kind == "bridge" else {},
+        data=(BRIDGE if kind == "bridge" else {}) | values.get("data", {}),
     )  # fmt: skip
     space.links[row.index] = row
     if kind == "bridge" and values.get("mac"):
         space.own.add((row.index, "mac"))
+    if "link" in values:
+        space.under[row.index] = (space.number, values["link"])
     _settings(space, row)
     return row
 
@@ -92,8 +95,8 @@ def change(host: Host, space: Space, index: int, values: Values) -> None:
         raise_(space, index) if values["up"] else lower(space, index)
     if "gen_mode" in values and space.has_ipv6(index):
         space.settings[settings.key_of(6, space.links[index].name, "addr_gen_mode")] = str(values["gen_mode"])
-    if "bridge" in values:
-        space.change(index, bridge={**space.links[index].bridge, **values["bridge"]})
+    if "data" in values:
+        space.change(index, data={**space.links[index].data, **values["data"]})
     if values.get("port"):
         if not space.links[index].master:
             raise Refused(errno.EOPNOTSUPP)
@@ -135,6 +138,7 @@ def raise_(space: Space, index: int) -> None:
     """Up: connected routes come, and on lo the addresses that every host has."""
     row = space.change(index, up=True)
     if row.loopback:
+        settings.keep(space, row.name)
         ips = [one.address for one in space.addresses if one.index == index]
         for ip in ("127.0.0.1/8", "::1/128"):
             if ip not in ips and (":" not in ip or ipv6_is_on(space, index)):

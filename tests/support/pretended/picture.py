@@ -25,7 +25,8 @@ def picture(states: Mapping[str, ScopeState], settings: Mapping[str, Mapping[str
 
 
 def _link(row: LinkRow, state: ScopeState, states: Mapping[str, ScopeState]) -> str:
-    plain = dataclasses.replace(row, index=0, master=0, peer=0, peer_nsid=0)
+    tables = {"data": dict(sorted(row.data.items())), "port": dict(sorted(row.port.items()))}
+    plain = dataclasses.replace(row, index=0, master=0, peer=0, peer_nsid=0, **tables)
     master = state.links[row.master].name if row.master else ""
     return f"{plain} master={master} on={_under(row, state, states)}"
 

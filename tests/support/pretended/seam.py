@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -14,15 +15,15 @@ from pretended import nft, settings
 from pretended.host import Host
 from pretended.picture import picture
 from reconciler.cli import main
-from reconciler.kernel import writer
-from reconciler.kernel.namespaces import worker
+from reconciler.kernel import live, writer
 from reconciler.kernel.netlink import reader
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetFlows, ForgetUntranslated, Netlink, NftElement, NftFrame, Request
-from reconciler.model.rows import LinkSettings, Listener, ScopeState
+from reconciler.model.rows import LinkSettings, Listener, LiveState, ScopeState
+from reconciler.run import host
 from reconciler.safety import state_dir
 
 Fault = Callable[[int, Request], Failure | None]
@@ -152,8 +153,21 @@ def _place(request: Request) -> tuple[str, str]:
 # ------------------------------------------------------------------ reading
 
 
-def _read(kernel: Kernel, scopes: Iterable[str]) -> dict[str, ScopeState]:
+def _read(kernel: Kernel, scopes: Iterable[str], _tables: object = None) -> dict[str, ScopeState]:
     return kernel.pretended.host.states(list(scopes))
+
+
+def _read_more(
+    kernel: Kernel, found: LiveState, _neighbours: object, sysctls: Mapping[str, Iterable[str]], uppers: bool
+) -> LiveState:
+    """No neighbours here; with ``uppers``, the links of other namespaces that lie on one of those found."""
+    scopes = dict(found.scopes)
+    everything = kernel.pretended.host.states(["host", *kernel.namespaces()]) if uppers else {}
+    for scope, state in everything.items():
+        if scope not in scopes and state.below:
+            links = {index: state.links[index] for index in state.below}
+            scopes[scope] = ScopeState(scope, links, below=state.below)
+    return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **_read_many(kernel, sysctls)})
 
 
 def _read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
@@ -212,7 +226,7 @@ def _differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[tuple[str
 # ------------------------------------------------------------------ plugged in
 
 
-_parser = cache(main._parser)  # a run makes it once, which takes longer than the run itself does here
+_parser = cache(main.parser)  # a run makes it once, which takes longer than the run itself does here
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
@@ -221,12 +235,12 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     for module, words in _SEAM.items():
         for name, stand_in in words.items():
             monkeypatch.setattr(module, name, stand_in)
-    monkeypatch.setattr(worker, "Kernel", lambda: Kernel(pretended))
+    monkeypatch.setattr(host, "kernel", lambda: Kernel(pretended))
     monkeypatch.setattr(sock_diag, "listeners", lambda *_: pretended.listeners)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
-    monkeypatch.setattr(main, "_need_root", lambda: None)
-    monkeypatch.setattr(main, "_parser", _parser)
+    monkeypatch.setattr(host, "need_root", lambda: None)
+    monkeypatch.setattr(main, "parser", _parser)
     (folder / "etc" / "netns").mkdir(parents=True)
     for name in dns_files.NAMES:
         (folder / "etc" / name).write_text("")
@@ -235,6 +249,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
 
 _SEAM: dict[Any, dict[str, Any]] = {
     writer: {"Writer": Writer},
+    live: {"read_more": _read_more},
     reader: {"read": _read, "read_owners": _read_owners},
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls},

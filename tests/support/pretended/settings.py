@@ -26,13 +26,16 @@ LINK = {
     )
     | dict.fromkeys("accept_redirects secure_redirects send_redirects shared_media".split(), "1"),
     6: dict.fromkeys(
-        "accept_source_route addr_gen_mode disable_ipv6 forwarding keep_addr_on_down proxy_ndp use_tempaddr "
+        "accept_source_route addr_gen_mode disable_ipv6 forwarding ignore_routes_with_linkdown keep_addr_on_down proxy_ndp use_tempaddr "
         "optimistic_dad".split(),
         "0",
     )
     | dict.fromkeys("accept_dad accept_ra accept_redirects autoconf dad_transmits".split(), "1")
     | {"hop_limit": "64", "mtu": "1280"},
 }
+# What is copied from conf.all into every link and conf.default; what IPv4 does not copy from conf.default into links.
+FROM_ALL = {4: ("forwarding",), 6: ("forwarding", "disable_ipv6", "addr_gen_mode", "ignore_routes_with_linkdown")}
+OWN_DEFAULT = ("forwarding", "promote_secondaries", "route_localnet")
 TEXTS = ("net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports", "net.ipv4.ping_group_range")
 
 
@@ -59,6 +62,11 @@ def born(space: Space, family: int, link: str, mtu: int) -> None:
         space.settings[key_of(family, link, name)] = space.settings[key_of(family, "default", name)]
     if family == 6:
         space.settings[key_of(6, link, "mtu")] = str(mtu)
+
+
+def keep(space: Space, link: str) -> None:
+    """A link that was given an IPv4 address does not follow conf.default any more (ipv4_devconf_setall)."""
+    space.written |= {key_of(4, link, name) for name in LINK[4]}
 
 
 def gone(space: Space, family: int, link: str) -> None:
@@ -89,14 +97,13 @@ def _follow(space: Space, family: int, link: str, name: str, value: str, before:
     if link not in ("all", "default"):
         space.written.add(key_of(family, link, name))
         return
-    everywhere = link == "all" and (name == "forwarding" or (family, name) == (6, "disable_ipv6"))
-    if everywhere and value != before:
+    if link == "all" and name in FROM_ALL[family] and value != before:
         for one in ("default", *links(space)):
             _put(space, family, one, name, value)
         if family == 4:
             space.settings["net.ipv4.ip_forward"] = value
             space.settings[key_of(4, "all", "accept_redirects")] = str(int(value == "0"))
-    if link == "default" and family == 4:  # devinet_copy_dflt_conf; IPv6 has no such thing
+    if link == "default" and family == 4 and name not in OWN_DEFAULT:  # devinet_copy_dflt_conf; IPv6 has no such thing
         for one in links(space):
             if key_of(4, one, name) not in space.written:
                 _put(space, 4, one, name, value)
