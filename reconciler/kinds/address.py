@@ -310,7 +310,14 @@ def goes_last(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[K
 
 
 def during(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[tuple[Key, str, str]]:
-    """Where a primary address goes, others of its subnet stay only if the kernel promotes them."""
+    """Where a primary address goes, others of its subnet stay only if the kernel promotes them.
+
+    On a link where addresses change places this holds for what is made there too, so that all come in their order.
+    """
+    moving = {_place(change.after) for change in changes if _moves(change)}
+    for change in changes if moving else ():
+        if _is_made(change) and _place(change.after) in moving and ":" not in change.after.address:
+            yield change.key, _promotion(change.after), "1"
     going = [one for one in changes if one.action in ("delete", "replace") and _leads_others(one.before)]
     if not going:
         return
@@ -320,28 +327,43 @@ def during(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[tupl
     for change in going:
         old: Address = change.before
         if (*_place(old), _subnet(old)) in (then if change.key in last else there):
-            yield change.key, f"net.ipv4.conf.{old.link.replace('.', '/')}.promote_secondaries", "1"
+            yield change.key, _promotion(old), "1"
+
+
+def _promotion(address: Address) -> str:
+    return f"net.ipv4.conf.{address.link.replace('.', '/')}.promote_secondaries"
 
 
 def _leads_others(address: Address) -> bool:
     return not (address.secondary or ":" in address.address)
 
 
+def _moves(change: Change) -> bool:
+    """Whether it is deleted and made again at once, to stand elsewhere among the addresses of its link."""
+    return change.action == "update" and "out_of_order" in change.differs
+
+
+def _is_made(change: Change) -> bool:
+    return change.action in ("create", "replace") or _moves(change)
+
+
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
     """Links that lose their last IPv4 address, and addresses that the scope loses."""
-    listed = [change for change in changes if change.action in ("delete", "replace")]
+    listed = [change for change in changes if change.action in ("delete", "replace") or _moves(change)]
     if not listed:
         return
     late = set(goes_last(changes, live))
     bare = {_place(one) for one in _staying(changes, live)}
     settled = bare | {_place(one) for one in _coming(changes)}
     left = {(one.scope, _ip(one)) for one in _others(changes, live)}
-    made = {(change.after.scope, _ip(change.after)) for change in changes if change.action in ("create", "replace")}
+    made = {(change.after.scope, _ip(change.after)) for change in changes if _is_made(change)}
     for change in listed:
         old: Address = change.before
         there = (old.scope, _ip(old))
         if there not in left and not (there in made and change.key in late):
             yield Taking(Ground("source", *there), change.key, there not in made)
+        if _moves(change):
+            continue
         if ":" not in old.address and _place(old) not in (settled if change.key in late else bare):
             yield Taking(Ground("ipv4", *_place(old)), change.key, _place(old) not in settled)
 
@@ -353,12 +375,12 @@ def _staying(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Addres
 
 def _coming(changes: Sequence[Change]) -> list[Address]:
     """The IPv4 addresses that are made."""
-    made = (one.after for one in changes if one.action in ("create", "replace"))
+    made = (one.after for one in changes if _is_made(one))
     return [one for one in made if ":" not in one.address]
 
 
 def _others(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
-    gone = {change.key for change in changes if change.action in ("delete", "replace")}
+    gone = {change.key for change in changes if change.action in ("delete", "replace") or _moves(change)}
     return [held.object for key, held in live.items() if key.kind == "address" and key not in gone]
 
 
@@ -432,6 +454,7 @@ KIND = Kind(
     put_back=put_back,
     shown=shown,
     replace_on=frozenset({"duplicate"}),
+    disruptive_on=frozenset({"out_of_order"}),
     ownership=kind.PROTOCOL,
     dumps=("addresses",),
     record=record,

@@ -81,8 +81,8 @@ def order(
 
 
 def _meanwhile(step: Step, measures: Measures) -> Step:
-    """A deletion between the settings that it needs and those that were there."""
-    settings = measures.settings.get(step.change.key, ()) if step.deleting else ()
+    """A step between the settings that it needs and those that were there; of a replacement, the deletion."""
+    settings = measures.settings.get(step.change.key, ()) if step.deleting or step.change.action != "replace" else ()
     if not settings:
         return step
     first = (WriteSysctl(one.scope, one.key, one.meanwhile) for one in settings)
