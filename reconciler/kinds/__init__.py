@@ -42,13 +42,15 @@ def having(fact: Callable[[Kind], _Fact | None]) -> dict[str, _Fact]:
     return {kind.name: told for kind in KINDS if (told := fact(kind))}
 
 
-# Of links: the types that some kind reads, how the attributes of each are read, and where they are declared.
+# Of links: the types that some kind reads, how the attributes of each are read, which have ports,
+# and where they are declared.
 LINK_TYPES: frozenset[str] = frozenset(kind.rtnl for kind in KINDS if kind.rtnl)
 TABLES = Tables(
     own={kind.rtnl: kind.data for kind in KINDS if kind.data is not None},
     port={kind.rtnl: kind.port for kind in KINDS if kind.port is not None},
     dumps=frozenset(name for kind in KINDS for name in kind.dumps),
 )
+MASTERS: tuple[str, ...] = tuple(kind.name for kind in KINDS if kind.port is not None)
 LINK_SECTIONS: tuple[str, ...] = tuple(kind.section for kind in KINDS if kind.has_ends)
 
 if len(BY_NAME) != len(KINDS):

@@ -68,7 +68,8 @@ class Names:
     ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
     both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
     are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
-    a scope (see kinds/route.py); ``sections`` are those that links are declared in.
+    a scope (see kinds/route.py); ``sections`` are those that links are declared in,
+    ``masters`` the kinds of links that have ports.
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class Names:
     origins: Mapping[Key, Origin] = field(default_factory=dict)
     near: dict[str, Any] = field(default_factory=dict)
     sections: tuple[str, ...] = ()
+    masters: tuple[str, ...] = ()
 
     def of(self, scope: str, kind: str) -> Iterator[Any]:
         """The desired objects of one kind in one scope, in the order of the file."""
@@ -279,7 +281,8 @@ class Kind:
     alone    True where no other object of a topology refers to one of these
     rtnl     the kernel's word for the link that it is (IFLA_INFO_KIND)
     dumps    the fields of ScopeState, beside links, whose rows ``read`` looks at
-    data, port   the attributes that such a link has, and that its ports have, beside those of all links
+    data, port   the attributes that such a link has, and that its ports have, beside those of all links; a port of
+                 None: it has no ports
 
     Whose it is:
     ownership    ALIAS, PROTOCOL, RECORD or NAME

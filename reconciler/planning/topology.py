@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, having
+from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, MASTERS, having
 from reconciler.kinds.kind import Claim, Names, Parsed, Path, Source
 from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
@@ -129,7 +129,9 @@ def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key
 def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Origin], problems: list[Problem]) -> Names:
     spaces = data.get("namespaces") or {}
     exclusive = {name for name, body in spaces.items() if (body or {}).get("exclusive", True)}
-    names = Names(objects, exclusive=exclusive, topology=data["name"], origins=origins, sections=LINK_SECTIONS)
+    names = Names(
+        objects, exclusive=exclusive, topology=data["name"], origins=origins, sections=LINK_SECTIONS, masters=MASTERS
+    )
     for key, held in objects.items():
         names.by_scope.setdefault((key.home, key.kind), []).append(key)
         for where in BY_NAME[key.kind].links(held):

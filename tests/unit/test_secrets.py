@@ -143,3 +143,6 @@ def test_what_is_wrong_with_a_secret_is_told_without_it(monkeypatch: pytest.Monk
 def test_an_object_with_a_secret_is_an_object_as_any_other() -> None:
     live = Live(ONE, "t")
     assert KIND.mask(Tunnel("host", "t0", port=4), live.object) == Tunnel("host", "t0")
+    partly = Tunnel("host", "t0", inner=(("on", True),))
+    assert differences(KIND, partly, ONE) == ()
+    assert differences(KIND, Tunnel("host", "t0", inner=(("on", False),)), ONE) == ("inner",)

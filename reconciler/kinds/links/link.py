@@ -147,13 +147,13 @@ def reflecting(port: _Port, published: Collection[str]) -> _Port:
 
 
 def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """The references of a link: its master must be a bridge of its scope."""
+    """The references of a link: its master must be in its scope, and of a kind that has ports."""
     if port.master:
         key = names.links.get((port.scope, port.master))
         if key is None:
             yield (*at, "master"), f'no link "{port.master}" in {port.scope}{nearest(port.master, port.scope, names)}'
-        elif key.kind not in ("bridge", "interface"):
-            yield (*at, "master"), f'"{port.master}" is a {key.kind}; a master is a bridge'
+        elif key.kind not in (*names.masters, "interface"):
+            yield (*at, "master"), f'"{port.master}" is a {key.kind}; a master is a {" or a ".join(names.masters)}'
         return
     for word in PORT.words:
         if getattr(port, word) is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source, attributes
+from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source, attributes, declared
 from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
@@ -55,6 +56,7 @@ def link_kind(
         "links": links,
         "lies_on": made.places,
         "shown": made.shown,
+        "mask": made.mask,
         "without": made.without,
         "takes": effects.takes,
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
@@ -151,6 +153,15 @@ class _LinkKind:
             words["link"] = lower.name if lower else ""
         return self.form(state.scope, row.name, **words)
 
+    def mask(self, wanted: Any, live: Any) -> Any:
+        """The live link with what is not wanted blanked, within nested attributes too."""
+        masked = declared(wanted, live)
+        for attribute in self.data:
+            if attribute.inner is not None and getattr(masked, attribute.word) is not None:
+                value = nested_like(getattr(wanted, attribute.word), getattr(live, attribute.word))
+                masked = dataclasses.replace(masked, **{attribute.word: value})
+        return masked
+
     def shown(self, held: Any) -> dict[str, Any]:
         """Its attributes for people; what is nested as a mapping."""
         return {
@@ -194,6 +205,14 @@ class _LinkKind:
 def nested_words(table: Table | None, value: Any) -> Any:
     """The pairs of a nested attribute as a mapping; any other value as it is."""
     return value if table is None else {word: nested_words(table[word].inner, one) for word, one in value}
+
+
+def nested_like(wanted: Any, live: Any) -> Any:
+    """The pairs of a live nested attribute that the wanted one has as well; any other value as it is."""
+    if not isinstance(wanted, tuple) or not isinstance(live, tuple):
+        return live
+    words = dict(wanted)
+    return tuple((word, nested_like(words[word], value)) for word, value in live if word in words)
 
 
 def delete(held: Link) -> Iterator[Request]:
