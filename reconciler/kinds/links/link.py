@@ -34,6 +34,7 @@ class Link:
     foreign_addresses: str | None = field(default=None, compare=False)
     alias: str | None = field(default=None, compare=False)
     group: int | None = field(default=None, compare=False)
+    below: tuple[str, str] | None = field(default=None, compare=False)  # what a live one lies on
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class End(Port):
     """A veth's end, or a link that exists already; ``quiet`` matters at its birth only."""
 
     quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see no_link_local.py)
-    below: tuple[str, str] | None = field(default=None, compare=False)  # what a live one lies on
 
 
 IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel takes IPv6 off a link

@@ -15,7 +15,7 @@ from reconciler.model.attributes import Table, normal
 from reconciler.model.changes import Live
 from reconciler.model.keys import STAMP, Key
 from reconciler.model.requests import Request
-from reconciler.model.rows import LinkRow, ScopeState
+from reconciler.model.rows import LinkRow
 
 Places = frozenset[tuple[str, str]]
 LiesOn = Callable[[Any], Iterable[tuple[str, str]]]
@@ -62,6 +62,8 @@ def link_kind(
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
         "replace_on": frozenset(replace_on),
     }
+    if made.has_lower:
+        words["follows"] = follows
     if made.is_port:
         words |= {
             "imply": made.imply,
@@ -140,18 +142,19 @@ class _LinkKind:
         for row in reading.state.links.values():
             if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
                 owner = link.owner_of(row, reading.owner, reading.exclusive)
-                held = self.from_row(reading.state, row)
+                held = self.from_row(reading, row)
                 yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
 
-    def from_row(self, state: ScopeState, row: LinkRow) -> Any:
+    def from_row(self, reading: Reading, row: LinkRow) -> Any:
         """The link that a dumped one is, with all attributes that the kernel shows."""
+        scope = reading.state.scope
         words = {**link.read_link(row), **row.data}
         if self.is_port:
-            words.update(link.read_port(state, row))
+            words.update(link.read_port(reading.state, row))
         if self.has_lower:
-            lower = state.links.get(row.peer) if row.peer_nsid < 0 else None
-            words["link"] = lower.name if lower else ""
-        return self.form(state.scope, row.name, **words)
+            words["below"] = below = effects.below(reading, row)
+            words["link"] = below[1] if below and below[0] == scope else ""
+        return self.form(scope, row.name, **words)
 
     def mask(self, wanted: Any, live: Any) -> Any:
         """The live link with what is not wanted blanked, within nested attributes too."""
@@ -195,11 +198,18 @@ class _LinkKind:
         """The links that it lies on, as (scope, name)."""
         if self.lies_on is not None:
             return self.lies_on(held)
-        return ((held.scope, held.link),) if self.has_lower and held.link else ()
+        if held.below or not self.has_lower:
+            return effects.lies_on(held)
+        return ((held.scope, held.link),) if held.link else ()
 
     def without(self, held: Any, gone: Places) -> Any:
         """What is left of a port when its bridge goes."""
         return link.off_lost_master(held, gone) if self.is_port else held
+
+
+def follows(_held: Link) -> tuple[str, ...]:
+    """The MTU of a link is lowered with that of the one that it lies on."""
+    return ("narrow",)
 
 
 def nested_words(table: Table | None, value: Any) -> Any:
