@@ -91,7 +91,8 @@ def elements(ports: Any, action: str, protocol: str = "udp") -> list[Any]:
     from reconciler.model.keys import HOST
 
     maps = [port_map.PortMap(HOST, protocol, "0.0.0.0", port, TARGET, 80, TABLE) for port in ports]
-    made = (port_map.create(one, "bench") if action == "add" else port_map.delete(one) for one in maps)
+    kind = port_map.KIND
+    made = (kind.create(one, "bench") if action == "add" else kind.delete(one) for one in maps)
     return [request for requests in made for request in requests if type(request).__name__ == "NftElement"]
 
 

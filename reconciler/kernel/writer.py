@@ -110,7 +110,7 @@ class Writer:
             if request.parked:
                 self._kernel.unpark_namespace(request.name)
             else:
-                self._kernel.create_namespace(request.name, request.alias)
+                self._kernel.create_namespace(request.name, request.alias, request.group)
         elif isinstance(request, DeleteNamespace):
             self._links.forget_all()  # the peers of its veths go with it
             self._kernel.delete_namespace(request.name, self._parking)

@@ -159,7 +159,9 @@ def _misplaced(reading: Reading) -> frozenset[Key]:
 def _out_of_order(reading: Reading, link: str, rows: Sequence[AddressRow]) -> Iterator[Key]:
     def behind(address: str) -> str | None:
         one = reading.wanted.get(key_of(reading.state.scope, link, address))
-        return None if one is None else str(one.object.behind)
+        return (
+            None if one is None or one.owner == KERNEL else str(one.object.behind)
+        )  # its own the kernel orders itself
 
     there = [row.address for row in rows]
     reach = {row.address: row.scope for row in rows}
@@ -227,7 +229,7 @@ def update(before: Address, after: Address, _owner: str) -> Iterator[Request]:
         yield _request(after, NLM_F_REPLACE)
 
 
-def adopt(address: Address, _owner: str) -> Iterator[Request]:
+def adopt(address: Address, _wanted: Address, _owner: str) -> Iterator[Request]:
     yield _request(dataclasses.replace(address, protocol=PROTOCOL), NLM_F_REPLACE)
 
 

@@ -128,7 +128,7 @@ def update(_before: DnsFile, after: DnsFile, owner: str) -> Iterator[Request]:
     yield from create(after, owner)
 
 
-def adopt(file: DnsFile, owner: str) -> Iterator[Request]:
+def adopt(file: DnsFile, _wanted: DnsFile, owner: str) -> Iterator[Request]:
     yield from create(dataclasses.replace(file, text=None), owner)
 
 

@@ -108,7 +108,7 @@ class Reading:
     the namespaces that are not exclusive.
     ``noted`` is what is on record of the namespace's objects.
     ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
-    types of links (IFLA_INFO_KIND) that some kind reads; ``owner_of`` tells whose any namespace is.
+    types of links (IFLA_INFO_KIND) that some kind reads; ``whole_of`` tells whose everything static in a namespace is.
     """
 
     state: ScopeState
@@ -121,7 +121,7 @@ class Reading:
     relaxed: frozenset[str] = frozenset()
     adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
     types: frozenset[str] = frozenset()
-    owner_of: Callable[[ScopeState], str] = _stamp_of
+    whole_of: Callable[[ScopeState], str] = _stamp_of
 
 
 class Claim(NamedTuple):
@@ -257,7 +257,7 @@ class Kind:
     mask     (wanted, live) -> live with what wanted does not manage blanked out
     needs    the keys of the objects that must be there first
     create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
-    adopt    (live object, owner) -> requests that only stamp
+    adopt    (live object, desired object, owner) -> requests that only stamp
     stamp    a live object -> what on it tells whose it is, for comparing
     restamp  (live object of a snapshot) -> requests that give it back that stamp
     links    the links that the object makes or configures, as (scope, name)
@@ -346,7 +346,7 @@ class Kind:
     create: Callable[[Any, str], Iterable[Request]] = _nothing
     update: Callable[[Any, Any, str], Iterable[Request]] = _nothing
     delete: Callable[[Any], Iterable[Request]] = _nothing
-    adopt: Callable[[Any, str], Iterable[Request]] = _nothing
+    adopt: Callable[[Any, Any, str], Iterable[Request]] = _nothing
     stamp: Callable[[Any], Any] = _nothing
     restamp: Callable[[Any], Iterable[Request]] = _nothing
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing

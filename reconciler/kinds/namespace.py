@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import field
+from typing import Any
 
 from reconciler.kinds.kind import EVERYWHERE, Kind, Names, Parsed, Reading, Source
 from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import HOST, STAMP, Key
+from reconciler.model.keys import HOST, SHARED_GROUP, STAMP, Key
 from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef, Netlink, Request
 
 
@@ -16,10 +18,12 @@ from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef,
 class Namespace:
     """Its name is all that the kernel holds of it; what lies in it are objects of their own.
 
+    ``shared``: others may have things of their own in it (exclusive: false); the group of its ``lo`` tells.
     ``parked``: it was taken down but is kept aside, so that making it again brings it back with all that is in it.
     """
 
     name: str
+    shared: bool = False
     alias: str = field(default="", compare=False)
     parked: bool = field(default=False, compare=False)
 
@@ -36,39 +40,56 @@ def home(scope: str) -> tuple[Key, ...]:
 
 def parse(source: Source) -> Iterator[Parsed]:
     if source.scope != HOST:
-        yield key_of(source.scope), Namespace(source.scope), source.at(())
+        shared = not source.data.get("exclusive", True)
+        yield key_of(source.scope), Namespace(source.scope, shared), source.at(())
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     if scope != HOST:
-        alias = next((row.alias for row in reading.state.links.values() if row.loopback), "")
-        yield key_of(scope), Live(Namespace(scope, alias), reading.state.owner or NOBODY)
+        alias = reading.state.lo.alias if reading.state.lo else ""
+        yield key_of(scope), Live(Namespace(scope, reading.state.shared, alias), reading.state.owner or NOBODY)
+
+
+def mask(wanted: Namespace, live: Namespace) -> Namespace:
+    """Nobody's namespace says nothing of whose things may be in it."""
+    return live if live.alias.startswith(STAMP) else dataclasses.replace(live, shared=wanted.shared)
 
 
 def create(namespace: Namespace, owner: str) -> Iterator[Request]:
-    yield CreateNamespace(namespace.name, STAMP + owner if owner else "", namespace.parked)
+    group = SHARED_GROUP if namespace.shared else 0
+    yield CreateNamespace(namespace.name, STAMP + owner if owner else "", namespace.parked, group)
+
+
+def update(_before: Namespace, after: Namespace, _owner: str) -> Iterator[Request]:
+    yield _mark(after, {"IFLA_GROUP": SHARED_GROUP if after.shared else 0})
 
 
 def delete(namespace: Namespace) -> Iterator[Request]:
     yield DeleteNamespace(namespace.name)
 
 
-def adopt(namespace: Namespace, owner: str) -> Iterator[Request]:
-    yield _mark(namespace, STAMP + owner)
+def adopt(_live: Namespace, wanted: Namespace, owner: str) -> Iterator[Request]:
+    group = {"IFLA_GROUP": SHARED_GROUP} if wanted.shared else {}
+    yield _mark(wanted, {"IFLA_IFALIAS": STAMP + owner, **group})
 
 
-def _mark(namespace: Namespace, alias: str) -> Request:
+def _mark(namespace: Namespace, values: Mapping[str, Any]) -> Request:
     lo = {"index": LinkRef(namespace.name, "lo")}
-    return Netlink(namespace.name, "setlink", lo, (("IFLA_IFALIAS", alias),))
+    return Netlink(namespace.name, "setlink", lo, tuple(values.items()))
 
 
-def stamp(namespace: Namespace) -> str:
-    return namespace.alias
+def stamp(namespace: Namespace) -> tuple[str, bool]:
+    return namespace.alias, namespace.shared
 
 
 def restamp(namespace: Namespace) -> Iterator[Request]:
-    yield _mark(namespace, namespace.alias)
+    group = SHARED_GROUP if namespace.shared else 0
+    yield _mark(namespace, {"IFLA_IFALIAS": namespace.alias, "IFLA_GROUP": group})
+
+
+def shown(namespace: Namespace) -> dict[str, Any]:
+    return {"exclusive": False} if namespace.shared else {}
 
 
 def is_made(change: Change) -> bool:
@@ -87,11 +108,14 @@ KIND = Kind(
     parse=parse,
     read=read,
     needs=needs,
+    mask=mask,
     create=create,
+    update=update,
     delete=delete,
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
+    shown=shown,
     section="namespaces",
     shows=EVERYWHERE,
     local=is_made,

@@ -390,7 +390,7 @@ def update(_before: Route, after: Route, _owner: str) -> Iterator[Request]:
     yield _request(after, NLM_F_CREATE | NLM_F_REPLACE)
 
 
-def adopt(route: Route, _owner: str) -> Iterator[Request]:
+def adopt(route: Route, _wanted: Route, _owner: str) -> Iterator[Request]:
     yield from restamp(dataclasses.replace(route, protocol=PROTOCOL))
 
 

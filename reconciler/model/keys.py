@@ -11,6 +11,7 @@ STAMP = "netrecon:"  # a link of ours carries the alias "netrecon:<topology>"
 # The kernel takes an alias only from a second message, after the link exists.  A link is therefore born in
 # this group: if we are killed in between, the next run still knows it for one of ours.
 BIRTH_GROUP = 28274
+SHARED_GROUP = 28275  # of lo, where others may have things of their own in a namespace (exclusive: false)
 PROTOCOL = 110  # rtm_protocol, FRA_PROTOCOL and IFA_PROTO of what we create ("n"; free in rt_protos)
 
 

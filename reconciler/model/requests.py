@@ -59,7 +59,7 @@ class Netlink:
 
 @dataclass(frozen=True, slots=True)
 class CreateNamespace:
-    """Make /run/netns/<name> with ``lo`` stamped and up before anyone can see it.
+    """Make /run/netns/<name> with ``lo`` stamped, in its group and up before anyone can see it.
 
     ``parked``: bring back the one that a DeleteNamespace put aside.
     """
@@ -67,6 +67,7 @@ class CreateNamespace:
     name: str
     alias: str
     parked: bool = False
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, NamedTuple
 
 from reconciler.model.data import dataclass
-from reconciler.model.keys import stamped
+from reconciler.model.keys import SHARED_GROUP, stamped
 
 FOREVER = 0xFFFFFFFF  # the lifetime of an address that does not end
 
@@ -131,10 +131,16 @@ class ScopeState:
     @property
     def owner(self) -> str:
         """The topology stamped on ``lo``, "" where there is none."""
-        for link in self.links.values():
-            if link.loopback:
-                return stamped(link.alias)
-        return ""
+        return stamped(self.lo.alias) if self.lo else ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether ``lo`` says that others may have things of their own here."""
+        return self.lo is not None and self.lo.group == SHARED_GROUP
+
+    @property
+    def lo(self) -> LinkRow | None:
+        return next((link for link in self.links.values() if link.loopback), None)
 
 
 @dataclass(slots=True)

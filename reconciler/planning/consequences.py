@@ -202,8 +202,8 @@ class Setting:
 class Measures:
     """How nothing of others is lost: changes that put things back, and settings by the key of their change.
 
-    ``gone`` are objects that daemons put on a link and that go with it; ``taken`` is all that goes with the changes;
-    ``anew`` are the links that are made again.
+    ``gone`` are objects of others that are lost: what daemons put on a link goes with it.  ``taken`` is all that goes
+    with the changes; ``anew`` are the links that are made again.
     """
 
     restored: tuple[Change, ...] = ()
@@ -222,11 +222,11 @@ NO_MEASURES = Measures()
 
 
 def measures(
-    changes: Sequence[Change], live: LiveObjects, topologies: Collection[str], values: Settings
+    changes: Sequence[Change], live: LiveObjects, topologies: Collection[str], values: Settings, force: bool = False
 ) -> tuple[Measures, list[Problem]]:
     """What is done so that nothing of others is lost, and a problem for each object of theirs that nothing can save.
 
-    ``values`` are the live sysctls that ``unread`` asked for.
+    ``values`` are the live sysctls that ``unread`` asked for; with ``force`` what cannot be saved is gone.
     """
     taken = Consequences(changes, live)
     planned = {change.key: change for change in changes}
@@ -242,7 +242,7 @@ def measures(
         if after is not None and kind.returns is not None and kind.returns(held, after):
             after.put_back(key, held)
             restored.append(Change("restore", key, held, held, (), "none", loss.live.owner))
-        elif _goes_with_its_link(loss):
+        elif _goes_with_its_link(loss) or (force and not kind.harmless):
             gone.append(key)
         elif not kind.harmless:
             problems.append(Problem(planned[loss.cause].origin, _refusal(key, loss)))
@@ -286,7 +286,7 @@ def _refusal(key: Key, loss: Loss) -> str:
         "ipv6": f"{name} would be without IPv6",
         "source": f"its source is {name}",
     }.get(loss.ground.what, f"it needs {name}")
-    return f"{key} {whose} and would be lost with {loss.cause}: {why}; remove it or move it away first"
+    return f"{key} {whose} and would be lost with {loss.cause}: {why}; move it away first, or give --force"
 
 
 class Afterwards:

@@ -161,7 +161,7 @@ def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: boo
         return Step(change, tuple(kind.create(change.after, change.owner)), needs)
     requests: list[Request] = []
     if change.action == "adopt" or "owner" in change.differs:
-        requests += kind.restamp(change.after) if restoring else kind.adopt(change.before, change.owner)
+        requests += kind.restamp(change.after) if restoring else kind.adopt(change.before, change.after, change.owner)
     if change.action == "update":
         requests += kind.update(kind.mask(change.after, change.before), change.after, change.owner)
     return Step(change, tuple(requests), needs)

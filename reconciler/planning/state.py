@@ -31,6 +31,12 @@ class View:
     memory: Memory = field(default_factory=dict)
     adopting: bool = False
 
+    def is_exclusive(self, state: ScopeState) -> bool:
+        """Whether everything static in a namespace is its owner's: what a file does not say, ``lo`` does."""
+        if state.scope == HOST or state.scope in self.relaxed:
+            return False
+        return namespace.key_of(state.scope) in self.wanted or not state.shared
+
     def owner_of(self, state: ScopeState) -> str:
         """The topology that a namespace belongs to, "" for the host's and for nobody's."""
         if state.scope == HOST or state.owner or not self.adopting:
@@ -90,14 +96,14 @@ def _reading(
         state=state,
         live=live,
         owner=view.owner_of(state),
-        exclusive=state.scope != HOST and state.scope not in view.relaxed,
+        exclusive=view.is_exclusive(state),
         wanted=view.wanted,
         noted=view.memory.get(state.scope, MappingProxyType({})),
         topologies=view.topologies,
         relaxed=view.relaxed,
         adopted=adopted,
         types=LINK_TYPES,
-        owner_of=view.owner_of,
+        whole_of=lambda one: view.owner_of(one) if view.is_exclusive(one) else "",
     )
 
 

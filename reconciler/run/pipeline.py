@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.kernel import live
@@ -107,10 +107,18 @@ def _seen(kernel: Kernel, found: LiveState) -> load.Seen:
 # ------------------------------------------------------------------------------------------------ plan
 
 
-def plan(kernel: Kernel, intent: Intent, warn: bool = True) -> Planned:
-    """Read, compare, order, and look around unless ``warn`` is off.  Raises Refused with all that stands in the way."""
+def plan(
+    kernel: Kernel,
+    intent: Intent,
+    warn: bool = True,
+    guard: Callable[[Planned], list[Problem]] = lambda _planned: [],
+) -> Planned:
+    """Read, compare, order, and look around unless ``warn`` is off.
+
+    Raises Refused with all that stands in the way, and what ``guard`` finds.
+    """
     planned, problems = look(kernel, intent)
-    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned)]
+    problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned), *guard(planned)]
     if problems:
         raise Refused(problems)
     if not warn:
@@ -148,7 +156,7 @@ def _kept(
 ) -> tuple[Measures, list[Problem]]:
     from reconciler.safety import keeping  # a check that finds nothing to do has no use for it
 
-    return keeping.keep(kernel, changes, live, found, _view(intent))
+    return keeping.keep(kernel, changes, live, found, _view(intent), intent.force)
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:

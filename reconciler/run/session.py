@@ -12,7 +12,7 @@ from reconciler.kernel.proc import ssh_session
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.kind import NFT
 from reconciler.model.data import dataclass
-from reconciler.model.errors import NetreconError, Refused
+from reconciler.model.errors import NetreconError, Problem
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, pipeline
 from reconciler.safety import interrupts, lock
@@ -86,26 +86,25 @@ def rehearsed_first(intent: Intent) -> str:
 def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -> Planned:
     """The plan, which cuts nobody off, after an earlier run is settled."""
     audience.note(committing.refuse_or_settle(kernel))
-    planned = pipeline.plan(kernel, intent, terms.warn)
-    if planned.changes and not (intent.force or terms.confirm_within):
-        _refuse_lockout(kernel, planned, terms.protect)
-    return planned
+    if intent.force or terms.confirm_within:
+        return pipeline.plan(kernel, intent, terms.warn)
+    return pipeline.plan(kernel, intent, terms.warn, lambda planned: _lockouts(kernel, planned, terms.protect))
 
 
-def _refuse_lockout(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> None:
-    """Raise Refused where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+def _lockouts(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> list[Problem]:
+    """Where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    if not planned.changes:
+        return []
     ssh, addresses = ssh_session.ssh_session(), list(protect)
     if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
-        return  # a published port can take a session away, and no route
+        return []  # a published port can take a session away, and no route
     from reconciler.safety import lockout
 
     protected = [lockout.Protected(address) for address in addresses]
     if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
         protected.append(one)
     listed = [(one, ssh_session.port_towards(kernel, *lockout.way_to(planned, one))) for one in protected]
-    problems = lockout.dangers(planned, listed)
-    if problems:
-        raise Refused(problems)
+    return lockout.dangers(planned, listed)
 
 
 # ------------------------------------------------------------------------------------------------ the changes

@@ -24,6 +24,7 @@ def keep(
     live: dict[Key, Live],
     found: LiveState,
     view: state.View,
+    force: bool = False,
 ) -> tuple[Measures, list[Problem]]:
     """The measures, and a problem for each object of others that nothing can save; ``live`` gets what was read."""
     asked = consequences.unread(changes, live)
@@ -31,7 +32,7 @@ def keep(
         return NO_MEASURES, []
     more = reading.read_more(kernel, found, asked.neighbours, asked.sysctls, asked.uppers)
     live.update(_added(found, more, view, asked.neighbours))
-    return consequences.measures(changes, live, view.topologies, more.sysctls)
+    return consequences.measures(changes, live, view.topologies, more.sysctls, force)
 
 
 def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:

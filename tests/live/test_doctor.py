@@ -236,5 +236,5 @@ def test_addresses_on_ports_of_bridges(run: Run) -> None:
         ("address/host/eth2/192.0.2.98/24", off),
         ("address/host/eth2/198.51.100.1/24", "give it to br0"),
     }
-    assert {one["topic"] for one in found} == {"address"}
+    assert {one["topic"] for one in found} == {"dead"}
     assert all("eth2 is a port of br0" in one["message"] for one in found)

@@ -33,7 +33,7 @@ def lived_in(tmp_path: pathlib.Path) -> None:
     sh("ip link add eth0 type veth peer name far0; ip link set eth0 up; ip link set far0 up")
     sh("ip addr add 192.0.2.10/24 dev eth0; ip route add default via 192.0.2.1 proto dhcp")
     assert main.main(["apply", "-q", written(tmp_path, BEFORE)]) == 0
-    sh("ip route add 10.66.0.0/16 via 10.5.0.2 proto static")
+    sh("ip route add 10.66.0.0/16 via 10.0.0.2 proto static")
 
 
 def test_what_goes_well_is_said_and_nothing_is_touched(

@@ -12,7 +12,7 @@ plan:     the plan's lines, "action key [attribute...]", in any order; [] for no
 impact:   the plan's impacts by key, where they matter
 ordered:  true: the lines are in the order in which they run
 losses:   keys of what is not the run's, goes along with the plan and is put back
-refused:  in place of plan: parts of the messages with which plan and apply exit 1, nothing changed
+refused:  in place of plan: parts of the messages with which plan and apply (or delete) exit 1, nothing changed
 verify:   commands with what their output must hold: ``has`` or ``lacks`` (a part of the JSON), ``text`` or
           ``no_text``; ``fails``: the command must fail
 needs:    a link type that the kernel must know, or the test is skipped
@@ -72,7 +72,8 @@ class Situation:
         for command in self.case.get("before", ()):
             self.by_hand(command)
         if "given" in self.case:
-            code, out, err = self.run("apply", "-q", self.written("given", self.case["given"]))
+            adopt = ["--adopt"] if self.case.get("delete") and "--adopt" in self.options else []
+            code, out, err = self.run("apply", "-q", *adopt, self.written("given", self.case["given"]))
             assert code == 0, out + err
         for command in self.case.get("by_hand", ()):
             self.by_hand(command)
@@ -121,8 +122,9 @@ class Situation:
 
     def refuse(self, file: str) -> None:
         before = self.picture()
-        for command in ("plan", "apply"):
-            code, out, err = self.run(command, *self.options, file)
+        for command in ("delete",) if self.case.get("delete") else ("plan", "apply"):
+            options = () if command == "delete" else self.options
+            code, out, err = self.run(command, *options, file)
             assert code == 1, out + err
             for part in self.case["refused"]:
                 assert part in err, err

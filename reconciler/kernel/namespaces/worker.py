@@ -226,8 +226,8 @@ class Kernel:
         """The names under /run/netns that are network namespaces, sorted; leftover files are not."""
         return namespace_names()
 
-    def create_namespace(self, name: str, alias: str) -> None:
-        """Make the namespace, its ``lo`` up and bearing ``alias`` before the name can be seen.
+    def create_namespace(self, name: str, alias: str, group: int = 0) -> None:
+        """Make the namespace, its ``lo`` up, bearing ``alias`` and in ``group`` before the name can be seen.
 
         Killed half way, this leaves nothing but perhaps an empty file, which counts as absent.
         Raises KernelError, EEXIST where the namespace exists.
@@ -239,15 +239,15 @@ class Kernel:
         if not self._shared:
             share_folder()
             self._shared = True
-        sock = self._in_worker(self._create, (name, alias))
+        sock = self._in_worker(self._create, (name, alias, group))
         self._keep(name, transport.ROUTE, sock, _identity(name))
 
-    def _create(self, name: str, alias: str) -> sockets.socket:
+    def _create(self, name: str, alias: str, group: int) -> sockets.socket:
         libc.unshare(libc.CLONE_NEWNET, f"create namespace {name}")
         try:
             sock = transport.open_socket(transport.ROUTE)
             try:
-                stamp_loopback(sock, alias)
+                stamp_loopback(sock, alias, group)
                 bind(_HERE, name)
             except BaseException:
                 sock.close()

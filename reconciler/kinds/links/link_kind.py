@@ -50,7 +50,7 @@ def link_kind(
         "create": made.create,
         "update": made.update,
         "delete": delete,
-        "adopt": requests.stamp,
+        "adopt": adopt,
         "stamp": stamp,
         "restamp": requests.restamp,
         "links": links,
@@ -227,6 +227,10 @@ def nested_like(wanted: Any, live: Any) -> Any:
 
 def delete(held: Link) -> Iterator[Request]:
     yield requests.delete_link(held.scope, held.name)
+
+
+def adopt(held: Link, _wanted: Link, owner: str) -> Iterator[Request]:
+    yield from requests.stamp(held, owner)
 
 
 def stamp(held: Link) -> tuple[Any, ...]:

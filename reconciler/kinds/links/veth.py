@@ -92,15 +92,17 @@ def _speaks(reading: Reading, row: LinkRow, far: tuple[str, int]) -> bool:
 def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
     state = reading.live.scopes[far[0]]
     other = state.links[far[1]]
-    owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state)]
+    wanted = Key("veth", reading.state.scope, row.name) in reading.wanted
+    owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state, wanted)]
     owner = next((name for name in owners if name not in (NOBODY, KERNEL)), NOBODY)
     whole = row.alias == other.alias == STAMP + owner
     return Live(Veth(link.read_end(reading.state, row), link.read_end(state, other)), owner, whole)
 
 
-def _far_owner(reading: Reading, row: LinkRow, state: ScopeState) -> str:
-    exclusive = state.scope != HOST and state.scope not in reading.relaxed
-    return link.owner_of(row, reading.owner_of(state), exclusive)
+def _far_owner(reading: Reading, row: LinkRow, state: ScopeState, wanted: bool) -> str:
+    """A pair that is declared is adopted by itself, whatever namespace its other end is in."""
+    whole = reading.whole_of(state)
+    return link.owner_of(row, state.owner if wanted and whole else whole, True)
 
 
 def mask(wanted: Veth, live: Veth) -> Veth:
@@ -135,7 +137,7 @@ def delete(veth: Veth) -> Iterator[Request]:
     yield requests.delete_link(veth.end.scope, veth.end.name)
 
 
-def adopt(veth: Veth, owner: str) -> Iterator[Request]:
+def adopt(veth: Veth, _wanted: Veth, owner: str) -> Iterator[Request]:
     for one in (veth.end, veth.peer):
         if one != link.UNREAD:
             yield from requests.stamp(one, owner)

@@ -58,13 +58,13 @@ class Host:
 
     # -------------------------------------------------------------- namespaces
 
-    def open(self, name: str, alias: str = "", up: bool = True) -> Space:
+    def open(self, name: str, alias: str = "", up: bool = True, group: int = 0) -> Space:
         if name in self.names:
             raise Refused(errno.EEXIST, "it exists already")
         self._last += 1
         space = Space(self._last, settings=settings.of_namespace())
         space.rules = [_rule(2, *one) for one in RULES] + [_rule(10, *one) for one in RULES[:2]]
-        links.loopback(self, space, alias, up)
+        links.loopback(self, space, alias, up, group)
         self.spaces[space.number] = space
         self.names[name] = space.number
         return space
@@ -153,7 +153,7 @@ class Host:
         elif isinstance(request, CreateNamespace) and request.parked:
             self._unpark(request.name)
         elif isinstance(request, CreateNamespace):
-            self.open(request.name, request.alias)
+            self.open(request.name, request.alias, group=request.group)
         elif isinstance(request, DeleteNamespace):
             self.close(request.name, parking)
         elif isinstance(request, WriteSysctl):

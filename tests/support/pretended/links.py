@@ -65,8 +65,8 @@ def pair(host: Host, space: Space, name: str, values: Values, far: Space, peer: 
     space.under[one.index], far.under[other.index] = (far.number, other.index), (space.number, one.index)
 
 
-def loopback(host: Host, space: Space, alias: str = "", up: bool = True) -> None:
-    row = LinkRow(1, "lo", "", False, True, 65536, NO_MAC, 0, alias, 1000, 0, -1, -1, 0)
+def loopback(host: Host, space: Space, alias: str = "", up: bool = True, group: int = 0) -> None:
+    row = LinkRow(1, "lo", "", False, True, 65536, NO_MAC, 0, alias, 1000, 0, -1, -1, group)
     space.links[1] = row
     _settings(space, row)
     if up:
