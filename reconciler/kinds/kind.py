@@ -254,6 +254,7 @@ class Kind:
     check    a desired object and the names -> what is wrong with its references, as (subpath, message)
     read     a namespace as it was read -> (key, held) of each live object of this kind
     settle   (wanted, live) -> wanted, with what follows from the kernel alone filled in; None: all is written
+    release  live object on record that is not desired any more -> it as it was before us
     mask     (wanted, live) -> live with what wanted does not manage blanked out
     needs    the keys of the objects that must be there first
     create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
@@ -341,6 +342,7 @@ class Kind:
     check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
     read: Callable[[Reading], Iterable[tuple[Key, Live]]] = _nothing
     settle: Callable[[Any, Any], Any] | None = None
+    release: Callable[[Any], Any] | None = None
     mask: Callable[[Any, Any], Any] = declared
     needs: Callable[[Any, Names], Iterable[Key]] = _nothing
     create: Callable[[Any, str], Iterable[Request]] = _nothing

@@ -178,7 +178,7 @@ def before_links(scope: str, names: Names) -> list[Key]:
     """The settings for all links and for new ones: a link is made when they are as declared, whatever was before."""
     keys = names.near.get(f"sysctls of {scope}")
     if keys is None:
-        keys = [key for key in names.by_scope.get((scope, "sysctl"), ()) if sysctl_effects.reached(key.name, ("*",))]
+        keys = [key for key in names.by_scope.get((scope, "sysctl"), ()) if sysctl_effects.of_new_links(key.name)]
         names.near[f"sysctls of {scope}"] = keys
     found: list[Key] = keys
     return found

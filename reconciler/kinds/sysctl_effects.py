@@ -43,6 +43,12 @@ def level(key: str) -> int:
     return 1 if found[2] == "default" else 2
 
 
+def of_new_links(key: str) -> bool:
+    """Whether it tells what a link is born with."""
+    found = split(key)
+    return key == IP_FORWARD or (found is not None and found[2] in ("all", "default"))
+
+
 def default_of(key: str) -> str:
     """The setting that a new link takes its value from, "" where there is none: mtu follows the link."""
     found = split(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having
@@ -18,6 +18,7 @@ DesiredObjects = Mapping[Key, Desired]
 
 _CLASHES = having(lambda kind: kind.clashes)
 _IMPOSSIBLE = having(lambda kind: kind.impossible)
+_SETTLE = having(lambda kind: kind.settle)
 
 
 def diff(
@@ -95,9 +96,12 @@ def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
     """Desired, completed where a kind needs to see the kernel to know what it wants."""
     settled: dict[Key, Desired] = {}
     for key, wanted in desired.items():
-        settle = BY_NAME[key.kind].settle
-        if settle is not None and key in live:
-            settled[key] = dataclasses.replace(wanted, object=settle(wanted.object, live[key].object))
+        settle = _SETTLE.get(key.kind)
+        held = live.get(key) if settle is not None else None
+        if settle is not None and held is not None:
+            completed = settle(wanted.object, held.object)
+            if completed is not wanted.object:
+                settled[key] = dataclasses.replace(wanted, object=completed)
     return {**desired, **settled} if settled else desired
 
 
@@ -185,9 +189,19 @@ def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset
     gone = [key for key, held in live.items() if key not in desired and _may_go(key, held, topologies)]
     for key in sorted(gone):
         held, kind = live[key], BY_NAME[key.kind]
-        if not kind.existing:
+        if kind.release is not None:
+            yield from _released(key, held, kind.release)
+        elif not kind.existing:
             impact: Impact = "in-place" if kind.harmless else "disruptive"
             yield Change("delete", key, held.object, None, (), impact, held.owner)
+
+
+def _released(key: Key, held: Live, release: Callable[[Any], Any]) -> Iterator[Change]:
+    """What goes back of an object that is there without us."""
+    after = release(held.object)
+    differs = differences(BY_NAME[key.kind], after, held.object)
+    if differs:
+        yield Change("update", key, held.object, after, differs, _impact("update", key, differs), held.owner)
 
 
 def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:

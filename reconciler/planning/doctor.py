@@ -80,7 +80,8 @@ def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:
         bridge = masters.get((key.scope, link))
         if bridge is not None and not address.startswith("fe80:"):
             message = f"{link} is a port of {bridge}, so what is sent from this address gets no answer"
-            hint = f"give it to {bridge}" if key in objects else f"foreign_addresses: remove on {link} takes it off"
+            off = f"foreign_addresses: remove on {link} takes it off, unless it is a lease"
+            hint = f"give it to {bridge}" if key in objects else off
             yield Finding(key.scope, "dead", key, message, hint)
 
 

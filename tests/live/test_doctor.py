@@ -230,7 +230,7 @@ def test_addresses_on_ports_of_bridges(run: Run) -> None:
     run.write({"version": 1, "name": "case", "bridges": {"br0": {}}, "interfaces": ports})
     run("apply", code=0)
     found = run.findings()
-    off = "foreign_addresses: remove on eth2 takes it off"
+    off = "foreign_addresses: remove on eth2 takes it off, unless it is a lease"
     assert {(one["key"], one["hint"]) for one in found} == {
         ("address/host/eth2/192.0.2.99/24", off),
         ("address/host/eth2/192.0.2.98/24", off),

@@ -234,3 +234,28 @@ def test_what_a_setting_for_all_links_changed_on_others_goes_back_with_it(
     assert main.main(["apply", "--json", str(file)]) == 3
     assert json.loads(capsys.readouterr().out)["result"]["rolled_back"]
     assert sh(SETTINGS) == before
+
+
+def test_the_order_of_addresses_and_a_lease_come_back(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sh("ip netns add wire && ip link add eth1 type veth peer name w1 netns wire && ip link set eth1 up")
+    sh("ip -n wire link set w1 up && ip addr add 192.0.2.7/24 dev eth1 valid_lft 4000 preferred_lft 3000")
+    file = tmp_path / "case.yaml"
+
+    def write(addresses: list[str], **more: Any) -> None:
+        data = {"version": 1, "name": "case", "interfaces": {"eth1": {"addresses": addresses, **more}}}
+        file.write_text(json.dumps(data | ({"sysctls": {"net.ipv4.tcp_syncookies": "word"}} if more else {})))
+
+    def there() -> list[str]:
+        return [line for line in sh("ip addr show eth1; ip route; ip -6 route").splitlines() if "_lft" not in line]
+
+    write(["10.0.0.20/24", "10.1.0.1/24", "10.0.0.12/24", "2001:db8::1/64", "2001:db8::2/64"])
+    assert main.main(["apply", "-q", str(file)]) == 0
+    sh("ip route add 10.9.0.0/16 via 10.0.0.9 src 10.0.0.20")
+    before = there()
+    write(["10.0.0.12/24", "192.0.2.7/24", "10.0.0.20/24", "2001:db8::2/64", "2001:db8::1/64"], mtu=1400)
+    assert main.main(["apply", "--json", str(file)]) == 3
+    assert json.loads(capsys.readouterr().out)["result"]["rolled_back"]
+    assert there() == before
+    assert "valid_lft 4000sec" in sh("ip addr show eth1") or "valid_lft 399" in sh("ip addr show eth1")

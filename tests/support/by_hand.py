@@ -14,7 +14,7 @@ from pretended.host import RESERVED, Host, rule_from
 from pretended.space import AF_INET, AF_INET6, Refused, Space
 
 from reconciler.model import port_ranges
-from reconciler.model.rows import AddressRow, Hop, RouteRow
+from reconciler.model.rows import FOREVER, AddressRow, Hop, RouteRow
 
 PROTOCOLS = {"kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16, "zebra": 11, "bird": 12, "ospf": 188, "bgp": 186}
 TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}
@@ -187,7 +187,9 @@ def _addr(_host: Host, space: Space, verb: str, words: list[str], _family: int) 
         flags = permanent * addresses.PERMANENT | ("nodad" in found) * addresses.NODAD
         flags |= ("noprefixroute" in found) * addresses.NOPREFIXROUTE
         scope = 254 if address.startswith("127.") else SCOPES[found.get("scope", "global")]
-        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags)
+        told = (found.get(word, "forever") for word in ("preferred_lft", "valid_lft"))
+        preferred, valid = (FOREVER if word == "forever" else int(word) for word in told)
+        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags, (preferred, valid))
         addresses.add(space, index, row, verb != "add")
     else:
         raise Unknown(f"ip addr {verb}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
-from reconciler.kinds.kind import RECORD, Entry, Kind, Names, Parsed, Path, Reading, Source
-from reconciler.kinds.links import effects, link, requests
+from reconciler.kinds.kind import RECORD, Entry, Kind, Names, Noting, Parsed, Path, Reading, Source
+from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
 from reconciler.model.keys import NO_ORIGIN, STAMP, Key, stamped
 from reconciler.model.requests import Request
+from reconciler.model.rows import LinkRow
 
 
 def ends(source: Source) -> Iterator[Entry]:
@@ -40,12 +42,34 @@ def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     for row in reading.state.links.values():
         key = Key("interface", reading.state.scope, row.name)
-        wanted = reading.wanted.get(key)
-        if wanted is not None:
+        wanted, noted = reading.wanted.get(key), reading.noted.get(key)
+        owner = wanted.owner if wanted is not None else noted.topology if noted is not None else None
+        if owner is not None:
+            end = link.read_end(reading.state, row)
+            if noted is not None and noted.topology == owner:
+                end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
             # Configuring is not owning: only another topology's stamp stands in the way of a difference.
-            foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != wanted.owner
-            end = dataclasses.replace(link.read_end(reading.state, row), below=effects.below(reading, row))
-            yield key, Live(end, stamped(row.alias) if foreign else wanted.owner)
+            foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != owner
+            end = dataclasses.replace(end, below=effects.below(reading, row))
+            yield key, Live(end, stamped(row.alias) if foreign else owner)
+
+
+def _back(reading: Reading, row: LinkRow, end: End, noted: going_back.Noted) -> going_back.Back:
+    """A bridge that is gone takes no port back; a port that was none before gets what a new one has."""
+    there = {"", *(one.name for one in reading.state.links.values())}
+    pairs = going_back.back(end, noted, going_back.births(reading.state, row))
+    return tuple((word, "" if word == "master" and value not in there else value) for word, value in pairs)
+
+
+def record(key: Key, wanted: End, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
+    live = noting.live.get(key)
+    noted = noting.noted.get(key, {})
+    return going_back.of_others(wanted, live.object if live else None, noted, link.WORDS) or None
+
+
+def release(live: End) -> End:
+    """The link as it was before us, in what is still as we set it."""
+    return going_back.filled(End(live.scope, live.name), live)
 
 
 def update(before: End, after: End, _owner: str) -> Iterator[Request]:
@@ -79,6 +103,11 @@ KIND = Kind(
     check=check,
     read=read,
     needs=needs,
+    settle=going_back.filled,
+    release=release,
+    record=record,
+    recall=going_back.recall,
+    either=going_back.either,
     update=update,
     links=links,
     lies_on=effects.lies_on,

@@ -22,6 +22,7 @@ class Link:
     """What every link has; None means "not managed".
 
     ``foreign_addresses`` is for the addresses on it (see kinds/address.py).
+    ``back`` has the values that a live link gets back where nobody asks for others (see going_back.py).
     ``alias`` and ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
     """
 
@@ -32,6 +33,7 @@ class Link:
     mac: str | None = None
     txqueuelen: int | None = None
     foreign_addresses: str | None = field(default=None, compare=False)
+    back: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
     alias: str | None = field(default=None, compare=False)
     group: int | None = field(default=None, compare=False)
     below: tuple[str, str] | None = field(default=None, compare=False)  # what a live one lies on
@@ -73,7 +75,7 @@ def parse_link(entry: Mapping[str, Any]) -> dict[str, Any]:
 def parse_port(entry: Mapping[str, Any], ours: bool) -> dict[str, Any]:
     """The words of a Port; ``ours``: we create it, so that what is not written has a default."""
     words: dict[str, Any] = {word: entry.get(word) for word in ("master", *PORT.words)}
-    if ours and words["master"] is None:
+    if words["master"] == "none" or (ours and words["master"] is None):
         words["master"] = ""
     if ours and words["master"]:
         words.update({word: value for word, value in IMPLIED.items() if words[word] is None})

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Entry, Kind, Names, Parsed, Path, Reading, Source, attributes, declared
-from reconciler.kinds.links import effects, link, requests
+from reconciler.kinds import sysctl
+from reconciler.kinds.kind import Entry, Kind, Names, Noting, Parsed, Path, Reading, Source, attributes, declared
+from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import published_links
@@ -46,6 +47,10 @@ def link_kind(
         "ends": made.ends,
         "check": made.check,
         "read": made.read,
+        "settle": going_back.filled,
+        "record": made.record,
+        "recall": going_back.recall,
+        "either": going_back.either,
         "needs": made.needs,
         "create": made.create,
         "update": made.update,
@@ -143,6 +148,10 @@ class _LinkKind:
             if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
                 owner = link.owner_of(row, reading.owner, reading.exclusive)
                 held = self.from_row(reading, row)
+                noted = reading.noted.get(Key(self.name, scope, row.name))
+                if noted is not None and noted.topology == owner:
+                    births = {**going_back.births(reading.state, row), **self.births}
+                    held = dataclasses.replace(held, back=going_back.back(held, noted.record, births))
                 yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
 
     def from_row(self, reading: Reading, row: LinkRow) -> Any:
@@ -172,6 +181,18 @@ class _LinkKind:
             for word, value in attributes(held).items()
         }
 
+    @property
+    def births(self) -> dict[str, Any]:
+        """What a new one has where nothing is said."""
+        return {one.word: one.birth for one in self.data if one.birth is not None}
+
+    def record(self, key: Key, wanted: Any, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
+        words = (*(one.word for one in self.data if not one.secret), *link.WORDS)
+        live = noting.live.get(key)
+        born_alike = self.births.keys() | going_back.BORN_ALIKE
+        noted = noting.noted.get(key, {})
+        return going_back.of_ours(wanted, live.object if live else None, noted, words, born_alike) or None
+
     # -------------------------------------------------------------- requests
 
     def create(self, held: Any, owner: str) -> Iterator[Request]:
@@ -189,6 +210,7 @@ class _LinkKind:
 
     def needs(self, held: Any, names: Names) -> Iterator[Key]:
         yield from home(held.scope)
+        yield from sysctl.before_links(held.scope, names)
         if self.is_port:
             yield from link.master_of(held, names)
         if self.has_lower and (held.scope, held.link) in names.links:

@@ -6,8 +6,22 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import ENDS, Entry, Kind, Names, Parsed, Path, Place, Reading, Source, attributes, declared
-from reconciler.kinds.links import effects, link, requests
+from reconciler.kinds import sysctl
+from reconciler.kinds.kind import (
+    ENDS,
+    Entry,
+    Kind,
+    Names,
+    Noting,
+    Parsed,
+    Path,
+    Place,
+    Reading,
+    Source,
+    attributes,
+    declared,
+)
+from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -17,6 +31,9 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
 from reconciler.model.requests import NamespaceRef, Request
 from reconciler.model.rows import LinkRow, ScopeState
+
+_FAR = "peer."  # in front of the words of the other end
+_BIRTHS = {"cost": 2}  # of a port with 10 Gbit/s (port_cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +113,34 @@ def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
     owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state, wanted)]
     owner = next((name for name in owners if name not in (NOBODY, KERNEL)), NOBODY)
     whole = row.alias == other.alias == STAMP + owner
-    return Live(Veth(link.read_end(reading.state, row), link.read_end(state, other)), owner, whole)
+    end, peer = link.read_end(reading.state, row), link.read_end(state, other)
+    noted = reading.noted.get(Key("veth", reading.state.scope, row.name))
+    if noted is not None and noted.topology == owner:
+        mine, others = _apart(noted.record)
+        end = dataclasses.replace(end, back=going_back.back(end, mine, going_back.births(reading.state, row) | _BIRTHS))
+        peer = dataclasses.replace(peer, back=going_back.back(peer, others, going_back.births(state, other) | _BIRTHS))
+    return Live(Veth(end, peer), owner, whole)
+
+
+def _apart(noted: going_back.Noted) -> tuple[going_back.Noted, going_back.Noted]:
+    """What is on record of the two ends."""
+    mine = {word: pair for word, pair in noted.items() if not word.startswith(_FAR)}
+    return mine, {word.removeprefix(_FAR): pair for word, pair in noted.items() if word not in mine}
+
+
+def record(key: Key, wanted: Veth, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
+    live = noting.live.get(key)
+    mine, far = _apart(noting.noted.get(key, {}))
+    words = going_back.BORN_ALIKE | {"cost"}
+    ends = live.object if live else None
+    found = going_back.of_ours(wanted.end, ends and ends.end, mine, link.WORDS, words)
+    others = going_back.of_ours(wanted.peer, ends and ends.peer, far, link.WORDS, words)
+    return found | {_FAR + word: pair for word, pair in others.items()} or None
+
+
+def settle(wanted: Veth, live: Veth) -> Veth:
+    end, peer = going_back.filled(wanted.end, live.end), going_back.filled(wanted.peer, live.peer)
+    return wanted if end is wanted.end and peer is wanted.peer else Veth(end, peer)
 
 
 def _far_owner(reading: Reading, row: LinkRow, state: ScopeState, wanted: bool) -> str:
@@ -156,6 +200,7 @@ def restamp(veth: Veth) -> Iterator[Request]:
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
     for one in (veth.end, veth.peer):
         yield from home(one.scope)
+        yield from sysctl.before_links(one.scope, names)
         yield from link.master_of(one, names)
 
 
@@ -197,6 +242,10 @@ KIND = Kind(
     imply=imply,
     check=check,
     read=read,
+    settle=settle,
+    record=record,
+    recall=going_back.recall,
+    either=going_back.either,
     mask=mask,
     needs=needs,
     create=create,

@@ -27,7 +27,7 @@ from reconciler.model.requests import (
     WriteFile,
     WriteSysctl,
 )
-from reconciler.model.rows import AddressRow, Hop, LinkRow, RouteRow, RuleRow, ScopeState
+from reconciler.model.rows import FOREVER, AddressRow, Hop, LinkRow, RouteRow, RuleRow, ScopeState
 
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 RULES = ((0, 255, "local"), (32766, 254, "main"), (32767, 253, "default"))  # IPv6 has no default
@@ -239,8 +239,12 @@ class Host:
     def _newaddr(self, space: Space, request: Netlink) -> None:
         given, index = dict(request.attributes), space.link(request.fields["index"].name).index
         address = f"{given['IFA_LOCAL']}/{request.fields['prefixlen']}"
-        flags = given.get("IFA_FLAGS", 0) | addresses.PERMANENT
-        row = AddressRow(index, address, True, given.get("IFA_PROTO", 0), request.fields["scope"], flags)
+        info = given.get("IFA_CACHEINFO", {"ifa_preferred": FOREVER, "ifa_valid": FOREVER})
+        permanent = info["ifa_valid"] == FOREVER
+        flags = given.get("IFA_FLAGS", 0) | permanent * addresses.PERMANENT
+        lifetimes = (info["ifa_preferred"], info["ifa_valid"])
+        protocol = given.get("IFA_PROTO", 0)
+        row = AddressRow(index, address, permanent, protocol, request.fields["scope"], flags, lifetimes)
         addresses.add(space, index, row, bool(request.flags & routes.REPLACE))
 
     def _deladdr(self, space: Space, request: Netlink) -> None:

@@ -1,0 +1,92 @@
+"""What netrecon set on a link and no longer asks for: it goes back to what it was.
+
+Of each attribute that it sets, the value before and its own are on record; None stands for the value that a link of
+ours was born with.  What somebody else set since then stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeVar
+
+from reconciler.kinds.links.link import Link
+from reconciler.kinds.links.port import PORT
+from reconciler.model.rows import LinkRow, ScopeState
+
+Noted = Mapping[str, tuple[Any, Any]]  # word -> (before, ours)
+Back = tuple[tuple[str, Any], ...]  # (word, value)
+_Link = TypeVar("_Link", bound=Link)
+
+# Of a link of ours these are compared whether or not the file has them.
+ALWAYS = frozenset({"up", "master", "hairpin", "isolated", "learning", "flood"})
+_PORT_BIRTHS = {one.word: one.birth for one in PORT if one.birth is not None}
+BORN_ALIKE = frozenset({"mtu", "txqueuelen", *_PORT_BIRTHS})
+_ETHERNET_MTU, _TX_QUEUE = 1500, 1000  # ether_setup, alloc_netdev_mqs
+
+
+def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    """What goes on record of a link that exists without us."""
+    found = {}
+    for word, value in _wanted(wanted, words):
+        if word in noted:
+            found[word] = (noted[word][0], value)
+        elif live is not None and getattr(live, word) != value:
+            found[word] = (getattr(live, word), value)
+    return found
+
+
+def of_ours(
+    wanted: Link, live: Link | None, noted: Noted, words: Iterable[str], born_alike: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """What goes on record of a link that we make; ``born_alike`` are the words of which each new one has one value."""
+    found = {}
+    for word, value in _wanted(wanted, (word for word in words if word not in ALWAYS)):
+        if word in noted:
+            found[word] = (noted[word][0], value)
+        elif live is None or getattr(live, word) != value:
+            before = None if live is None or word in born_alike else getattr(live, word)
+            found[word] = (before, value)
+    return found
+
+
+def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:
+    pairs = ((word, getattr(wanted, word, None)) for word in words)
+    return [(word, value) for word, value in pairs if value is not None]
+
+
+def recall(plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """A record as it was; JSON has lists in place of tuples."""
+    return {str(word): (_tuples(before), _tuples(ours)) for word, (before, ours) in plain.items()}
+
+
+def _tuples(plain: Any) -> Any:
+    return tuple(map(_tuples, plain)) if isinstance(plain, list) else plain
+
+
+def either(old: Noted, new: Noted) -> dict[str, tuple[Any, Any]]:
+    """What is right before and after a change alike."""
+    return {**old, **new}
+
+
+def back(live: Link, noted: Noted, births: Mapping[str, Any]) -> Back:
+    """The values that a live link gets back where nobody asks for others."""
+    still = ((word, before) for word, (before, ours) in noted.items() if getattr(live, word, None) == ours)
+    pairs = ((word, births.get(word) if before is None else before) for word, before in still)
+    return tuple((word, value) for word, value in pairs if value is not None)
+
+
+def births(state: ScopeState, row: LinkRow) -> dict[str, Any]:
+    """What a link has where nothing is said; a bridge has the MTU of its ports, one on another link that one's."""
+    lower = state.links.get(row.peer) if row.peer_nsid < 0 and row.kind != "veth" else None
+    ports = [one.mtu for one in state.links.values() if one.master == row.index]
+    mtu = lower.mtu if lower is not None else min(ports, default=_ETHERNET_MTU)
+    return {"mtu": mtu, "txqueuelen": _TX_QUEUE, **_PORT_BIRTHS}
+
+
+def filled(wanted: _Link, live: Link) -> _Link:
+    """A desired link with the values that go back, where the file says nothing."""
+    values = {word: value for word, value in live.back if getattr(wanted, word) is None}
+    if values.get("master", getattr(wanted, "master", None)) == "":
+        values = {word: value for word, value in values.items() if word not in PORT}
+    return dataclasses.replace(wanted, **values) if values else wanted
