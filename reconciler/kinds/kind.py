@@ -50,6 +50,13 @@ class Source:
     at: Callable[[Path], Origin]
     problem: Callable[[Path, str], None]
     ends: tuple[Entry, ...] = ()
+    lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
+
+    def note_line(self, key: Key, word: str, path: Path) -> None:
+        """Note the line of an attribute that is written elsewhere than its object: ``icc`` of a network, say."""
+        there, own = self.at(path), self.at(path[:-1])
+        if there.path[: len(own.path)] != own.path:
+            self.lines[key, word] = there
 
 
 class Entry(NamedTuple):
@@ -69,7 +76,7 @@ class Names:
     both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
     are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
     a scope (see kinds/route.py); ``sections`` are those that links are declared in,
-    ``masters`` the kinds of links that have ports.
+    ``masters`` the kinds of links that have ports; ``lines`` has the lines that imply an attribute of an object.
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -81,6 +88,7 @@ class Names:
     near: dict[str, Any] = field(default_factory=dict)
     sections: tuple[str, ...] = ()
     masters: tuple[str, ...] = ()
+    lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
 
     def of(self, scope: str, kind: str) -> Iterator[Any]:
         """The desired objects of one kind in one scope, in the order of the file."""

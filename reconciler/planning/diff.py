@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having
@@ -90,6 +90,17 @@ def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
         return None  # a namespace's own links: they are not wanted without it
     where = "on which it lies or where its other end is"
     return Problem(wanted.origin, f"{key.name} would go with {cause}, {where}; declare that too, or move it away")
+
+
+def by_line(changes: Sequence[Change], lines: Mapping[tuple[Key, str], Origin]) -> list[Change]:
+    """The changes; of one that does nothing but what another line of the file implies, that line is the origin."""
+    keys = {key for key, _ in lines}
+    return [_told_by(one, lines) if one.key in keys else one for one in changes]
+
+
+def _told_by(change: Change, lines: Mapping[tuple[Key, str], Origin]) -> Change:
+    origins = {lines.get((change.key, word), change.origin) for word in change.differs}
+    return dataclasses.replace(change, origin=origins.pop()) if len(origins) == 1 else change
 
 
 def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:

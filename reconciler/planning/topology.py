@@ -58,13 +58,16 @@ def build(document: Document, references: bool = True) -> Topology:
     problems: list[Problem] = []
     parsed: list[Parsed] = []
     paths: dict[Origin, Path] = {}
+    lines: dict[tuple[Key, str], Origin] = {}
     for path, scope, mapping in _scopes(data):
-        source = Source(data["name"], scope, mapping, _at(document, path, paths), _noting(document, path, problems))
+        at, problem = _at(document, path, paths), _noting(document, path, problems)
+        source = Source(data["name"], scope, mapping, at, problem, lines=lines)
         source = dataclasses.replace(source, ends=tuple(entry for kind in KINDS for entry in kind.ends(source)))
         for kind in KINDS:
             parsed.extend(kind.parse(source))
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
+    names.lines.update(lines)
     _complete(names, objects, origins)
     expected = _expected(data, names, _at(document, (), paths), _noting(document, (), problems))
     if references:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import doctor, state
 from reconciler.planning.consequences import NO_MEASURES, Measures
-from reconciler.planning.diff import diff
+from reconciler.planning.diff import by_line, diff
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
@@ -145,6 +146,7 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     live = _objects(found, intent)
     with stage("diff"):
         changes, problems = diff(intent.desired, live, intent.names, intent.adopt)
+        changes = by_line(changes, ChainMap(*(one.names.lines for one in intent.topologies)))
         measures, lost = _kept(kernel, intent, changes, live, found) if changes else (NO_MEASURES, [])
     with stage("plan"):
         plan = order(changes, (one.names for one in intent.topologies), live, measures)

@@ -11,7 +11,7 @@ from reconciler.kinds.kind import Entry, Kind, Names, Noting, Parsed, Path, Read
 from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
-from reconciler.kinds.nat.target_links import published_links
+from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.attributes import Table, normal
 from reconciler.model.changes import Live
 from reconciler.model.keys import STAMP, Key
@@ -131,7 +131,10 @@ class _LinkKind:
         """Which ports get hairpin mode (see link.reflecting)."""
         for key in [key for key in names.objects if key.kind == self.name]:
             port = names.objects[key]
-            yield key, link.reflecting(port, published_links(names, key.scope)), names.origins[key]
+            published = publishers(names, key.scope)
+            if port.hairpin is None and port.master in published:
+                names.lines[key, "hairpin"] = names.origins[published[port.master]]
+            yield key, link.reflecting(port, published), names.origins[key]
 
     def check(self, held: Any, names: Names) -> Iterator[tuple[Path, str]]:
         if self.is_port:

@@ -25,7 +25,7 @@ from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
-from reconciler.kinds.nat.target_links import published_links
+from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.changes import KERNEL, NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
@@ -55,19 +55,25 @@ def parse(source: Source) -> Iterator[Parsed]:
     entries = ends(source)
     for one, other in zip(entries, entries, strict=True):
         end, peer = (link.parse_end(entry.scope, entry.name, entry.words, ours=True) for entry in (one, other))
-        yield Key("veth", source.scope, one.name), Veth(end, peer), source.at(one.at)
+        key = Key("veth", source.scope, one.name)
+        for entry, word in ((one, "isolated"), (other, f"{_FAR}isolated")):
+            if entry.words.get("isolated"):
+                source.note_line(key, word, (*entry.at, "isolated"))
+        yield key, Veth(end, peer), source.at(one.at)
 
 
 def imply(names: Names) -> Iterator[Parsed]:
     """Which ends are quiet, and which ports get hairpin mode (see link.reflecting)."""
     quiet = quiet_links(names)
-    published: dict[str, set[str]] = {}
+    published: dict[str, dict[str, Key]] = {}
     for key in [key for key in names.objects if key.kind == "veth"]:
         veth = names.objects[key]
         ends = []
-        for end in (veth.end, veth.peer):
+        for word, end in (("hairpin", veth.end), (f"{_FAR}hairpin", veth.peer)):
             if end.scope not in published:
-                published[end.scope] = set(published_links(names, end.scope))
+                published[end.scope] = publishers(names, end.scope)
+            if end.hairpin is None and end.master in published[end.scope]:
+                names.lines[key, word] = names.origins[published[end.scope][end.master]]
             end = link.reflecting(end, published[end.scope])
             ends.append(dataclasses.replace(end, quiet=(end.scope, end.name) in quiet))
         yield key, Veth(*ends), names.origins[key]

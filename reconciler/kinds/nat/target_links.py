@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 
 from reconciler.kinds.kind import Names
+from reconciler.model.keys import Key
 
 Subnets = dict[tuple[int, int], dict[int, list[tuple[str, str]]]]
 
@@ -18,15 +19,28 @@ def published_links(names: Names, scope: str) -> dict[str, list[str]]:
     gets its own packets back only through a bridge port in hairpin mode.  Overlapping prefixes
     of one link are given once, as the widest.
     """
-    targets = {mapped.target for mapped in names.of(scope, "port_map")}
-    if not targets:
-        return {}
-    subnets = _subnets(names, scope)
     found: dict[str, set[str]] = defaultdict(set)
-    for target in targets:
-        for link, prefix in _holding(subnets, target):
-            found[link].add(prefix)
+    for link, prefix, _ in _published(names, scope):
+        found[link].add(prefix)
     return {link: _widest(prefixes) for link, prefixes in sorted(found.items())}
+
+
+def publishers(names: Names, scope: str) -> dict[str, Key]:
+    """By link, the first port map whose target lies in one of its own subnets."""
+    found: dict[str, Key] = {}
+    for link, _, key in _published(names, scope):
+        found.setdefault(link, key)
+    return found
+
+
+def _published(names: Names, scope: str) -> Iterator[tuple[str, str, Key]]:
+    """Links with a prefix of theirs in which a port map's target lies, and the first port map to that target."""
+    targets: dict[str, Key] = {}
+    for key in names.by_scope.get((scope, "port_map"), ()):
+        targets.setdefault(names.objects[key].target, key)
+    subnets = _subnets(names, scope) if targets else {}
+    for target, key in targets.items():
+        yield from ((link, prefix, key) for link, prefix in _holding(subnets, target))
 
 
 def _subnets(names: Names, scope: str) -> Subnets:

@@ -64,6 +64,8 @@ def endpoint(endpoint: Endpoint, network: Network) -> Iterator[Part]:
         ("peer", "name"): (*at, "name"),
         ("peer", "mac"): (*at, "mac"),
     }
+    if "isolated" in here:
+        inner["isolated",] = ("networks", network.name, "icc")
     yield Part(("veths", endpoint.link), {**here, "peer": there}, at, inner=inner)
 
 
