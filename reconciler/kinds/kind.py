@@ -298,6 +298,7 @@ class Kind:
     shareable    True where several topologies may want the same object; none of them makes or removes it
     record   (key, desired object, noting) -> what goes on record of it, as plain data; None for nothing
     either   (old record, new record) -> the record that is right whichever of the two comes true
+    without_others   (record, record of another run's topology) -> what of the first the other does not hold as well
     recall   a record as a file has it -> the record; ValueError or TypeError for what cannot be one
     clashes  claims of one scope -> (a later claim, what is wrong) where two that have different keys take one place
 
@@ -393,6 +394,7 @@ class Kind:
     shareable: bool = False
     record: Callable[[Key, Any, Noting], Any] | None = None
     either: Callable[[Any, Any], Any] = _last
+    without_others: Callable[[Any, Any], Any] | None = None
     recall: Callable[[Any], Any] = _same
     clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
     transaction: str = ""

@@ -69,6 +69,11 @@ def either(old: Noted, new: Noted) -> dict[str, tuple[Any, Any]]:
     return {**old, **new}
 
 
+def without_others(mine: Noted, others: Noted) -> dict[str, tuple[Any, Any]]:
+    """What another topology sets too does not go back with us."""
+    return {word: pair for word, pair in mine.items() if word not in others}
+
+
 def back(live: Link, noted: Noted, births: Mapping[str, Any]) -> Back:
     """The values that a live link gets back where nobody asks for others."""
     still = ((word, before) for word, (before, ours) in noted.items() if getattr(live, word, None) == ours)

@@ -46,7 +46,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         owner = wanted.owner if wanted is not None else noted.topology if noted is not None else None
         if owner is not None:
             end = link.read_end(reading.state, row)
-            if noted is not None and noted.topology == owner:
+            if noted is not None and noted.topology in {owner, *reading.topologies}:
                 end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
             # Configuring is not owning: only another topology's stamp stands in the way of a difference.
             foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != owner
@@ -107,6 +107,7 @@ KIND = Kind(
     release=release,
     record=record,
     recall=going_back.recall,
+    without_others=going_back.without_others,
     either=going_back.either,
     update=update,
     links=links,
