@@ -145,7 +145,8 @@ class Noting:
     """What ``record`` knows of a run: who is who, its changes and the live objects.
 
     ``noted`` is what is on record already, by the object's own topology or else by another one.
-    ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones.
+    ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones;
+    ``upset`` those that change by themselves with what the run writes, as they are before.
     """
 
     names: Names
@@ -153,6 +154,7 @@ class Noting:
     live: Mapping[Key, Live]
     noted: Mapping[Key, Any]
     at_birth: Mapping[str, str] = field(default_factory=dict)
+    upset: Mapping[Key, str] = field(default_factory=dict)
 
 
 class Ground(NamedTuple):

@@ -39,12 +39,16 @@ _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """``value`` has its blanks folded to one; ``restore`` is what a delete puts back, None for nothing."""
+    """``value`` has its blanks folded to one; ``restore`` is what a delete puts back, None for nothing.
+
+    ``others`` are settings, with their values, that the delete changes along and puts back behind it.
+    """
 
     scope: str
     key: str
     value: str
     restore: str | None = field(default=None, compare=False)
+    others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 _UNNOTED = Noted("", (None, ""))
@@ -108,7 +112,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if where != scope:
             continue
         key = Key("sysctl", scope, name)
-        topology, (before, ours) = reading.noted.get(key, _UNNOTED)
+        topology, (before, ours, *others) = reading.noted.get(key, _UNNOTED)
         wanted = reading.wanted.get(key)
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
@@ -116,7 +120,14 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         elif topology and value == ours:
             before = _born(reading, name, topology) if before is None else before
             if before not in (None, value) and reading.owner in ("" if scope == HOST else topology, topology):
-                yield key, Live(Sysctl(scope, name, value, before), topology)
+                yield key, Live(Sysctl(scope, name, value, before, _left_alone(reading, others)), topology)
+
+
+def _left_alone(reading: Reading, others: Iterable[tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    """Of the settings to put back, those that nobody declares, of links that are there."""
+    links = {"", *(row.name for row in reading.state.links.values())}
+    listed = [(name, value) for pairs in others for name, value in pairs if link_of(name) in links]
+    return tuple((name, value) for name, value in listed if key_of(reading.state.scope, name) not in reading.wanted)
 
 
 def _born(reading: Reading, name: str, topology: str) -> str | None:
@@ -137,6 +148,7 @@ def update(_before: Sysctl, after: Sysctl, owner: str) -> Iterator[Request]:
 def delete(sysctl: Sysctl) -> Iterator[Request]:
     if sysctl.restore is not None:
         yield WriteSysctl(sysctl.scope, sysctl.key, sysctl.restore)
+        yield from (WriteSysctl(sysctl.scope, key, value) for key, value in sysctl.others)
 
 
 def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
@@ -233,21 +245,34 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
-def record(key: Key, wanted: Sysctl, noting: Noting) -> tuple[str | None, str] | None:
+Record = tuple[Any, ...]  # before, ours and, where there are any, the settings of others that changed along
+
+
+def record(key: Key, wanted: Sysctl, noting: Noting) -> Record | None:
     """The value before our first write, None for the one that a link of ours was born with; and our value."""
     noted, live = noting.noted.get(key), noting.live.get(key)
     if noted is not None:
-        return noted[0], wanted.value
+        return noted[0], wanted.value, *noted[2:]
     if live is not None:
-        return (live.object.value, wanted.value) if key in noting.changes else None
+        others = tuple(_changed_along(key, live.object.value, noting))
+        return (live.object.value, wanted.value, *([others] if others else [])) if key in noting.changes else None
     of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
     newborn = of is not None and of.kind != "interface"
     return (noting.at_birth.get(key.name), wanted.value) if newborn or key.name in noting.at_birth else None
 
 
-def recall(plain: Any) -> tuple[str | None, str]:
-    before, ours = plain
-    return None if before is None else str(before), str(ours)
+def _changed_along(key: Key, before: str, noting: Noting) -> Iterator[tuple[str, str]]:
+    """What writing a setting for all links changes on others, and the way back would not give them again."""
+    for other, value in noting.upset.items():
+        left = dict(sysctl_effects.causes(other.name)).get(key.name) if other.scope == key.scope else None
+        if left is not None and sysctl_effects.level(key.name) == 0 and left(before) != value:
+            yield other.name, value
+
+
+def recall(plain: Any) -> Record:
+    before, ours, *others = plain
+    pairs = (tuple((str(name), str(value)) for name, value in listed) for listed in others)
+    return None if before is None else str(before), str(ours), *pairs
 
 
 def impossible(sysctl: Sysctl, made: Names) -> str:

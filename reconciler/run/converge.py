@@ -19,7 +19,7 @@ from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Planned, Proof, Result
 from reconciler.planning.topology import Topology
 from reconciler.run import pipeline, verify
-from reconciler.safety import ownership, rollback
+from reconciler.safety import ownership, rollback, snapshot
 from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _carry_out(
     try:
         if arm is not None:
             arm()
-        ownership.before(planned, _at_birth(planned))
+        ownership.before(planned, _at_birth(planned), snapshot.upset_before(before.snapshot, planned))
     except KernelError:  # a full disk, say: nothing has been changed yet
         rollback.abandon(kernel, before)
         raise

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.kind import Noting
+from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned, Result
 from reconciler.safety import state_dir
 from reconciler.safety.state_dir import Record
@@ -14,13 +15,13 @@ from reconciler.safety.state_dir import Record
 _RECORD = having(lambda kind: kind.record)
 
 
-def before(planned: Planned, at_birth: Mapping[str, str]) -> None:
+def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, str]) -> None:
     """On record before the kernel has it: a run that is killed leaves at worst a record too many.
 
-    ``at_birth`` has the settings of a namespace that was just made.
+    ``at_birth`` and ``upset``: see kind.Noting.
     """
     known = state_dir.load()
-    for name, record in _records(planned, known, at_birth).items():
+    for name, record in _records(planned, known, at_birth, upset).items():
         old = known.get(name, {})
         both = {key: BY_NAME[key.kind].either(old[key], record[key]) for key in old.keys() & record.keys()}
         _save(name, old, old | record | both)
@@ -30,7 +31,7 @@ def after(planned: Planned, result: Result) -> None:
     """The records as they are to stay, once all is as declared.  Raises KernelError."""
     if result.verified:
         known = state_dir.load()
-        for name, record in _records(planned, known, {}).items():
+        for name, record in _records(planned, known, {}, {}).items():
             _save(name, known.get(name, {}), record)
 
 
@@ -46,13 +47,15 @@ def settings_of_newborn(planned: Planned) -> set[str]:
     return {key.name for key in written if BY_NAME[key.kind].restores}
 
 
-def _records(planned: Planned, known: Mapping[str, Record], at_birth: Mapping[str, str]) -> dict[str, Record]:
+def _records(
+    planned: Planned, known: Mapping[str, Record], at_birth: Mapping[str, str], upset: Mapping[Key, str]
+) -> dict[str, Record]:
     """By topology, what the kinds want on record of its objects."""
     found: dict[str, Record] = {name: {} for name in planned.intent.names}
     changes = {change.key: change for change in planned.changes}
     for one in planned.intent.topologies:
         noted = ChainMap(known.get(one.name, {}), *known.values())
-        noting = Noting(one.names, changes, planned.live, noted, at_birth)
+        noting = Noting(one.names, changes, planned.live, noted, at_birth, upset)
         keys = (key for (_, kind), keys in one.names.by_scope.items() if kind in _RECORD for key in keys)
         told = ((key, _RECORD[key.kind](key, one.objects[key].object, noting)) for key in keys)
         found[one.name] = {key: record for key, record in told if record is not None}

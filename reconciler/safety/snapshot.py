@@ -124,6 +124,13 @@ def held_meanwhile(planned: Planned) -> dict[tuple[str, str], str]:
     return {(one.scope, one.key): one.before for listed in settings for one in listed}
 
 
+def upset_before(snapshot: Snapshot, planned: Planned) -> dict[Key, str]:
+    """The settings that change by themselves, as they were."""
+    keys = [sysctl.key_of(scope, name) for scope, names in upset(planned).items() for name in names]
+    held = ((key, entry.held) for key in keys if (entry := snapshot.entries.get(key)) is not None)
+    return {key: str(one.object.value) for key, one in held if one is not None}
+
+
 def edited_tables(planned: Planned) -> Iterator[Key]:
     """The nftables tables that objects alone would not bring back to the letter."""
     for change in planned.changes:
