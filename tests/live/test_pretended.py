@@ -35,7 +35,7 @@ def test_same_rows(path: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.Ca
         with pytest.MonkeyPatch.context() as patch:
             pretended = plug_in(patch, tmp_path)
             shoot = lambda: theirs.append(_pretended(pretended, settings_))  # noqa: E731
-            run(case, tmp_path, capsys, lambda text: by_hand.run(pretended.host, pretended.etc, text), shoot)
+            run(case, tmp_path, capsys, pretended.sh, shoot)
     except by_hand.Unknown as unknown:
         pytest.skip(f"not pretended: {unknown}")
     real: Shots = []

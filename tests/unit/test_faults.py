@@ -12,7 +12,7 @@ import by_hand
 import pytest
 from pretended.host import Host
 from pretended.picture import differences
-from pretended.seam import Pretended, plug_in
+from pretended.seam import Pretended
 from situations import CASES, Situation, name_of, read
 
 from reconciler.model.errors import Failure
@@ -26,11 +26,6 @@ ACTING = [
     for path in CASES
     if (name := name_of(path)) and read(path).get("plan")
 ]
-
-
-@pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Pretended:
-    return plug_in(monkeypatch, tmp_path)
 
 
 class Refusing:
@@ -91,11 +86,7 @@ def test_every_request_refused_once(
 ) -> None:
     """The next attempt starts from what was rolled back: so the last one shows that nothing stayed behind."""
     case = read(path)
-
-    def command(text: str) -> None:
-        by_hand.run(pretended.host, pretended.etc, text)
-
-    situation = Situation(case, tmp_path, capsys, command, pretended.picture)
+    situation = Situation(case, tmp_path, capsys, pretended.sh, pretended.picture)
     try:
         file = situation.prepare()
     except by_hand.Unknown as unknown:

@@ -6,13 +6,8 @@ import pathlib
 
 import by_hand
 import pytest
-from pretended.seam import Pretended, plug_in
+from pretended.seam import Pretended
 from situations import CASES, Situation, name_of, read
-
-
-@pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Pretended:
-    return plug_in(monkeypatch, tmp_path)
 
 
 @pytest.mark.parametrize("path", CASES, ids=name_of)
@@ -20,11 +15,7 @@ def test_situation(
     path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = read(path)
-
-    def command(text: str) -> None:
-        by_hand.run(pretended.host, pretended.etc, text)
-
-    situation = Situation(case, tmp_path, capsys, command, pretended.picture)
+    situation = Situation(case, tmp_path, capsys, pretended.sh, pretended.picture)
     try:
         file = situation.prepare()
     except by_hand.Unknown as unknown:

@@ -9,6 +9,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
+import by_hand
 import pytest
 
 from pretended import nft, settings
@@ -22,7 +23,7 @@ from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetFlows, ForgetUntranslated, Netlink, NftElement, NftFrame, Request
-from reconciler.model.rows import LinkSettings, Listener, LiveState, ScopeState
+from reconciler.model.rows import Barrier, LinkSettings, Listener, LiveState, ScopeState
 from reconciler.run import host
 from reconciler.safety import state_dir
 
@@ -41,6 +42,14 @@ class Pretended:
         self.sent: list[Request] = []
         self.fault: Fault = lambda _number, _request: None
         self.listeners: list[Listener] = []
+        self.barriers: list[Barrier] = []
+        self.session: ssh_session.Session | None = None
+        self.port = ""  # of a bridge, behind which the session is
+
+    def sh(self, *commands: str) -> None:
+        """Commands as people type them (see by_hand.py)."""
+        for command in commands:
+            by_hand.run(self.host, self.etc, command)
 
     @property
     def etc(self) -> pathlib.Path:
@@ -237,6 +246,9 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
             monkeypatch.setattr(module, name, stand_in)
     monkeypatch.setattr(host, "kernel", lambda: Kernel(pretended))
     monkeypatch.setattr(sock_diag, "listeners", lambda *_: pretended.listeners)
+    monkeypatch.setattr(foreign_drops, "barriers", lambda *_: tuple(pretended.barriers))
+    monkeypatch.setattr(ssh_session, "ssh_session", lambda: pretended.session)
+    monkeypatch.setattr(ssh_session, "port_towards", lambda *_: pretended.port)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
     monkeypatch.setattr(host, "need_root", lambda: None)
@@ -254,7 +266,5 @@ _SEAM: dict[Any, dict[str, Any]] = {
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
-    foreign_drops: {"barriers": lambda *_: ()},
     sock_diag: {"ports_in_use": lambda *_: frozenset()},
-    ssh_session: {"ssh_session": lambda: None, "port_towards": lambda *_: ""},
 }

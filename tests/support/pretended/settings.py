@@ -27,7 +27,7 @@ LINK = {
     | dict.fromkeys("accept_redirects secure_redirects send_redirects shared_media".split(), "1"),
     6: dict.fromkeys(
         "accept_source_route addr_gen_mode disable_ipv6 forwarding ignore_routes_with_linkdown keep_addr_on_down "
-        "proxy_ndp use_tempaddr optimistic_dad".split(),
+        "optimistic_dad proxy_ndp use_tempaddr".split(),
         "0",
     )
     | dict.fromkeys("accept_dad accept_ra accept_redirects autoconf dad_transmits".split(), "1")
