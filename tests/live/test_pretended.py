@@ -18,6 +18,7 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import sysctl
+from reconciler.kinds import TABLES
 from reconciler.model.rows import LinkRow, ScopeState
 
 pytestmark = pytest.mark.live
@@ -59,6 +60,8 @@ def _pretended(pretended: Pretended, noted: list[dict[str, dict[str, str]]]) -> 
     """``noted``: the settings that are not what every namespace and link is born with."""
     host = pretended.host
     states = host.states(list(host.names))
+    for scope, state in states.items():
+        state.neighbours = host.space(scope).neighbours
     born = settings.of_namespace()
     changed = {scope: _changed(host.space(scope).settings, born) for scope in states}
     noted.append(changed)
@@ -75,9 +78,10 @@ def _changed(held: dict[str, str], born: dict[str, str]) -> dict[str, str]:
 
 def _real(wanted: dict[str, dict[str, str]]) -> dict[str, Any]:
     with Kernel() as kernel:
-        states = reader.read(kernel, ["host", *kernel.namespaces()])
+        states = reader.read(kernel, ["host", *kernel.namespaces()], TABLES)
         for scope, state in states.items():
             state.tables = nft_tables.read_tables(kernel, scope)
+            state.neighbours = reader.read_neighbours(kernel, scope)
         found = sysctl.read_many(kernel, {scope: keys for scope, keys in wanted.items() if scope in states})
     values = {scope: {key: found.get((scope, key), "") for key in wanted.get(scope, ())} for scope in states}
     return picture.picture({scope: _plain(state) for scope, state in states.items()}, values)
@@ -89,13 +93,18 @@ def _plain(state: ScopeState) -> ScopeState:
         state,
         links={index: _plain_link(row) for index, row in state.links.items()},
         addresses=[
-            dataclasses.replace(row, flags=row.flags & ~TENTATIVE)
+            dataclasses.replace(row, flags=row.flags & ~TENTATIVE, lifetimes=_rounded(row.lifetimes))
             for row in state.addresses
             if not (row.address.startswith("fe80:") and row.protocol == 3)
         ],
         routes=[row for row in state.routes if not row.to.startswith(("fe80:", "ff00:"))],
         rules=[dataclasses.replace(row, raw=b"") for row in state.rules],
     )
+
+
+def _rounded(lifetimes: tuple[int, int]) -> tuple[int, ...]:
+    """A lease runs out while we look."""
+    return tuple(-(-seconds // 100) * 100 for seconds in lifetimes)
 
 
 def _plain_link(row: LinkRow) -> LinkRow:

@@ -10,11 +10,11 @@ from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from pretended import addresses, links, nft, routes
-from pretended.host import RESERVED, Host, rule_from
+from pretended.host import PROXY, RESERVED, Host, add_neighbour, rule_from
 from pretended.space import AF_INET, AF_INET6, Refused, Space
 
 from reconciler.model import port_ranges
-from reconciler.model.rows import FOREVER, AddressRow, Hop, RouteRow
+from reconciler.model.rows import FOREVER, AddressRow, Hop, NeighbourRow, RouteRow
 
 PROTOCOLS = {"kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16, "zebra": 11, "bird": 12, "ospf": 188, "bgp": 186}
 TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}
@@ -183,16 +183,19 @@ def _addr(_host: Host, space: Space, verb: str, words: list[str], _family: int) 
     if verb == "delete":
         addresses.remove(space, index, address)
     elif verb in ("add", "replace", "change"):
-        permanent = found.get("valid_lft", "forever") == "forever"
+        lifetimes = _lifetime(found.get("preferred_lft")), _lifetime(found.get("valid_lft"))
+        permanent = lifetimes[1] == FOREVER
         flags = permanent * addresses.PERMANENT | ("nodad" in found) * addresses.NODAD
         flags |= ("noprefixroute" in found) * addresses.NOPREFIXROUTE
         scope = 254 if address.startswith("127.") else SCOPES[found.get("scope", "global")]
-        told = (found.get(word, "forever") for word in ("preferred_lft", "valid_lft"))
-        preferred, valid = (FOREVER if word == "forever" else int(word) for word in told)
-        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags, (preferred, valid))
+        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags, lifetimes)
         addresses.add(space, index, row, verb != "add")
     else:
         raise Unknown(f"ip addr {verb}")
+
+
+def _lifetime(text: str | None) -> int:
+    return FOREVER if text in (None, "forever") else int(text)
 
 
 def _options(words: list[str], alone: set[str]) -> dict[str, str]:
@@ -252,9 +255,20 @@ def _rule(_host: Host, space: Space, verb: str, words: list[str], family: int) -
     space.rules = sorted([*space.rules, row], key=lambda one: (one.family, one.priority))
 
 
+def _neigh(_host: Host, space: Space, verb: str, words: list[str], _family: int) -> None:
+    proxy = words[0] == "proxy"
+    address, *rest = words[1:] if proxy else words
+    found = _options(rest, set())
+    if verb != "add" or (not proxy and found.get("nud") != "permanent"):
+        raise Unknown(f"ip neigh {verb} {' '.join(words)}")
+    index, flags = space.link(found["dev"]).index, PROXY if proxy else 0
+    add_neighbour(space, NeighbourRow(index, address, found.get("lladdr", ""), proxy, flags))
+
+
 _ACTIONS: dict[str, Callable[[Host, Space, str, list[str], int], None]] = {
     "link": _link,
     "addr": _addr,
     "route": _route,
     "rule": _rule,
+    "neigh": _neigh,
 }

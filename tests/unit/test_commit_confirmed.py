@@ -276,17 +276,6 @@ def test_folder_that_cannot_be_written(clock: Clock, pretended: Pretended, tmp_p
         confirmation.begin({"a"}, 60)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600), ("1.5m", 90)])
-def test_duration(text: str, seconds: float) -> None:
-    assert confirmation.duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "s", "0", "-5m", "0.5s", "25h", "soon", "nan"])
-def test_no_duration(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
-        confirmation.duration(text)
-
-
 # ------------------------------------------------------------------ what starts the watchdog
 
 

@@ -21,16 +21,15 @@ SETUP = (
 )
 NEAR, FAR, OURS = "192.0.2.9", "198.51.100.7", "192.0.2.10"
 BRIDGE: dict[str, Any] = {"bridges": {"br0": {"addresses": ["10.0.0.1/24"]}}}
-DOWN: dict[str, Any] = {"interfaces": {"eth0": {"up": False}}}
+MAC: dict[str, Any] = {"interfaces": {"eth0": {"mac": "02:00:00:00:00:01"}}}
 PORT: dict[str, Any] = {"bridges": {"br0": {}}, "interfaces": {"eth0": {"master": "br0"}}}
 NOWHERE: dict[str, Any] = {"routes": [{"to": "198.51.100.0/24", "type": "blackhole"}]}
 CUTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "the link goes down": (
         NEAR,
-        DOWN,
+        MAC,
         "would cut 192.0.2.9 off, which is behind eth0",
     ),
-    "the link gets another mac": (NEAR, {"interfaces": {"eth0": {"mac": "02:00:00:00:00:01"}}}, "behind eth0"),
     "the link becomes a port": (
         FAR,
         {"bridges": {"br0": {}}, "interfaces": {"eth0": {"master": "br0"}}},
@@ -57,9 +56,9 @@ CUTS: dict[str, tuple[str, dict[str, Any], str]] = {
         {**BRIDGE, "port_maps": ["192.0.2.10:22:10.0.0.2:22"]},
         "to port 22 elsewhere",
     ),
-    "by IPv6, the link goes down": ("2001:db8::9", DOWN, "behind eth0"),
-    "a link-local peer": ("fe80::9%eth0", DOWN, "behind eth0"),
-    "an IPv4 peer in IPv6 clothes": (f"::ffff:{NEAR}", DOWN, "behind eth0"),
+    "by IPv6": ("2001:db8::9", MAC, "behind eth0"),
+    "a link-local peer": ("fe80::9%eth0", MAC, "behind eth0"),
+    "an IPv4 peer in IPv6 clothes": (f"::ffff:{NEAR}", MAC, "behind eth0"),
 }
 
 
@@ -90,9 +89,9 @@ def test_cut_is_refused(
         "a port that is not the session's": (NEAR, {**BRIDGE, "port_maps": ["8022:10.0.0.2:22"]}),
         "its port, for another protocol": (NEAR, {**BRIDGE, "port_maps": ["22:10.0.0.2:22/udp"]}),
         "its port, on another address": (NEAR, {**BRIDGE, "port_maps": ["127.0.0.1:22:10.0.0.2:22"]}),
-        "the host itself": (OURS, DOWN),
-        "from 127.0.0.1": ("127.0.0.1", DOWN),
-        "a peer that is no address": ("UNKNOWN", DOWN),
+        "the host itself": (OURS, MAC),
+        "from 127.0.0.1": ("127.0.0.1", MAC),
+        "a peer that is no address": ("UNKNOWN", MAC),
         "an mtu, which cuts nobody off": (NEAR, {"interfaces": {"eth0": {"mtu": 1400}}}),
         "a route to others": (FAR, {"routes": [{"to": "203.0.113.0/24", "type": "blackhole"}]}),
         "a link beside": (FAR, {"interfaces": {"far0": {"up": True}}}),
@@ -105,6 +104,14 @@ def test_what_does_not_concern_the_session_goes_through(
     reached.sh("ip link add up0 type bridge; ip addr add 203.0.114.2/24 dev up0; ip link set up0 up")
     reached.sh("ip route add default via 203.0.114.1 metric 9")
     reached.session = Session(peer, OURS, 22)
+    netrecon("apply", "-q", topology)
+
+
+def test_the_link_goes_down(reached: Pretended, netrecon: Netrecon) -> None:
+    reached.sh("ip route del default", "ip -6 addr del 2001:db8::10/64 dev eth0")  # which would be refused by name
+    topology = {"interfaces": {"eth0": {"up": False}}}
+    assert "would cut 192.0.2.9 off, which is behind eth0" in netrecon("apply", topology, code=1)
+    reached.session = Session(OURS, OURS, 22)
     netrecon("apply", "-q", topology)
 
 

@@ -15,6 +15,7 @@ SECONDARY, NODAD, PERMANENT, NOPREFIXROUTE = 0x01, 0x02, 0x80, 0x200
 HOST_SCOPE, LINK_SCOPE = 254, 253
 KERNEL = 2  # RTPROT_KERNEL
 MAIN = 254
+BOTH = (AF_INET, AF_INET6)
 
 
 @lru_cache(4096)
@@ -196,3 +197,14 @@ def drop(space: Space, index: int, family: int, keep: bool = False) -> None:
         for row in gone:
             _sources(space, row)
     drop_routes(space, index, family)
+
+
+def drop_neighbours(
+    space: Space, index: int, families: tuple[int, ...] = (AF_INET, AF_INET6), proxies: bool = True
+) -> None:
+    """Permanent neighbours of a link that goes down or changes its MAC; a proxy entry outlives a new MAC."""
+    space.neighbours = [
+        row
+        for row in space.neighbours
+        if row.index != index or family_of(row.address) not in families or (row.proxy and not proxies)
+    ]

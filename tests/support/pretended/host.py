@@ -27,8 +27,9 @@ from reconciler.model.requests import (
     WriteFile,
     WriteSysctl,
 )
-from reconciler.model.rows import FOREVER, AddressRow, Hop, LinkRow, RouteRow, RuleRow, ScopeState
+from reconciler.model.rows import FOREVER, AddressRow, Hop, LinkRow, NeighbourRow, RouteRow, RuleRow, ScopeState
 
+PROXY = 0x08  # NTF_PROXY
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 RULES = ((0, 255, "local"), (32766, 254, "main"), (32767, 253, "default"))  # IPv6 has no default
 
@@ -173,6 +174,7 @@ class Host:
         for index, was in before.items():
             if was and not links.ipv6_is_on(space, index):
                 addresses.drop(space, index, AF_INET6)
+                addresses.drop_neighbours(space, index, (AF_INET6,))
             elif not was and space.links[index].loopback and space.links[index].up:
                 links.raise_(space, index)
 
@@ -239,12 +241,13 @@ class Host:
     def _newaddr(self, space: Space, request: Netlink) -> None:
         given, index = dict(request.attributes), space.link(request.fields["index"].name).index
         address = f"{given['IFA_LOCAL']}/{request.fields['prefixlen']}"
-        info = given.get("IFA_CACHEINFO", {"ifa_preferred": FOREVER, "ifa_valid": FOREVER})
-        permanent = info["ifa_valid"] == FOREVER
+        times = given.get("IFA_CACHEINFO", {"ifa_preferred": FOREVER, "ifa_valid": FOREVER})
+        lifetimes = times["ifa_preferred"], times["ifa_valid"]
+        permanent = lifetimes[1] == FOREVER
         flags = given.get("IFA_FLAGS", 0) | permanent * addresses.PERMANENT
-        lifetimes = (info["ifa_preferred"], info["ifa_valid"])
-        protocol = given.get("IFA_PROTO", 0)
-        row = AddressRow(index, address, permanent, protocol, request.fields["scope"], flags, lifetimes)
+        row = AddressRow(
+            index, address, permanent, given.get("IFA_PROTO", 0), request.fields["scope"], flags, lifetimes
+        )
         addresses.add(space, index, row, bool(request.flags & routes.REPLACE))
 
     def _deladdr(self, space: Space, request: Netlink) -> None:
@@ -258,6 +261,12 @@ class Host:
     def _delroute(self, space: Space, request: Netlink) -> None:
         routes.delete(space, _route(space, request))
 
+    def _newneigh(self, space: Space, request: Netlink) -> None:
+        given, index = dict(request.attributes), space.link(request.fields["ifindex"].name).index
+        proxy = bool(request.fields["flags"] & PROXY)
+        row = NeighbourRow(index, given["NDA_DST"], given.get("NDA_LLADDR", ""), proxy, request.fields["flags"])
+        add_neighbour(space, row)
+
     def _newrule(self, space: Space, request: Netlink) -> None:
         row = rule_from(request.body)
         if row in space.rules:
@@ -269,6 +278,14 @@ class Host:
         if row not in space.rules:
             raise Refused(errno.ENOENT)
         space.rules.remove(row)
+
+
+def add_neighbour(space: Space, row: NeighbourRow) -> None:
+    """A permanent neighbour, or a proxy entry; one of the same address gives way."""
+    same = [
+        one for one in space.neighbours if (one.index, one.address, one.proxy) == (row.index, row.address, row.proxy)
+    ]
+    space.neighbours = [*(one for one in space.neighbours if one not in same), row]
 
 
 def _ours(family: str, name: str) -> bool:

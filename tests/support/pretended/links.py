@@ -104,6 +104,8 @@ def change(host: Host, space: Space, index: int, values: Values) -> None:
 
 
 def _mac(space: Space, index: int, mac: str) -> None:
+    if mac != space.links[index].mac:
+        addresses.drop_neighbours(space, index, proxies=False)
     row = space.change(index, mac=mac)
     if row.kind == "bridge":
         space.own.add((index, "mac"))
@@ -127,6 +129,7 @@ def set_mtu(space: Space, index: int, mtu: int) -> None:
     row = space.change(index, mtu=mtu)
     if mtu < IPV6_MIN_MTU:
         addresses.drop(space, index, AF_INET6)
+        addresses.drop_neighbours(space, index, (AF_INET6,))
         settings.gone(space, 6, row.name)
     elif not space.has_ipv6(index):
         settings.born(space, 6, row.name, mtu)
@@ -158,6 +161,7 @@ def lower(space: Space, index: int) -> None:
     space.change(index, up=False)
     addresses.drop(space, index, AF_INET, keep=True)
     addresses.drop(space, index, AF_INET6)
+    addresses.drop_neighbours(space, index)
 
 
 # ------------------------------------------------------------------ bridges and their ports
@@ -190,8 +194,10 @@ def _follow(space: Space, bridge: int) -> None:
         mtu = min([port.mtu for port in ports], default=1500)
         if mtu != row.mtu:
             set_mtu(space, bridge, mtu)
-    if (bridge, "mac") not in space.own:
-        space.change(bridge, mac=min((port.mac for port in ports), default=NO_MAC))
+    mac = min((port.mac for port in ports), default=NO_MAC)
+    if (bridge, "mac") not in space.own and mac != row.mac:
+        addresses.drop_neighbours(space, bridge, proxies=False)
+        space.change(bridge, mac=mac)
 
 
 # ------------------------------------------------------------------ ends
@@ -219,6 +225,7 @@ def _forget(space: Space, index: int) -> LinkRow:
     for family in (AF_INET, AF_INET6):
         addresses.drop(space, index, family)
         addresses.drop_routes(space, index, family, whole=True)
+    addresses.drop_neighbours(space, index)
     for family in (4, 6):
         settings.gone(space, family, row.name)
     del space.links[index]

@@ -17,6 +17,7 @@ def picture(states: Mapping[str, ScopeState], settings: Mapping[str, Mapping[str
             "addresses": [_named(row, state.links[row.index].name) for row in state.addresses],
             "routes": sorted(_route(row, state.links) for row in state.routes),
             "rules": sorted(f"{row.family} {row.priority} {row.protocol} {row.text}" for row in state.rules),
+            "neighbours": sorted(_named(row, state.links[row.index].name) for row in state.neighbours),
             "tables": {name: {**table.frame, **table.elements} for name, table in state.tables.items()},
             "settings": dict(settings[scope]),
         }

@@ -59,6 +59,8 @@ class Pretended:
         """All that an apply can change: the namespaces by name, and the files of /etc."""
         host = self.host
         states = host.states(list(host.names))
+        for scope, state in states.items():
+            state.neighbours = host.space(scope).neighbours
         found = picture(states, {scope: host.space(scope).settings for scope in states})
         files = sorted(path for path in self.etc.rglob("*") if path.is_file())
         return found | {str(path.relative_to(self.folder)): path.read_text() for path in files}
@@ -167,10 +169,13 @@ def _read(kernel: Kernel, scopes: Iterable[str], _tables: object = None) -> dict
 
 
 def _read_more(
-    kernel: Kernel, found: LiveState, _neighbours: object, sysctls: Mapping[str, Iterable[str]], uppers: bool
+    kernel: Kernel, found: LiveState, neighbours: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
 ) -> LiveState:
-    """No neighbours here; with ``uppers``, the links of other namespaces that lie on one of those found."""
+    """With the neighbours of some scopes; with ``uppers``, links of other namespaces that lie on one of those found."""
     scopes = dict(found.scopes)
+    for scope in (scope for scope in neighbours if scope in scopes):
+        rows = list(kernel.pretended.host.space(scope).neighbours)
+        scopes[scope] = dataclasses.replace(scopes[scope], neighbours=rows)
     everything = kernel.pretended.host.states(["host", *kernel.namespaces()]) if uppers else {}
     for scope, state in everything.items():
         if scope not in scopes and state.below:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pretended import settings
 from pretended.nft import Table
-from reconciler.model.rows import AddressRow, LinkRow, RouteRow, RuleRow
+from reconciler.model.rows import AddressRow, LinkRow, NeighbourRow, RouteRow, RuleRow
 
 Place = tuple[int, int]  # the number of a namespace, and an ifindex in it
 AF_INET, AF_INET6 = 2, 10
@@ -35,6 +35,7 @@ class Space:
     addresses: list[AddressRow] = field(default_factory=list)
     routes: list[RouteRow] = field(default_factory=list)
     rules: list[RuleRow] = field(default_factory=list)
+    neighbours: list[NeighbourRow] = field(default_factory=list)
     tables: dict[tuple[str, str], Table] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
