@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.kernel.namespaces import throwaway
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kinds import BY_NAME, having
+from reconciler.kinds import BY_NAME, having, namespace
 from reconciler.kinds.kind import Kind, Place
 from reconciler.kinds.links import other_link
 from reconciler.model.changes import Live
@@ -117,7 +117,7 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
     It is the way back to a snapshot that holds everything.  First come the namespaces, then stand-ins for what
     is no kind of ours or hardware, then all the rest.
     """
-    entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_whole(key, held)}
+    entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_there(key, held, live)}
     for wave in ("namespace", ""):
         chosen = {key: entry for key, entry in entries.items() if not wave or key.kind == wave}
         taken = Snapshot(intent.names, intent.relaxed, chosen)
@@ -130,6 +130,11 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
 def _is_ours(kind: Kind) -> bool:
     """Whether a topology can have one: others have a stand-in."""
     return kind.makes or kind.existing
+
+
+def _is_there(key: Key, held: Live, live: LiveObjects) -> bool:
+    """Not so what a namespace will bring along that is not made yet."""
+    return _is_whole(key, held) and (key.scope == HOST or namespace.key_of(key.scope) in live)
 
 
 def _is_whole(key: Key, held: Live) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -257,6 +258,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
     monkeypatch.setattr(host, "need_root", lambda: None)
+    monkeypatch.setattr(os, "fsync", lambda _file: None)  # nothing here has to outlive the machine
     monkeypatch.setattr(main, "parser", _parser)
     (folder / "etc" / "netns").mkdir(parents=True)
     for name in dns_files.NAMES:
