@@ -12,6 +12,7 @@ from command import Netrecon
 from pretended.seam import Kernel, Pretended
 
 from reconciler.kernel.namespaces import throwaway
+from reconciler.kernel.proc import dns_files
 from reconciler.model.errors import Failure, InputError, KernelError, NetreconError
 from reconciler.run import load, pipeline, rehearsal
 from reconciler.safety import state_dir
@@ -33,6 +34,8 @@ def copy(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Pretended:
     other = Pretended(tmp_path / "copy")
 
     def enter() -> None:
+        (tmp_path / "copy" / "etc" / "netns").mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(dns_files, "ETC", str(tmp_path / "copy" / "etc"))
         monkeypatch.setattr(state_dir, "FOLDER", str(tmp_path / "copy" / "netrecon"))
 
     monkeypatch.setattr(throwaway, "enter", enter)
