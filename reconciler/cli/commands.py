@@ -72,9 +72,10 @@ def import_(options: Options) -> int:
 
 
 def plan(options: Options) -> int:
+    from reconciler.planning.intent import to_have
     from reconciler.run import load, pipeline
 
-    intent = pipeline.to_have(load.load(options.files), options.adopt)
+    intent = to_have(load.load(options.files), options.adopt)
     with host.kernel() as kernel:
         planned = pipeline.plan(kernel, intent)
     if options.rehearse:
@@ -88,9 +89,10 @@ def plan(options: Options) -> int:
 
 def rehearse(options: Options) -> int:
     from reconciler.cli import as_json
-    from reconciler.run import load, pipeline, rehearsal
+    from reconciler.planning.intent import to_have
+    from reconciler.run import load, rehearsal
 
-    intent = pipeline.to_have(load.load(options.files))
+    intent = to_have(load.load(options.files))
     done = rehearsal.rehearse(intent, rehearsal.stand_ins(intent))
     if options.json:
         listed = {"topologies": sorted(intent.names), "applied": done.applied, "problems": []}
@@ -101,9 +103,10 @@ def rehearse(options: Options) -> int:
 
 
 def check(options: Options) -> int:
+    from reconciler.planning.intent import to_have
     from reconciler.run import load, pipeline
 
-    intent = pipeline.to_have(load.load(options.files))
+    intent = to_have(load.load(options.files))
     with host.kernel() as kernel:
         planned = pipeline.plan(kernel, intent, warn=options.verbose)
     silent = options.quiet or (not planned.changes and not options.verbose)
@@ -112,15 +115,17 @@ def check(options: Options) -> int:
 
 
 def apply(options: Options) -> int:
-    from reconciler.run import load, pipeline
+    from reconciler.planning.intent import to_have
+    from reconciler.run import load
 
     topologies = load.load(options.files)
-    intent = pipeline.to_have(topologies, options.adopt, options.force, options.keep_going)
+    intent = to_have(topologies, options.adopt, options.force, options.keep_going)
     return _carry_out(options, dataclasses.replace(intent, verify=options.verify))
 
 
 def delete(options: Options) -> int:
-    from reconciler.run import load, pipeline
+    from reconciler.planning.intent import to_be_gone
+    from reconciler.run import load
 
     if bool(options.files) == bool(options.name):
         raise NetreconError("delete: give FILE or --name NAME, one of them")
@@ -129,7 +134,7 @@ def delete(options: Options) -> int:
             text = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
             raise NetreconError(f"delete: --name {name!r} is not a topology name; {text}")
     names = options.name or [one.name for one in load.load(options.files)]
-    return _carry_out(options, pipeline.to_be_gone(names, options.force, options.keep_going))
+    return _carry_out(options, to_be_gone(names, options.force, options.keep_going))
 
 
 def _carry_out(options: Options, intent: Intent) -> int:
@@ -151,11 +156,12 @@ def _carry_out(options: Options, intent: Intent) -> int:
 
 def verify(options: Options) -> int:
     from reconciler.cli import as_json, as_text
-    from reconciler.run import converge, load
+    from reconciler.run import load
+    from reconciler.run import verify as proving
 
     topologies = load.load(options.files)
     with host.kernel() as kernel:
-        proofs = converge.prove(kernel, topologies)
+        proofs = proving.prove(kernel, topologies)
     if options.json:
         names = [one.name for one in topologies]
         as_json.write({"format": 1, "command": "verify", "topologies": names, **as_json.proofs(proofs)})
@@ -202,11 +208,11 @@ def _settled_json(options: Options, state: str, more: object) -> None:
 
 def doctor(options: Options) -> int:
     from reconciler.cli import as_json, as_text
-    from reconciler.run import load, pipeline
+    from reconciler.run import load, survey
 
     topologies = load.load(options.files) if options.files else None
     with host.kernel() as kernel:
-        names, findings = pipeline.examine(kernel, topologies)
+        names, findings = survey.examine(kernel, topologies)
     if options.json:
         as_json.write(as_json.findings(names, findings))
     elif findings or not options.quiet:
@@ -216,11 +222,11 @@ def doctor(options: Options) -> int:
 
 def list_(options: Options) -> int:
     from reconciler.cli import as_json, as_text
-    from reconciler.run import pipeline
+    from reconciler.run import survey
     from reconciler.safety.commit_confirmed import confirmation
 
     with host.kernel() as kernel:
-        counts = pipeline.holdings(kernel)
+        counts = survey.holdings(kernel)
     waiting = confirmation.pending()
     if options.json:
         listed = [{"name": name, "objects": kinds} for name, kinds in counts.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -44,6 +45,19 @@ class Intent:
     def relaxed(self) -> frozenset[str]:
         spaces = (key.name for one in self.topologies for key in one.objects if key.kind == "namespace")
         return frozenset(spaces) - {name for one in self.topologies for name in one.exclusive}
+
+
+def to_have(
+    topologies: Iterable[Topology], adopt: bool = False, force: bool = False, keep_going: bool = False
+) -> Intent:
+    """That the kernel has what the topologies say, and nothing else of theirs."""
+    listed = tuple(topologies)
+    return Intent(frozenset(one.name for one in listed), listed, adopt, force, keep_going)
+
+
+def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = False) -> Intent:
+    """That nothing is left of the topologies of these names."""
+    return Intent(frozenset(names), (), False, force, keep_going)
 
 
 @dataclass(frozen=True, slots=True)

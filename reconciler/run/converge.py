@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.kernel.namespaces.worker import Kernel
@@ -13,12 +13,10 @@ from reconciler.kinds import BY_NAME
 from reconciler.kinds.kind import NFT
 from reconciler.model.errors import KernelError, NetreconError, Problem
 from reconciler.model.timings import stage
-from reconciler.planning import affected, topology
 from reconciler.planning.apply import Southbound
 from reconciler.planning.apply import apply as carry_out
-from reconciler.planning.intent import Planned, Proof, Result
-from reconciler.planning.topology import Topology
-from reconciler.run import pipeline, verify
+from reconciler.planning.intent import Planned, Result
+from reconciler.run import look, verify
 from reconciler.safety import ownership, rollback, snapshot
 from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
@@ -70,7 +68,8 @@ def _carry_out(
         raise
     try:
         _rounds(kernel, planned, result, progress, interrupt)
-        result.trouble = result.trouble or _disproved(kernel, planned, result)
+        if planned.intent.verify and result.verified:
+            _verify(kernel, planned, result)
     except Exception as error:  # whatever it is, the host must not be left half way
         result.trouble = _words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
@@ -89,28 +88,10 @@ def _at_birth(planned: Planned) -> dict[str, str]:
     return sysctl.read_at_birth(keys)
 
 
-def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
-    """Send real packets for every expectation; a listener is there for the time of it where nothing listens."""
-    from reconciler.kernel.observe import probes
-    from reconciler.planning import expectations
+def _verify(kernel: Kernel, planned: Planned, result: Result) -> None:
 
-    objects = {key: one.object for key, one in topology.together(topologies).items()}
-    expected = [one for topology_ in topologies for one in topology_.expectations]
-    asked = [
-        probes.Probe(one.scope, one.address, one.port, one.protocol, expectations.end_of(one, objects))
-        for one in expected
-    ]
-    return [Proof(one, *found) for one, found in zip(expected, probes.run(kernel, asked), strict=True)]
-
-
-def _disproved(kernel: Kernel, planned: Planned, result: Result) -> str:
-    """What of --verify does not hold, "" when all does."""
-    if not (planned.intent.verify and result.verified):
-        return ""
-    result.proofs = prove(kernel, planned.intent.topologies)
-    failed = [one.expectation for one in result.proofs if not one.holds]
-    told = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
-    return f"not as expected: {', '.join(told)}" if failed else ""
+    result.proofs = verify.prove(kernel, planned.intent.topologies)
+    result.trouble = verify.disproved(result.proofs)
 
 
 def _go_back(kernel: Kernel, before: Unsettled, result: Result) -> None:
@@ -137,10 +118,10 @@ def _rounds(
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
             whole = result.failed or result.blocked or outcome.stopped or problems  # what only a look at all can settle
-            if not whole and _as_wanted(kernel, planned):
+            if not whole and look.in_sync(kernel, planned):
                 result.remaining = []
                 return
-            again, problems = pipeline.look(kernel, planned.intent)
+            again, problems = look.look(kernel, planned.intent)
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
             result.failed, result.blocked = [], []
@@ -149,12 +130,6 @@ def _rounds(
         if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
             return
         planned = again
-
-
-def _as_wanted(kernel: Kernel, planned: Planned) -> bool:
-    """Whether all that the plan can have changed is now as declared; where it is not, only a whole look tells more."""
-    reached = affected.of(planned.changes, planned.found)
-    return reached is not None and verify.agrees(kernel, planned, reached)
 
 
 def _remember(planned: Planned, result: Result) -> None:

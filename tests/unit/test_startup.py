@@ -42,7 +42,12 @@ LATE = {
     *("reconciler.kernel.observe.probes", "reconciler.kernel.observe.sock_diag"),
     *("reconciler.kernel.proc.link_settings", "reconciler.kernel.writer", "reconciler.kinds.nat.port_map_rows"),
     *("reconciler.language.compose.convert", "reconciler.language.networks.lower", "reconciler.language.partial_check"),
-    *("reconciler.model.secret", "reconciler.planning.expectations", "reconciler.run.rehearsal"),
+    *(
+        "reconciler.model.secret",
+        "reconciler.planning.expectations",
+        "reconciler.run.rehearsal",
+        "reconciler.run.verify",
+    ),
     *("reconciler.safety.keeping", "reconciler.safety.lockout", "reconciler.safety.commit_confirmed.watchdog"),
 }
 COMMANDS = ROOT / "reconciler/cli/commands.py"  # each command imports what it needs

@@ -1,0 +1,138 @@
+"""One look at the kernel: what is read there, and what differs from what is desired."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import ChainMap
+from typing import NamedTuple
+
+from reconciler.kernel import live
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.proc import dns_files
+from reconciler.kinds import TABLES
+from reconciler.model.changes import Change, Live
+from reconciler.model.errors import Problem
+from reconciler.model.keys import HOST, Key
+from reconciler.model.rows import LiveState
+from reconciler.model.timings import stage
+from reconciler.planning import affected, narrow, state
+from reconciler.planning.affected import Reach
+from reconciler.planning.consequences import NO_MEASURES, Measures
+from reconciler.planning.diff import DesiredObjects, by_line, diff
+from reconciler.planning.intent import Intent, Planned
+from reconciler.planning.plan import order
+from reconciler.run import load
+from reconciler.safety import state_dir
+
+
+class Again(NamedTuple):
+    """The filter of a look after an apply: what is in ``reach`` is read; all else is taken as ``planned`` found it.
+
+    ``keys`` are the desired objects that can be different.
+    """
+
+    planned: Planned
+    reach: Reach
+    keys: frozenset[Key]
+
+
+class Seen(NamedTuple):
+    """What was read, and the desired and live objects that are to be compared."""
+
+    intent: Intent
+    view: state.View
+    found: LiveState
+    desired: DesiredObjects
+    live: dict[Key, Live]
+
+
+def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
+    """Look at everything: the plan, and what stands in its way."""
+    seen = see(kernel, intent)
+    changes, problems = _difference(seen)
+    changes = by_line(changes, ChainMap(*(one.names.lines for one in seen.intent.topologies)))
+    measures, lost = _kept(kernel, seen, changes) if changes else (NO_MEASURES, [])
+    with stage("plan"):
+        plan = order(changes, (one.names for one in seen.intent.topologies), seen.live, measures)
+    return Planned(seen.intent, plan, seen.live, seen.found), [*problems, *lost]
+
+
+def in_sync(kernel: Kernel, planned: Planned) -> bool:
+    """Whether all that the plan can have changed is as desired now that it was carried out.
+
+    Where it is not, or where nobody can say how far a change shows, only a look at everything tells more.
+    """
+    reach = affected.of(planned.changes, planned.found)
+    if reach is None:
+        return False
+    again = Again(planned, reach, frozenset(narrow.keys(planned.intent, reach)))
+    return _difference(see(kernel, planned.intent, again)) == ([], [])
+
+
+def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
+    """Read everything, or ``again`` what a plan can have changed.  Raises KernelError."""
+    memory = _memory(intent)
+    found = _rows(kernel, intent, memory, again)
+    intent = _settled(kernel, intent, found)
+    with stage("objects"):
+        view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
+        if again is None:
+            return Seen(intent, view, found, intent.desired, state.objects(found, view))
+        return Seen(intent, view, found, *narrow.objects(*again, found, view))
+
+
+def _memory(intent: Intent) -> state.Memory:
+    return state_dir.memory(state_dir.load(), intent.names)
+
+
+def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | None = None) -> LiveState:
+    """What the kernel holds, without asking yet whose it is."""
+    settings = state.settings(again.keys if again else intent.desired, memory)
+    with stage("read"):
+        if again is not None:
+            reach = again.reach
+            return live.read_again(kernel, again.planned.found, reach.whole, reach.tables, settings, TABLES)
+        if _unsettled(intent):
+            from reconciler.language.networks.lower import BRIDGE_NF
+
+            settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
+        spaces = [key.name for key in intent.desired if key.kind == "namespace"]
+        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
+
+
+def _difference(seen: Seen) -> tuple[list[Change], list[Problem]]:
+    with stage("diff"):
+        return diff(seen.desired, seen.live, seen.intent.names, seen.intent.adopt)
+
+
+def _kept(kernel: Kernel, seen: Seen, changes: list[Change]) -> tuple[Measures, list[Problem]]:
+    from reconciler.safety import keeping  # a check that finds nothing to do has no use for it
+
+    with stage("diff"):
+        return keeping.keep(kernel, changes, seen.live, seen.found, seen.view, seen.intent.force)
+
+
+# ------------------------------------------------------------------ what the topologies leave to be chosen
+
+
+def _unsettled(intent: Intent) -> bool:
+    return not intent.settled and any(one.draft is not None for one in intent.topologies)
+
+
+def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
+    """The intent with the addresses, subnets and ports that its networks hold; once for a run, from its first look."""
+    if not _unsettled(intent):
+        return intent
+    topologies = load.settled(intent.topologies, _facts(kernel, found))
+    return dataclasses.replace(intent, topologies=topologies, settled=True)
+
+
+def facts(kernel: Kernel, intent: Intent) -> load.Seen:
+    """What the choice depends on."""
+    return _facts(kernel, _rows(kernel, intent, _memory(intent)))
+
+
+def _facts(kernel: Kernel, found: LiveState) -> load.Seen:
+    from reconciler.kernel.observe import sock_diag
+
+    return load.Seen(found, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))

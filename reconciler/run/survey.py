@@ -1,0 +1,65 @@
+"""What the kernel holds of all topologies, and what keeps packets from where they are sent: list and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reconciler.kernel import live
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kinds import TABLES
+from reconciler.model.changes import Live
+from reconciler.model.keys import Key
+from reconciler.planning import doctor, state
+from reconciler.planning.doctor import Finding
+from reconciler.planning.intent import to_have
+from reconciler.planning.topology import Topology
+from reconciler.run import look
+from reconciler.safety import state_dir
+
+
+def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
+    """The names of the topologies, and what is in their way; None stands for all that the kernel holds."""
+    if topologies is not None:
+        names = [one.name for one in topologies]
+        seen = look.see(kernel, to_have(topologies))
+        wanted = {key: one.object for key, one in seen.desired.items()}
+        live = {key: one.object for key, one in seen.live.items()}
+        return names, around(kernel, wanted, live, applied=False)
+    held = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
+    names = sorted({one.owner for one in held.values()})
+    return names, around(kernel, {key: one.object for key, one in held.items()}, {}, applied=False)
+
+
+def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
+    """By topology, how many objects of each kind the kernel holds."""
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(state_dir.load())}
+    for key, one in _everything(kernel).items():
+        if one.owner and one.owner[0] != "<":
+            kinds = counts.setdefault(one.owner, {})
+            kinds[key.kind] = kinds.get(key.kind, 0) + 1
+    return {name: counts[name] for name in sorted(counts)}
+
+
+def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
+    """What is in the way of the objects, which are ``applied`` or are to be."""
+    scopes = doctor.published(objects)
+    if not scopes:
+        return doctor.diagnose(objects, {}, applied, beside)
+    from reconciler.kernel.observe import host_facts
+
+    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside)
+
+
+def _everything(kernel: Kernel) -> dict[Key, Live]:
+    """All objects of all topologies, and what else lies in the namespaces that they own."""
+    remembered = state_dir.load()
+    memory = state_dir.memory(remembered, ())
+    found = live.read(kernel, bool, (), state.settings((), memory), TABLES)
+    names = frozenset(remembered) | _owners_of_blocks(found.files.values())
+    return state.objects(found, state.View(names, {}, frozenset(), memory))
+
+
+def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:
+    marks = (line for text in texts for line in text.splitlines() if line.startswith("# BEGIN netrecon:"))
+    return frozenset(mark.partition(":")[2] for mark in marks)
