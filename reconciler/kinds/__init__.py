@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from reconciler.kinds import address, dns_file, namespace, neighbour, reserved_ports, route, rule, sysctl
+from reconciler.kinds import address, dns_file, namespace, neighbour, reserved_ports, rule, sysctl
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge, interface, other_link, veth
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
+from reconciler.kinds.route import route
 from reconciler.model.attributes import Tables
 
 KINDS: tuple[Kind, ...] = (

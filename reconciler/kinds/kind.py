@@ -75,7 +75,7 @@ class Names:
     ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
     both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
     are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
-    a scope (see kinds/route.py); ``sections`` are those that links are declared in,
+    a scope (see kinds/route/); ``sections`` are those that links are declared in,
     ``masters`` the kinds of links that have ports; ``lines`` has the lines that imply an attribute of an object.
     """
 
@@ -332,7 +332,7 @@ class Kind:
     What it is to packets:
     holds    object -> the link and the IP address that the scope has by it
     connects     object -> the prefix that the kernel routes to a link because of it, and the link
-    leads    object -> the route (see kinds/route.py) that it is to whoever looks up the way to an address
+    leads    object -> the route (see kinds/route/) that it is to whoever looks up the way to an address
     ports    object -> those of its links that are ports, each with the name of the bridge
     joins    object -> the two bridges between which it passes frames, as (scope, name); None for none
     spanning     object -> whether it finds rings of bridges and opens them (STP)

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import BY_NAME, having, route
+from reconciler.kinds import BY_NAME, having
+from reconciler.kinds.route import form as route
 from reconciler.model.changes import Change
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem

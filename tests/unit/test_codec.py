@@ -15,7 +15,7 @@ from reconciler.kinds.links.link import End
 from reconciler.kinds.links.veth import Veth
 from reconciler.kinds.nat.port_map import PortMap
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
-from reconciler.kinds.route import NextHop, Route
+from reconciler.kinds.route.form import NextHop, Route
 from reconciler.kinds.rule import Rule
 from reconciler.model.changes import Live
 from reconciler.model.errors import Problem

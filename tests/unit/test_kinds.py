@@ -89,7 +89,7 @@ WORDS_OF_OTHERS = {
 # What still asks for names; the list only ever gets shorter.
 # The modules that use one kind's own words, not to tell it from others.
 IMPORTS = {
-    "safety/lockout.py": {"route"},  # the way to somebody is a route
+    "safety/lockout.py": {"route.form"},  # the way to somebody is a route
     "safety/snapshot.py": {"sysctl"},  # what a link had is kept as settings
     "planning/doctor.py": {"sysctl"},  # whether packets are forwarded is a setting
     "run/rehearsal.py": {"links.other_link"},  # what stands in for somebody's link is a link of nobody's kind

@@ -1,0 +1,127 @@
+"""What a route refers to: its links, and the addresses and routes that its gateways are reached by."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterator
+
+from reconciler.kinds import sysctl
+from reconciler.kinds.kind import Names, Parsed, Path
+from reconciler.kinds.links import link
+from reconciler.kinds.namespace import home
+from reconciler.kinds.route.form import NextHop, Route, is_link_route, order
+from reconciler.model.keys import Key
+
+# (IP version, prefix length) -> start of a network -> the links that it lies on, with what puts it there
+Near = dict[tuple[int, int], dict[int, list[tuple[str | None, Key]]]]
+
+
+def imply(names: Names) -> Iterator[Parsed]:
+    """A gateway's link follows from the addresses declared: the one with the longest prefix that reaches it.
+
+    Otherwise a route would stay on its old link when the gateway's subnet moves to another one.
+    """
+    for key in [key for key in names.objects if key.kind == "route"]:
+        route = names.objects[key]
+        hops = tuple(sorted((_placed(route, hop, names) for hop in route.hops), key=order))
+        if hops != route.hops:
+            yield key, dataclasses.replace(route, hops=hops), names.origins[key]
+
+
+def _placed(route: Route, hop: NextHop, names: Names) -> NextHop:
+    if hop.dev is not None or not hop.via:
+        return hop
+    found: dict[int, set[str]] = {}
+    for key in _connecting(route, hop, names):
+        one = names.objects[key]
+        prefix, dev = (one.address, one.link) if key.kind == "address" else (one.to, one.hops[0].dev)
+        found.setdefault(int(prefix.partition("/")[2]), set()).add(dev)
+    nearest = found[max(found)] if found else set()
+    return dataclasses.replace(hop, dev=nearest.pop()) if len(nearest) == 1 else hop
+
+
+def check(route: Route, names: Names) -> Iterator[tuple[Path, str]]:
+    for hop in route.hops:
+        at: Path = ("nexthops",) if len(route.hops) > 1 else ()
+        if hop.dev is not None and (route.scope, hop.dev) not in names.links:
+            hint = link.nearest(hop.dev, route.scope, names)
+            yield at or ("dev",), f'no link "{hop.dev}" in {route.scope}{hint}'
+        elif hop.dev is not None and getattr(link.declared_end(route.scope, hop.dev, names), "up", None) is False:
+            yield at or ("dev",), f"{hop.dev} is declared down; the kernel takes routes only over links that are up"
+        elif hop.via and not hop.onlink:
+            yield from ((at or ("via",), text) for text in _unreachable(route, hop, names))
+    if route.source and _closed(route.scope, None, names) and not list(_carrying(route, names)):
+        yield ("source",), f"{route.source} is no address of {route.scope}; give it to a link there"
+
+
+def _unreachable(route: Route, hop: NextHop, names: Names) -> Iterator[str]:
+    if hop.via.startswith("fe80:"):
+        if hop.dev is None:
+            yield "a link-local gateway needs dev: the address alone does not tell the link"
+        return
+    if not _closed(route.scope, hop.dev, names) or list(_connecting(route, hop, names)):
+        return
+    known = [f"{one.address} on {one.link}" for one in names.of(route.scope, "address")]
+    listed = ", ".join(known[:6]) or "no address at all"
+    where = f" through {hop.dev}" if hop.dev else ""
+    yield f"no connected prefix of {route.scope} reaches {hop.via}{where}; it has {listed}"
+
+
+def _closed(scope: str, dev: str | None, names: Names) -> bool:
+    """Whether the topology knows all addresses that could matter: its own namespaces and links."""
+    if dev is not None:
+        key = names.links.get((scope, dev))
+        return key is not None and (key.kind != "interface" or dev == "lo")
+    outside = any(end.name != "lo" for end in names.of(scope, "interface"))
+    return scope in names.exclusive and not outside
+
+
+def _connecting(route: Route, hop: NextHop, names: Names) -> Iterator[Key]:
+    """The addresses and link routes that put a gateway within reach."""
+    via = ipaddress.ip_address(hop.via)
+    for (version, length), by_start in _near(route.scope, names).items():
+        if version == via.version:
+            rest = via.max_prefixlen - length
+            for dev, key in by_start.get(int(via) >> rest << rest, ()):
+                if hop.dev in (None, dev):
+                    yield key
+
+
+def _near(scope: str, names: Names) -> Near:
+    """What is connected in a scope, found once: 10,000 routes would else each look at all the others."""
+    near: Near | None = names.near.get(scope)
+    if near is None:
+        near = names.near[scope] = {}
+        for key in names.by_scope.get((scope, "address"), ()):
+            address = names.objects[key]
+            _add(near, ipaddress.ip_interface(address.address).network, address.link, key)
+        for key in names.by_scope.get((scope, "route"), ()):
+            route = names.objects[key]
+            if is_link_route(route):
+                _add(near, ipaddress.ip_network(route.to), route.hops[0].dev, key)
+    return near
+
+
+def _add(near: Near, network: ipaddress.IPv4Network | ipaddress.IPv6Network, dev: str | None, key: Key) -> None:
+    by_start = near.setdefault((network.version, network.prefixlen), {})
+    by_start.setdefault(int(network.network_address), []).append((dev, key))
+
+
+def _carrying(route: Route, names: Names) -> Iterator[Key]:
+    for key in names.by_scope.get((route.scope, "address"), ()):
+        if names.objects[key].address.partition("/")[0] == route.source:
+            yield key
+
+
+def needs(route: Route, names: Names) -> Iterator[Key]:
+    yield from home(route.scope)
+    for hop in route.hops:
+        if (route.scope, hop.dev) in names.links:
+            yield names.links[route.scope, str(hop.dev)]
+        if ":" in route.to:
+            yield from sysctl.ipv6_switches(route.scope, hop.dev or "all", names)
+        if hop.via and not hop.via.startswith("fe80:"):
+            yield from _connecting(route, hop, names)
+    if route.source:
+        yield from _carrying(route, names)

@@ -1,0 +1,79 @@
+"""What a route is, in the one form in which desired and live ones are compared."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from reconciler.model.data import dataclass
+from reconciler.model.keys import PROTOCOL, Key
+
+AF_INET, AF_INET6 = 2, 10
+TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}  # RTN_*
+SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # RT_SCOPE_*
+TABLES = {"default": 253, "main": 254}
+NOWHERE_SCOPE = 255  # RT_SCOPE_NOWHERE: in a deletion it stands for any scope
+RTNH_F_ONLINK = 4
+RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
+KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # these come back with what they follow from
+STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: people and scripts; the others are daemons'
+METRIC = {AF_INET: 0, AF_INET6: 1024}  # what the kernel takes where none is given
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NextHop:
+    """``dev`` None: the kernel finds the link by the gateway, and any will do."""
+
+    via: str
+    dev: str | None
+    weight: int
+    onlink: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``to`` is a canonical prefix; "" and 0 stand for "none", so that all fields are compared.
+
+    Only ``protocol`` is not: it says whose a live route is; nor ``raw``, its message with all that we do not manage.
+    """
+
+    scope: str
+    to: str
+    table: int
+    metric: int
+    type: str
+    hops: tuple[NextHop, ...]
+    source: str
+    reach: int  # RT_SCOPE_*
+    mtu: int
+    tos: int = 0
+    by_object: bool = field(default=False, compare=False)  # a live one's hops are those of a nexthop object
+    protocol: int = field(default=PROTOCOL, compare=False)
+    raw: bytes = field(default=b"", compare=False)
+
+    @property
+    def family(self) -> int:
+        return AF_INET6 if ":" in self.to else AF_INET
+
+
+def key_of(route: Route) -> Key:
+    """``route/test/main/default``; a metric that is not the kernel's default is part of the identity."""
+    table = next((name for name, number in TABLES.items() if number == route.table), str(route.table))
+    to = "default" if route.to == "0.0.0.0/0" else route.to
+    metric = f" metric {route.metric}" if route.metric != METRIC[route.family] else ""
+    return Key("route", route.scope, f"{table}/{to}{metric}" + (f" tos {route.tos}" if route.tos else ""))
+
+
+def order(hop: NextHop) -> tuple[str, str, int]:
+    """By which the hops of a route are sorted."""
+    return hop.via, hop.dev or "", hop.weight
+
+
+def is_link_route(route: Route) -> bool:
+    """Whether it makes its destination reachable without a gateway."""
+    return len(route.hops) == 1 and not route.hops[0].via
+
+
+def connected(scope: str, to: str, link: str) -> Route:
+    """The route that the kernel makes for an address."""
+    hop = NextHop("", link, 1, False)
+    return Route(scope, to, TABLES["main"], 0, "unicast", (hop,), "", SCOPES["link"], 0, protocol=RTPROT_KERNEL)

@@ -1,0 +1,191 @@
+"""Routes as the kernel tells them, and the requests that change them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.kinds.kind import Noted, Reading
+from reconciler.kinds.route.form import (
+    AF_INET,
+    AF_INET6,
+    NOWHERE_SCOPE,
+    RTNH_F_ONLINK,
+    STATIC,
+    TYPES,
+    NextHop,
+    Route,
+    key_of,
+    order,
+)
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
+from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
+from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
+from reconciler.model.rows import Hop, RouteRow
+
+_UNNOTED = Noted("", None)
+
+
+def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
+    found: dict[Key, list[Live]] = {}
+    names = {index: one.name for index, one in reading.state.links.items()}
+    for row in reading.state.routes:
+        route = _from_row(reading.state.scope, row, names)
+        found.setdefault(key_of(route), []).append(Live(route, _owner(reading, row, route)))
+    for key, held in found.items():
+        yield from _apart(key, held, reading)
+
+
+def _apart(key: Key, held: list[Live], reading: Reading) -> Iterator[tuple[Key, Live]]:
+    """IPv4 allows several routes of one destination and metric: the one that is wanted takes the key."""
+    wanted = reading.wanted.get(key)
+    if wanted is not None and len(held) > 1:
+        held = sorted(held, key=lambda one: mask(wanted.object, one.object) != wanted.object)
+    for number, one in enumerate(held, 1):
+        yield (key if number == 1 else key._replace(name=f"{key.name} ({number})")), one
+
+
+def _from_row(scope: str, row: RouteRow, names: Mapping[int, str]) -> Route:
+    hops = tuple(sorted((_hop(hop, names) for hop in row.hops), key=order))
+    kind = next(name for name, number in TYPES.items() if number == row.type)
+    reach = row.scope if row.family == AF_INET and kind == "unicast" else 0
+    raw = b"" if row.protocol == PROTOCOL else row.raw
+    shape = (row.source, reach, row.mtu, row.tos, row.nexthop > 0, row.protocol, raw)
+    return Route(scope, row.to, row.table, row.metric, kind, hops, *shape)
+
+
+def _hop(hop: Hop, names: Mapping[int, str]) -> NextHop:
+    return NextHop(hop.via, names.get(hop.oif), hop.weight, hop.onlink)
+
+
+def _owner(reading: Reading, row: RouteRow, route: Route) -> str:
+    key = key_of(route)
+    if row.protocol not in STATIC:
+        return KERNEL
+    if reading.exclusive and reading.owner:
+        return reading.owner
+    if row.protocol == PROTOCOL:
+        return reading.noted.get(key, _UNNOTED).topology or _link_owner(reading, row) or reading.owner or UNKNOWN
+    # Somebody's own route over a link of ours stays theirs, unless it is the very one that we want.
+    return (_link_owner(reading, row) if key in reading.wanted else "") or NOBODY
+
+
+def _link_owner(reading: Reading, row: RouteRow) -> str:
+    rows = [reading.state.links.get(hop.oif) for hop in row.hops]
+    owners = {stamped(one.alias) for one in rows if one and one.alias.startswith(STAMP)}
+    return owners.pop() if len(owners) == 1 else ""
+
+
+def mask(wanted: Route, live: Route) -> Route:
+    """Links that the topology leaves to the kernel are not compared."""
+    if len(wanted.hops) != len(live.hops):
+        return live
+    hops = []
+    for want, have in zip(wanted.hops, live.hops, strict=True):
+        hops.append(dataclasses.replace(have, dev=None) if want.dev is None else have)
+    return dataclasses.replace(live, hops=tuple(hops))
+
+
+def create(route: Route, _owner: str) -> Iterator[Request]:
+    yield _request(route, NLM_F_CREATE | NLM_F_EXCL)
+
+
+def update(_before: Route, after: Route, _owner: str) -> Iterator[Request]:
+    yield _request(after, NLM_F_CREATE | NLM_F_REPLACE)
+
+
+def adopt(route: Route, _wanted: Route, _owner: str) -> Iterator[Request]:
+    yield from restamp(dataclasses.replace(route, protocol=PROTOCOL))
+
+
+def stamp(route: Route) -> int:
+    return route.protocol
+
+
+def restamp(route: Route) -> Iterator[Request]:
+    """Only rtm_protocol changes: metrics that we do not know of stay, since the route goes back as it came."""
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    if route.raw:
+        body = route.raw[:5] + bytes([route.protocol]) + route.raw[6:]
+        yield Netlink(route.scope, "newroute", {}, flags=flags, body=body)
+    else:
+        yield _request(route, flags)
+
+
+def _request(route: Route, flags: int) -> Request:
+    fields = {
+        "family": route.family,
+        "dst_len": int(route.to.partition("/")[2]),
+        "tos": route.tos,
+        "table": route.table if route.table < 256 else 0,
+        "proto": route.protocol,
+        "scope": route.reach,
+        "type": TYPES[route.type],
+        "flags": RTNH_F_ONLINK if len(route.hops) == 1 and route.hops[0].onlink else 0,
+    }
+    return Netlink(route.scope, "newroute", fields, tuple(_attributes(route)), flags)
+
+
+def _attributes(route: Route) -> Iterator[tuple[str, Any]]:
+    yield "RTA_DST", route.to.partition("/")[0]
+    yield "RTA_TABLE", route.table
+    if route.metric:
+        yield "RTA_PRIORITY", route.metric
+    if route.source:
+        yield "RTA_PREFSRC", route.source
+    if route.mtu:
+        yield "RTA_METRICS", {"attrs": (("RTAX_MTU", route.mtu),)}
+    if len(route.hops) == 1:
+        yield from _hop_attributes(route, route.hops[0])
+    elif route.hops:
+        yield "RTA_MULTIPATH", tuple(_multipath(route, hop) for hop in route.hops)
+
+
+def _hop_attributes(route: Route, hop: NextHop) -> Iterator[tuple[str, Any]]:
+    if hop.via:
+        yield _gateway(route.family, hop.via)
+    if hop.dev is not None:
+        yield "RTA_OIF", LinkRef(route.scope, hop.dev)
+
+
+def _gateway(family: int, via: str) -> tuple[str, Any]:
+    """Somebody's IPv4 route may go by an IPv6 gateway, which has an attribute of its own (RFC 5549)."""
+    own = AF_INET6 if ":" in via else AF_INET
+    return ("RTA_GATEWAY", via) if own == family else ("RTA_VIA", {"family": own, "addr": via})
+
+
+def _multipath(route: Route, hop: NextHop) -> dict[str, Any]:
+    return {
+        "hops": hop.weight - 1,
+        "oif": LinkRef(route.scope, hop.dev) if hop.dev is not None else 0,
+        "flags": RTNH_F_ONLINK if hop.onlink else 0,
+        "attrs": (_gateway(route.family, hop.via),) if hop.via else (),
+    }
+
+
+def put_back(route: Route, anew: bool) -> Iterator[Request]:
+    """As it came, with metrics that we do not know of; over a link that was made anew, by the names of its links."""
+    if anew:
+        yield _request(route, NLM_F_CREATE | NLM_F_REPLACE)
+    else:
+        yield from restamp(route)
+
+
+def delete(route: Route) -> Iterator[Request]:
+    fields = {
+        "family": route.family,
+        "dst_len": int(route.to.partition("/")[2]),
+        "tos": route.tos,
+        "table": route.table if route.table < 256 else 0,
+        "scope": NOWHERE_SCOPE,
+        "type": TYPES[route.type],
+    }
+    attributes: list[tuple[str, Any]] = [
+        ("RTA_DST", route.to.partition("/")[0]),
+        ("RTA_TABLE", route.table),
+        ("RTA_PRIORITY", route.metric),
+    ]
+    if len(route.hops) == 1 and not route.by_object:  # which the kernel finds only where no hop is named
+        attributes += _hop_attributes(route, route.hops[0])
+    yield Netlink(route.scope, "delroute", fields, tuple(attributes))
