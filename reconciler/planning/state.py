@@ -14,7 +14,7 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LiveState, ScopeState
 
-Memory = Mapping[str, Mapping[Key, Noted]]  # by scope, what is on record (see safety/state_dir.py)
+Memory = Mapping[str, Mapping[Key, Noted]]  # by scope, what is on record (see safety/records.py)
 
 
 @dataclass(frozen=True, slots=True)

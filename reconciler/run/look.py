@@ -22,7 +22,7 @@ from reconciler.planning.diff import DesiredObjects, by_line, diff
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
 from reconciler.run import load
-from reconciler.safety import state_dir
+from reconciler.safety import records
 
 
 class Again(NamedTuple):
@@ -82,7 +82,7 @@ def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
 
 
 def _memory(intent: Intent) -> state.Memory:
-    return state_dir.memory(state_dir.load(), intent.names)
+    return records.memory(records.load(), intent.names)
 
 
 def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | None = None) -> LiveState:

@@ -19,7 +19,7 @@ from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.requests import LinkRef, Netlink, Request
 from reconciler.planning.intent import Intent
 from reconciler.run import converge, pipeline
-from reconciler.safety import codec, rollback, state_dir, undo_log
+from reconciler.safety import codec, records, rollback, undo_log
 from reconciler.safety.snapshot import Kept, Snapshot
 
 LiveObjects = Mapping[Key, Live]
@@ -44,7 +44,7 @@ def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
 
     Raises InputError with what the kernel refused, NetreconError where there can be no throwaway host.
     """
-    known = state_dir.load()
+    known = records.load()
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -67,7 +67,7 @@ def stand_ins(intent: Intent) -> dict[Key, Live]:
 # ------------------------------------------------------------------------------------------------ the child
 
 
-def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[str, state_dir.Record]) -> None:
+def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[str, records.Record]) -> None:
     code = 0
     try:
         data = _attempt(intent, live, known)
@@ -82,10 +82,10 @@ def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[st
     os._exit(code)
 
 
-def _attempt(intent: Intent, live: LiveObjects, known: dict[str, state_dir.Record]) -> dict[str, Any]:
+def _attempt(intent: Intent, live: LiveObjects, known: dict[str, records.Record]) -> dict[str, Any]:
     throwaway.enter()
     for name, record in known.items():
-        state_dir.save(name, record)
+        records.save(name, record)
     with Kernel() as kernel:
         lacking = _rebuild(kernel, intent, live)
         planned = pipeline.plan(kernel, intent, warn=False)
@@ -123,7 +123,7 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
         taken = Snapshot(intent.names, intent.relaxed, chosen)
         if not wave:
             rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
-        _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, state_dir.load()))
+        _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, records.load()))
     return [str(one.change.key) for one in left if _is_ours(BY_NAME[one.change.key.kind])]
 
 

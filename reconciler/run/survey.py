@@ -15,7 +15,7 @@ from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import to_have
 from reconciler.planning.topology import Topology
 from reconciler.run import look
-from reconciler.safety import state_dir
+from reconciler.safety import records
 
 
 def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
@@ -33,7 +33,7 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     """By topology, how many objects of each kind the kernel holds."""
-    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(state_dir.load())}
+    counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
     for key, one in _everything(kernel).items():
         if one.owner and one.owner[0] != "<":
             kinds = counts.setdefault(one.owner, {})
@@ -53,8 +53,8 @@ def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any]
 
 def _everything(kernel: Kernel) -> dict[Key, Live]:
     """All objects of all topologies, and what else lies in the namespaces that they own."""
-    remembered = state_dir.load()
-    memory = state_dir.memory(remembered, ())
+    remembered = records.load()
+    memory = records.memory(remembered, ())
     found = live.read(kernel, bool, (), state.settings((), memory), TABLES)
     names = frozenset(remembered) | _owners_of_blocks(found.files.values())
     return state.objects(found, state.View(names, {}, frozenset(), memory))

@@ -9,8 +9,8 @@ from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.kind import Noting
 from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned, Result
-from reconciler.safety import state_dir
-from reconciler.safety.state_dir import Record
+from reconciler.safety import records
+from reconciler.safety.records import Record
 
 _RECORD = having(lambda kind: kind.record)
 
@@ -20,7 +20,7 @@ def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, st
 
     ``at_birth`` and ``upset``: see kind.Noting.
     """
-    known = state_dir.load()
+    known = records.load()
     for name, record in _records(planned, known, at_birth, upset).items():
         old = known.get(name, {})
         both = {key: BY_NAME[key.kind].either(old[key], record[key]) for key in old.keys() & record.keys()}
@@ -30,14 +30,14 @@ def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, st
 def after(planned: Planned, result: Result) -> None:
     """The records as they are to stay, once all is as declared.  Raises KernelError."""
     if result.verified:
-        known = state_dir.load()
+        known = records.load()
         for name, record in _records(planned, known, {}, {}).items():
             _save(name, known.get(name, {}), record)
 
 
 def _save(name: str, old: Record, new: Record) -> None:
     if new != old:
-        state_dir.save(name, new)
+        records.save(name, new)
 
 
 def settings_of_newborn(planned: Planned) -> set[str]:

@@ -21,7 +21,7 @@ from reconciler.planning.apply import Failed, Southbound
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
-from reconciler.safety import keeping, snapshot, state_dir, undo_log
+from reconciler.safety import keeping, records, snapshot, undo_log
 from reconciler.safety.snapshot import Snapshot
 
 # Namespaces first, then what is in them, and again for what went with a link that had to be made anew.
@@ -44,7 +44,7 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     upset = snapshot.upset(planned)
     taken = snapshot.with_settings(taken, sysctl.read_many(kernel, upset)) if upset else taken
     taken = snapshot.with_settings(taken, snapshot.held_meanwhile(planned))
-    known = state_dir.load()
+    known = records.load()
     entry = undo_log.Unsettled(taken, {name: known.get(name, {}) for name in planned.intent.names}, settings)
     forget(kernel)
     undo_log.write(entry)
@@ -123,7 +123,7 @@ def _names(taken: Snapshot) -> Names:
 
 def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
-    memory = state_dir.memory(state_dir.load(), taken.topologies)  # those of the run: they tell what it reserved
+    memory = records.memory(records.load(), taken.topologies)  # those of the run: they tell what it reserved
     return found, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
 
 
@@ -135,7 +135,7 @@ def _objects(kernel: Kernel, taken: Snapshot, found: LiveState, view: state.View
 def _records_back(entry: undo_log.Unsettled) -> None:
     for name, record in entry.records.items():
         with contextlib.suppress(KernelError):  # a full disk: the record says too much then, which harms nothing
-            state_dir.save(name, record)
+            records.save(name, record)
 
 
 def _once(changes: Iterable[Change]) -> list[Change]:

@@ -1,8 +1,4 @@
-"""The files under /run/netrecon: what the kernel has no place for.
-
-One JSON file per topology: ``{"format": 2, "records": {key: record}}``; what a record means is known to its kind.
-They help, but no apply is wrong without them: what is not on record is left alone.
-"""
+"""The folder /run/netrecon and its files, which nobody else can plant."""
 
 from __future__ import annotations
 
@@ -11,30 +7,9 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable
 from typing import Any
 
-from reconciler.kinds import BY_NAME
-from reconciler.kinds.kind import Noted
-from reconciler.model import port_ranges
-from reconciler.model.errors import Failure, KernelError
-from reconciler.model.keys import Key
-from reconciler.planning.state import Memory
-
 FOLDER = "/run/netrecon"
-
-Record = dict[Key, Any]  # one topology's file
-
-
-def load() -> dict[str, Record]:
-    """The records of all topologies; a file that cannot be understood counts as lost."""
-    records: dict[str, Record] = {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for name in sorted(os.listdir(FOLDER)):
-            if name.endswith(".json"):
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                    records[name.removesuffix(".json")] = from_plain(read_file(name))
-    return records
 
 
 def read_file(name: str) -> dict[str, Any]:
@@ -44,62 +19,6 @@ def read_file(name: str) -> dict[str, Any]:
         if os.fstat(handle).st_uid not in (0, os.geteuid()):
             raise PermissionError(errno.EPERM, f"{name} was put there by somebody else")
         return dict(json.load(file))
-
-
-def from_plain(data: dict[str, Any]) -> Record:
-    """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
-    plain = data["records"] if "records" in data else _of_format_1(data)
-    records = ((_key(text), record) for text, record in plain.items())
-    return {key: BY_NAME[key.kind].recall(record) for key, record in records}
-
-
-def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
-    """The records of a version that had three sorts of them."""
-    ports = {text: port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
-    return {**dict.fromkeys(data["shared"], True), **data["sysctls"], **ports}
-
-
-def _key(text: str) -> Key:
-    kind, scope, name = text.split("/", 2)
-    return Key(kind, scope, name)
-
-
-def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
-    """The records as ``read`` wants them.
-
-    Of several topologies that have an object on record, one that is not part of this run comes first: as
-    long as it holds a sysctl, nobody puts the old value back.  Some kinds tell what of a record is not the other's too.
-    """
-    found: dict[str, dict[Key, Noted]] = {}
-    mine = set(topologies)
-    for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
-        for key, one in record.items():
-            scope, kind = found.setdefault(key.scope, {}), BY_NAME[key.kind]
-            first = scope.get(key)
-            if kind.without_others is None or first is None or first.topology not in mine:
-                scope[key] = Noted(name, one)
-            else:
-                both = kind.either if name in mine else kind.without_others
-                scope[key] = first._replace(record=both(first.record, one))
-    return found
-
-
-def save(topology: str, record: Record) -> None:
-    """Write one topology's record atomically; an empty one is removed.  Raises KernelError."""
-    path = os.path.join(FOLDER, f"{topology}.json")
-    try:
-        if not record:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            return
-        write_file(f"{topology}.json", json.dumps(to_plain(record), indent=1))
-    except OSError as error:
-        raise KernelError(f"write {path}", Failure(error.errno or 0)) from error
-
-
-def to_plain(record: Record) -> dict[str, Any]:
-    """A record as what json.dumps takes."""
-    return {"format": 2, "records": {str(key): one for key, one in sorted(record.items())}}
 
 
 def make_folder() -> None:

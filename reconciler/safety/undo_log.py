@@ -11,9 +11,9 @@ from typing import Any
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.rows import LinkSettings
-from reconciler.safety import codec, snapshot, state_dir
+from reconciler.safety import codec, records, snapshot, state_dir
+from reconciler.safety.records import Record
 from reconciler.safety.snapshot import Snapshot
-from reconciler.safety.state_dir import Record
 
 NAME = "snapshot"
 FORMAT = 2  # objects are kept by the positions of their fields: another release has others
@@ -32,7 +32,7 @@ def write(entry: Unsettled) -> None:
     """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
     data: dict[str, Any] = {"format": FORMAT, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
     data["settings"] = [codec.encode(one) for one in entry.settings]
-    data["records"] = {name: state_dir.to_plain(record) for name, record in entry.records.items()}
+    data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
     try:
         state_dir.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
     except OSError as error:
@@ -45,7 +45,7 @@ def read() -> Unsettled | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         data = state_dir.read_file(NAME)
         if data["boot"] == boot() and data["format"] == FORMAT:
-            kept = {name: state_dir.from_plain(one) for name, one in data["records"].items()}
+            kept = {name: records.from_plain(one) for name, one in data["records"].items()}
             settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
             return Unsettled(snapshot.from_plain(data), kept, settings)
     return None

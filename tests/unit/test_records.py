@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.model.errors import KernelError, LockHeld
 from reconciler.model.keys import Key
-from reconciler.safety import lock, state_dir
+from reconciler.safety import lock, records, state_dir
 
 FORWARD = Key("sysctl", "host", "net.ipv4.ip_forward")
 RESERVED = Key("reserved_ports", "host", "lab")
@@ -23,15 +23,15 @@ def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.P
 
 def test_what_was_saved_is_loaded() -> None:
     record = {ROUTE: True, FORWARD: ("0", "1"), RESERVED: ((1024, 1024), (40000, 40002))}
-    state_dir.save("lab", record)
-    assert state_dir.load() == {"lab": record}
+    records.save("lab", record)
+    assert records.load() == {"lab": record}
 
 
 def test_a_record_of_an_older_version_is_understood(folder: pathlib.Path) -> None:
     folder.mkdir()
     sysctls = '{"sysctl/host/net.ipv4.ip_forward": ["0", "1"]}'
     (folder / "lab.json").write_text(f'{{"format": 1, "shared": [], "sysctls": {sysctls}}}')
-    assert state_dir.load() == {"lab": {FORWARD: ("0", "1")}}
+    assert records.load() == {"lab": {FORWARD: ("0", "1")}}
 
 
 def test_a_record_of_the_version_before_is_understood(folder: pathlib.Path) -> None:
@@ -43,12 +43,12 @@ def test_a_record_of_the_version_before_is_understood(folder: pathlib.Path) -> N
         "reserved": {str(RESERVED): "1024,40000-40002"},
     }
     (folder / "lab.json").write_text(json.dumps(plain))
-    assert state_dir.load() == {"lab": {ROUTE: True, FORWARD: ("0", "1"), RESERVED: ((1024, 1024), (40000, 40002))}}
+    assert records.load() == {"lab": {ROUTE: True, FORWARD: ("0", "1"), RESERVED: ((1024, 1024), (40000, 40002))}}
 
 
 def test_empty_record_leaves_no_file(folder: pathlib.Path) -> None:
-    state_dir.save("lab", {ROUTE: True})
-    state_dir.save("lab", {})
+    records.save("lab", {ROUTE: True})
+    records.save("lab", {})
     assert os.listdir(folder) == []
 
 
@@ -63,7 +63,7 @@ def test_empty_record_leaves_no_file(folder: pathlib.Path) -> None:
 def test_file_that_makes_no_sense_counts_as_lost(folder: pathlib.Path, text: str) -> None:
     folder.mkdir()
     (folder / "lab.json").write_text(text)
-    assert state_dir.load() == {}
+    assert records.load() == {}
 
 
 def test_planted_link_is_not_followed(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -71,28 +71,28 @@ def test_planted_link_is_not_followed(folder: pathlib.Path, tmp_path: pathlib.Pa
     victim.write_text("mine")
     folder.mkdir()
     (folder / "lab.json").symlink_to(victim)
-    state_dir.save("lab", {ROUTE: True})
+    records.save("lab", {ROUTE: True})
     assert victim.read_text() == "mine"
-    assert state_dir.load() == {"lab": {ROUTE: True}}
+    assert records.load() == {"lab": {ROUTE: True}}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file is given away")
 def test_what_somebody_else_put_there_is_not_read(folder: pathlib.Path) -> None:
-    state_dir.save("lab", {ROUTE: True})
+    records.save("lab", {ROUTE: True})
     os.chown(folder / "lab.json", 12345, 12345)
-    assert state_dir.load() == {}
+    assert records.load() == {}
 
 
 def test_sysctl_that_another_topology_holds_is_that_one_s() -> None:
     known = {"a": {FORWARD: ("0", "1")}, "b": {FORWARD: ("0", "1")}}
-    assert state_dir.memory(known, {"a"})["host"][FORWARD].topology == "b"
-    assert state_dir.memory(known, {"b"})["host"][FORWARD].topology == "a"
+    assert records.memory(known, {"a"})["host"][FORWARD].topology == "b"
+    assert records.memory(known, {"b"})["host"][FORWARD].topology == "a"
 
 
 def test_folder_that_cannot_be_made_is_said_in_words(folder: pathlib.Path) -> None:
     folder.write_text("a file")
     with pytest.raises(KernelError, match=r"write .*lab"):
-        state_dir.save("lab", {ROUTE: True})
+        records.save("lab", {ROUTE: True})
 
 
 def test_second_run_is_told_the_holder_s_pid() -> None:

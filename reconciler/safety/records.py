@@ -1,0 +1,84 @@
+"""What each topology has on record, for which the kernel has no place: one file in the folder each.
+
+``{"format": 2, "records": {key: record}}``; what a record means is known to its kind, and what a run puts on record
+to ownership.py.  Records help, but no apply is wrong without them: what is not on record is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from reconciler.kinds import BY_NAME
+from reconciler.kinds.kind import Noted
+from reconciler.model import port_ranges
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import Key
+from reconciler.planning.state import Memory
+from reconciler.safety import state_dir
+
+Record = dict[Key, Any]  # of one topology
+
+
+def load() -> dict[str, Record]:
+    """The records of all topologies; a file that cannot be understood counts as lost."""
+    records: dict[str, Record] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for name in sorted(os.listdir(state_dir.FOLDER)):
+            if name.endswith(".json"):
+                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    records[name.removesuffix(".json")] = from_plain(state_dir.read_file(name))
+    return records
+
+
+def save(topology: str, record: Record) -> None:
+    """Write one topology's record atomically; an empty one is removed.  Raises KernelError."""
+    path = os.path.join(state_dir.FOLDER, f"{topology}.json")
+    try:
+        if not record:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        state_dir.write_file(f"{topology}.json", json.dumps(to_plain(record), indent=1))
+    except OSError as error:
+        raise KernelError(f"write {path}", Failure(error.errno or 0)) from error
+
+
+def from_plain(data: dict[str, Any]) -> Record:
+    """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
+    plain = data["records"] if "records" in data else _of_format_1(data)
+    records = ((_key(text), record) for text, record in plain.items())
+    return {key: BY_NAME[key.kind].recall(record) for key, record in records}
+
+
+def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
+    """The records of a version that had three sorts of them."""
+    ports = {text: port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
+    return {**dict.fromkeys(data["shared"], True), **data["sysctls"], **ports}
+
+
+def _key(text: str) -> Key:
+    kind, scope, name = text.split("/", 2)
+    return Key(kind, scope, name)
+
+
+def to_plain(record: Record) -> dict[str, Any]:
+    """A record as what json.dumps takes."""
+    return {"format": 2, "records": {str(key): one for key, one in sorted(record.items())}}
+
+
+def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
+    """The records as ``read`` wants them.
+
+    Of several topologies that have an object on record, one that is not part of this run comes first: as
+    long as it holds a sysctl, nobody puts the old value back.
+    """
+    found: dict[str, dict[Key, Noted]] = {}
+    mine = set(topologies)
+    for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
+        for key, one in record.items():
+            found.setdefault(key.scope, {})[key] = Noted(name, one)
+    return found
