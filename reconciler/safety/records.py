@@ -74,11 +74,17 @@ def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
     """The records as ``read`` wants them.
 
     Of several topologies that have an object on record, one that is not part of this run comes first: as
-    long as it holds a sysctl, nobody puts the old value back.
+    long as it holds a sysctl, nobody puts the old value back.  Some kinds tell what of a record is not the other's too.
     """
     found: dict[str, dict[Key, Noted]] = {}
     mine = set(topologies)
     for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
         for key, one in record.items():
-            found.setdefault(key.scope, {})[key] = Noted(name, one)
+            scope, kind = found.setdefault(key.scope, {}), BY_NAME[key.kind]
+            first = scope.get(key)
+            if kind.without_others is None or first is None or first.topology not in mine:
+                scope[key] = Noted(name, one)
+            else:
+                both = kind.either if name in mine else kind.without_others
+                scope[key] = first._replace(record=both(first.record, one))
     return found

@@ -51,14 +51,14 @@ class Faulty(Writer):
     count = 0
     fault = 0
 
-    def _deliver(self, destination: tuple[str, str], requests: list[Request]) -> list[Failure | None]:
+    def _deliver(self, destination: Any, requests: list[Request]) -> list[Failure | None]:
         first = Faulty.count + 1
         Faulty.count += len(requests)
         at = Faulty.fault - first
         if not 0 <= at < len(requests):
             return super()._deliver(destination, requests)
         refusal = Failure(12, "made to fail")
-        if destination[0] == "nft":  # one transaction: all of it or nothing
+        if destination[0] is Writer._transaction:  # one transaction: all of it or nothing
             return [refusal] * len(requests)
         results = super()._deliver(destination, requests[:at]) if at else []
         rest = super()._deliver(destination, requests[at + 1 :]) if requests[at + 1 :] else []

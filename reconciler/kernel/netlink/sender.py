@@ -1,0 +1,126 @@
+"""Netlink requests sent in windows, each with its result."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import transport
+from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare, to_group
+from reconciler.kernel.netlink.encode import Reference, encode, references
+from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink
+from reconciler.model.rows import ScopeState
+
+_RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA_TARGET_NETNSID"})
+
+
+class Sender:
+    """Sends to any scope; ``links`` are the ifindexes that it knows.
+
+    ``grouped`` counts the messages that it sent beyond one for each request.
+    """
+
+    def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState]) -> None:
+        self._kernel = kernel
+        self.links = LinkIndexes(kernel, live)
+        self.grouped = 0
+
+    def send(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        """Send them in their order; a result for each."""
+        results: list[Failure | None] = []
+        for deleting, stretch in groupby(requests, lambda request: request.command == "dellink"):
+            listed = list(stretch)
+            results += (
+                self._delete_links(scope, listed) if deleting and len(listed) > 1 else self._send_all(scope, listed)
+            )
+        for request in requests:
+            self._forget_renamed(request)
+        return results
+
+    def _send_all(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        results: list[Failure | None] = []
+        for at in range(0, len(requests), transport.WINDOW):
+            results += self._send_window(scope, requests[at : at + transport.WINDOW])
+        return results
+
+    def _delete_links(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        """Many links in one go: the kernel waits for a grace period per message, 16 ms, whatever it deletes.
+
+        They are put into a group that nothing is in, and the group is deleted; where that is refused (one of
+        them cannot be deleted), they go one by one.
+        """
+        try:
+            before = groups(self._kernel, scope)
+        except KernelError as error:
+            return [error.failure] * len(requests)
+        group = spare({*before.values()})
+        moved = self._send_all(scope, [to_group(request, group) for request in requests])
+        (refused,) = transport.send_window(self._kernel.socket(scope), [delete_group(group)])
+        if refused is None:
+            self.grouped += 1
+            return moved
+        back = [to_group(request, before.get(request.fields["index"].name, 0)) for request in requests]
+        self._send_all(scope, back)
+        return self._send_all(scope, requests)
+
+    def _send_window(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
+        """One window; the descriptors of the namespaces it names are open only meanwhile."""
+        fds: dict[str, int] = {}
+        results: list[Failure | None] = [None] * len(requests)
+        messages: list[bytes] = []
+        places: list[int] = []
+        try:
+            for place, request in enumerate(requests):
+                try:
+                    messages.append(encode(request, lambda reference: self._resolve(reference, fds)))
+                    places.append(place)
+                except Missing as missing:
+                    results[place] = missing.failure
+            failures = transport.send_window(self._kernel.socket(scope), messages) if messages else []
+        except KernelError as error:
+            return [result or error.failure for result in results]
+        finally:
+            for fd in fds.values():
+                os.close(fd)
+        for place, failure in zip(places, failures, strict=True):
+            results[place] = None if requests[place].optional else failure
+        return results
+
+    def _resolve(self, reference: Reference, fds: dict[str, int]) -> int:
+        if isinstance(reference, LinkRef):
+            return self.links.index(reference)
+        if reference.scope not in fds:
+            try:
+                fds[reference.scope] = self._kernel.open(reference.scope)
+            except KernelError as error:
+                text = f"namespace {reference.scope} is missing"
+                raise Missing(Failure(error.failure.errno or errno.ENOENT, text)) from None
+        return fds[reference.scope]
+
+    def _forget_renamed(self, request: Netlink) -> None:
+        """Names may mean other links now: in the request's scope, and wherever it put or took one."""
+        if request.command == "dellink":
+            self.links.forget_all()  # a veth's peer is gone too, wherever it was
+        elif renames(request):
+            self.links.forget(request.scope)
+            for reference in references(request.attributes):
+                if isinstance(reference, NamespaceRef):
+                    self.links.forget(reference.scope)
+
+
+def renames(request: Netlink) -> bool:
+    """Whether a name may mean another link afterwards."""
+    if request.command == "dellink" or (request.command == "newlink" and request.flags & NLM_F_CREATE):
+        return True
+    return request.command in ("newlink", "setlink") and any(name in _RENAMING for name, _ in request.attributes)
+
+
+def names_links(request: Netlink) -> bool:
+    """Whether the ifindex of a link must be looked up for it."""
+    named = references(request.fields) + references(request.attributes)
+    return any(isinstance(reference, LinkRef) for reference in named)
