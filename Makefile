@@ -28,7 +28,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest --numprocesses auto tests/unit
+	$(BIN)/pytest --numprocesses auto --hypothesis-profile quick tests/unit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pathlib
 
-import hypothesis
 import pytest
 from hypothesis import settings
 
-settings.register_profile("netrecon", deadline=None)  # a busy machine is no reason to fail
+settings.register_profile("netrecon", deadline=None)  # a busy machine is no fault of the code
+settings.register_profile("quick", deadline=None, max_examples=20)  # for make unit
 settings.load_profile("netrecon")
-
-hypothesis.settings.register_profile("netrecon", deadline=None)  # a busy machine is no fault of the code
-hypothesis.settings.load_profile("netrecon")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
