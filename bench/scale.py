@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/live"))
+sys.path.insert(0, str(ROOT / "tests/support"))
 
 import ifstate  # noqa: E402
 import measure  # noqa: E402
