@@ -7,11 +7,14 @@ ours was born with.  What somebody else set since then stays.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from reconciler.kinds.kind import Reading
 from reconciler.kinds.links.link import Link
 from reconciler.kinds.links.port import PORT
+from reconciler.model.changes import Desired
+from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, ScopeState
 
 Noted = Mapping[str, tuple[Any, Any]]  # word -> (before, ours)
@@ -82,11 +85,40 @@ def back(live: Link, noted: Noted, births: Mapping[str, Any]) -> Back:
 
 
 def births(state: ScopeState, row: LinkRow) -> dict[str, Any]:
-    """What a link has where nothing is said; a bridge has the MTU of its ports, one on another link that one's."""
+    """What a link has where nothing is said; one that lies on another has the MTU of that."""
     lower = state.links.get(row.peer) if row.peer_nsid < 0 and row.kind != "veth" else None
-    ports = [one.mtu for one in state.links.values() if one.master == row.index]
-    mtu = lower.mtu if lower is not None else min(ports, default=_ETHERNET_MTU)
+    mtu = _ETHERNET_MTU if lower is None else lower.mtu
     return {"mtu": mtu, "txqueuelen": _TX_QUEUE, **_PORT_BIRTHS}
+
+
+def mtu_of_ports(reading: Reading, bridge: LinkRow) -> int:
+    """The MTU of a bridge of which nothing is said: the least of those that its ports will have."""
+    state = reading.state
+    live = {row.name: row for row in state.links.values()}
+    declared = {end.name: (key, end, word) for key, end, word in _ends(reading.wanted) if end.scope == state.scope}
+    joined = {name for name, (_, end, _) in declared.items() if getattr(end, "master", None) == bridge.name}
+    staying = {name for name, row in live.items() if row.master == bridge.index and name not in declared}
+    there = [live[name].mtu for name in staying]
+    there += [_mtu(reading, *declared[name], live.get(name)) for name in joined]
+    return min(there, default=_ETHERNET_MTU)
+
+
+def _ends(wanted: Mapping[Key, Desired]) -> Iterator[tuple[Key, Link, str]]:
+    """The declared links, each with its key and the word of its MTU on record."""
+    for key, one in wanted.items():
+        if isinstance(one.object, Link):
+            yield key, one.object, "mtu"
+        elif hasattr(one.object, "peer"):
+            yield key, one.object.end, "mtu"
+            yield key, one.object.peer, "peer.mtu"
+
+
+def _mtu(reading: Reading, key: Key, end: Link, word: str, row: LinkRow | None) -> int:
+    if end.mtu is not None or row is None:
+        return end.mtu or _ETHERNET_MTU
+    noted = reading.noted.get(key)
+    before, ours = noted.record.get(word, (None, None)) if noted is not None else (None, None)
+    return row.mtu if row.mtu != ours else before or _ETHERNET_MTU
 
 
 def filled(wanted: _Link, live: Link) -> _Link:

@@ -39,7 +39,7 @@ def link_kind(
     A ``form`` that is a Port can be put under a bridge.  One with a field ``link`` lies on another link of its scope
     (IFLA_LINK).  ``disruptive_on`` comes on top of what stops the traffic of any link.
     """
-    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on)
+    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on, "port" in own)
     made.check_form()
     words: dict[str, Any] = {
         "schema": name,
@@ -81,13 +81,13 @@ def link_kind(
 class _LinkKind:
     """What the functions of a kind of link have in common."""
 
-    __slots__ = ("data", "form", "has_lower", "is_port", "lies_on", "name", "rtnl", "section")
+    __slots__ = ("data", "form", "has_lower", "has_ports", "is_port", "lies_on", "name", "rtnl", "section")
 
     def __init__(
-        self, name: str, section: str, rtnl: str, form: type[Any], data: Table, lies_on: LiesOn | None
+        self, name: str, section: str, rtnl: str, form: type[Any], data: Table, lies_on: LiesOn | None, has_ports: bool
     ) -> None:
         self.name, self.section, self.rtnl = name, section, rtnl
-        self.form, self.data, self.lies_on = form, data, lies_on
+        self.form, self.data, self.lies_on, self.has_ports = form, data, lies_on, has_ports
         self.is_port = issubclass(form, Port)
         self.has_lower = "link" in form.__dataclass_fields__
 
@@ -154,6 +154,8 @@ class _LinkKind:
                 noted = reading.noted.get(Key(self.name, scope, row.name))
                 if noted is not None and noted.topology == owner:
                     births = {**going_back.births(reading.state, row), **self.births}
+                    if self.has_ports and "mtu" in noted.record:
+                        births["mtu"] = going_back.mtu_of_ports(reading, row)
                     held = dataclasses.replace(held, back=going_back.back(held, noted.record, births))
                 yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
 
