@@ -106,6 +106,6 @@ def test_second_run_is_told_the_holder_s_pid() -> None:
 def test_of_an_interface_each_topology_holds_what_no_other_sets() -> None:
     key = Key("interface", "host", "eth0")
     known = {"a": {key: {"mtu": (1500, 1400), "up": (False, True)}}, "b": {key: {"mtu": (1500, 1400)}}}
-    assert state_dir.memory(known, {"a"})["host"][key] == ("a", {"up": (False, True)})
-    assert state_dir.memory(known, {"b"})["host"][key] == ("b", {})
-    assert state_dir.memory(known, {"a", "b"})["host"][key] == ("a", {"mtu": (1500, 1400), "up": (False, True)})
+    assert records.memory(known, {"a"})["host"][key] == ("a", {"up": (False, True)})
+    assert records.memory(known, {"b"})["host"][key] == ("b", {})
+    assert records.memory(known, {"a", "b"})["host"][key] == ("a", {"mtu": (1500, 1400), "up": (False, True)})

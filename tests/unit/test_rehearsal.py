@@ -15,7 +15,7 @@ from reconciler.kernel.namespaces import throwaway
 from reconciler.kernel.proc import dns_files
 from reconciler.model.errors import Failure, InputError, KernelError, NetreconError
 from reconciler.run import load, pipeline, rehearsal
-from reconciler.safety import state_dir
+from reconciler.safety import records, state_dir
 
 TOPOLOGY: dict[str, Any] = {
     "interfaces": {"eth0": {"addresses": ["192.0.2.10/24"]}},
@@ -48,7 +48,7 @@ def attempt(pretended: Pretended, file: str) -> dict[str, Any]:
     intent = pipeline.to_have(load.load([file]))
     with Kernel(pretended) as kernel:
         planned = pipeline.plan(kernel, intent, warn=False)  # type: ignore[arg-type]
-    found: dict[str, Any] = rehearsal._attempt(planned.intent, planned.live, state_dir.load())
+    found: dict[str, Any] = rehearsal._attempt(planned.intent, planned.live, records.load())
     return json.loads(json.dumps(found))  # type: ignore[no-any-return]
 
 

@@ -97,7 +97,7 @@ def test_record_that_cannot_be_written_stops_the_run(
     def full(*_: object) -> None:
         raise KernelError("write the record", Failure(28))
 
-    monkeypatch.setattr(rollback.state_dir, "save", full)
+    monkeypatch.setattr(rollback.records, "save", full)
     before = pretended.picture()
     assert "No space left on device" in netrecon("apply", big(BEFORE), code=1)
     assert (pretended.picture(), pretended.sent, undo_log.read()) == (before, [], None)
