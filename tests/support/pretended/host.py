@@ -105,7 +105,7 @@ class Host:
     def state(self, scope: str) -> ScopeState:
         """One namespace as the reader gives it, without peers."""
         space = self.space(scope)
-        shown = {index: self._shown(space, row) for index, row in sorted(space.links.items())}
+        shown = {index: self._shown(space, space.links[index]) for index in sorted(space.links)}
         by_link = sorted(space.addresses, key=lambda row: (addresses.family_of(row.address), row.index))
         ordered = [one for one in by_link if not one.flags & addresses.SECONDARY or ":" in one.address]
         ordered += [one for one in by_link if one not in ordered]
@@ -117,7 +117,9 @@ class Host:
         mode = int(space.settings.get(settings.key_of(6, row.name, "addr_gen_mode"), -1))
         number, index = space.under.get(row.index, (space.number, 0))
         nsid = -1 if number == space.number else number
-        return dataclasses.replace(row, addr_gen_mode=mode, peer=index, peer_nsid=nsid)
+        if (row.addr_gen_mode, row.peer, row.peer_nsid) != (mode, index, nsid):
+            row = space.change(row.index, addr_gen_mode=mode, peer=index, peer_nsid=nsid)
+        return row
 
     def states(self, scopes: list[str]) -> dict[str, ScopeState]:
         """With the veth peers among them, and what other links lie on."""

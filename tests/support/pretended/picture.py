@@ -55,6 +55,8 @@ def _name(links: Mapping[int, LinkRow], index: int) -> str:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What two pictures do not share, as lines."""
+    if before == after:
+        return []
     lines = [set(_lines("", one)) for one in (before, after)]
     gone, come = sorted(lines[0] - lines[1]), sorted(lines[1] - lines[0])
     return [*(f"- {line}" for line in gone), *(f"+ {line}" for line in come)]

@@ -22,6 +22,7 @@ def network(text: str) -> IPv4Network | IPv6Network:
     return ip_network(text)
 
 
+@lru_cache(4096)
 def with_raw(row: RouteRow) -> RouteRow:
     """``raw`` is the message's body, the sixth byte of which is the protocol: here the row itself lies behind it."""
     return dataclasses.replace(
