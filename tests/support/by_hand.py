@@ -78,9 +78,11 @@ def _nft(host: Host, scope: str, text: str) -> None:
 
 
 def _file(etc: pathlib.Path, program: str, words: list[str]) -> None:
-    path = etc / words[-1].removeprefix("/etc/")
-    if not words[-1].startswith("/etc/"):
+    folders = {"/etc/": etc, "/run/netrecon/": etc.parent / "netrecon"}
+    found = next((start for start in folders if words[-1].startswith(start)), None)
+    if found is None:
         raise Unknown(" ".join(words))
+    path = folders[found] / words[-1].removeprefix(found)
     if program == "mkdir":
         path.mkdir(parents=True, exist_ok=True)
     elif program == "rm":

@@ -13,7 +13,7 @@ import pytest
 from pretended.host import Host
 from pretended.picture import differences
 from pretended.seam import Pretended
-from situations import CASES, Situation, name_of, read
+from situations import CASES, NOT_PRETENDED, Situation, name_of, read
 
 from reconciler.model.errors import Failure
 from reconciler.model.requests import Request
@@ -90,7 +90,7 @@ def test_every_request_refused_once(
     try:
         file = situation.prepare()
     except by_hand.Unknown as unknown:
-        pytest.skip(f"not pretended: {unknown}")
+        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
     words = ["delete" if case.get("delete") else "apply", "--json", *situation.options, file]
     following = followers(pretended.host)
     before, records, saved = shot(pretended, following), pretended.records(), pretended.save()

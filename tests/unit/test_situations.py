@@ -7,7 +7,9 @@ import pathlib
 import by_hand
 import pytest
 from pretended.seam import Pretended
-from situations import CASES, Situation, name_of, read
+from situations import CASES, NOT_PRETENDED, Situation, name_of, read
+
+from reconciler.model.keys import PROTOCOL
 
 
 @pytest.mark.parametrize("path", CASES, ids=name_of)
@@ -19,9 +21,22 @@ def test_situation(
     try:
         file = situation.prepare()
     except by_hand.Unknown as unknown:
-        pytest.skip(f"not pretended: {unknown}")
+        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
+    prepared = len(pretended.sent)
     situation.attempt(file)
-    if "plan" in case and not case.get("delete"):
-        sent = len(pretended.sent)
+    applied = len(pretended.sent)
+    if "refused" in case or not case["plan"]:
+        assert pretended.sent[prepared:] == []
+    elif case.get("delete"):
+        assert ours(pretended) == []
+    else:
         code, out, err = situation.run("apply", *situation.options, file)
-        assert (code, pretended.sent[sent:]) == (0, []), out + err
+        assert (code, pretended.sent[applied:]) == (0, []), out + err
+
+
+def ours(pretended: Pretended) -> list[object]:
+    """All that bears a stamp of the topology or netrecon's protocol number."""
+    states = [pretended.host.state(scope) for scope in pretended.host.names]
+    stamped = [row for state in states for row in state.links.values() if row.alias == "netrecon:case"]
+    numbered = [row for state in states for row in (*state.addresses, *state.routes) if row.protocol == PROTOCOL]
+    return [*stamped, *numbered, *(table for state in states for table in state.tables)]
