@@ -165,6 +165,7 @@ class Ground(NamedTuple):
     neighbours    its permanent neighbours: they go when it goes down or gets another MAC address
     proxies    its proxy entries: they go when it goes down
     source        the scope has this address: routes that prefer it as their source go with it
+    learned       it takes the advertisements of routers: IPv6 routes learned from them go when the scope forwards
     down, narrow  it is set down; its MTU falls below what IPv6 needs.  Nothing stands on these: links that lie on it
                   may follow
     """
@@ -175,11 +176,15 @@ class Ground(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """A ground that a change takes away, for good (``lasting``) or for a moment."""
+    """A ground that a change takes away, for good (``lasting``) or for a moment.
+
+    ``only``: it does so only where a setting, as (scope, sysctl, value), has that value.
+    """
 
     ground: Ground
     cause: Key
     lasting: bool = False
+    only: tuple[str, str, str] | None = None
 
 
 class After(Protocol):

@@ -157,6 +157,23 @@ def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
     if where in names.links:
         yield names.links[where]
     yield from (key for key in _causes(sysctl) if key in names.objects)
+    if sysctl.key.startswith("net.ipv6.conf.") and sysctl.key.endswith(".forwarding"):
+        yield from _before_forwarding(sysctl.scope, names)
+
+
+def _before_forwarding(scope: str, names: Names) -> list[Key]:
+    """A link that is there and is to learn from routers all the same must be told so before the scope is a router."""
+    keys = names.near.get(f"accept_ra of {scope}")
+    if keys is None:
+        told = (key for key in names.by_scope.get((scope, "sysctl"), ()) if key.name.endswith(".accept_ra"))
+        keys = [key for key in told if not _is_made((scope, link_of(key.name)), names)]
+        names.near[f"accept_ra of {scope}"] = keys
+    found: list[Key] = keys
+    return found
+
+
+def _is_made(where: tuple[str, str], names: Names) -> bool:
+    return where in names.links and names.links[where].kind != "interface"
 
 
 def _causes(sysctl: Sysctl) -> Iterator[Key]:
@@ -209,11 +226,14 @@ def lies_on(sysctl: Sysctl) -> tuple[tuple[str, str], ...]:
 
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """IPv6 switched off takes the IPv6 addresses and routes of a link, or of all links."""
+    """IPv6 switched off takes the IPv6 addresses and routes of a link, or of all links; forwarding, learned routes."""
     set_to = {change.key: value for change in changes if (value := _set_to(change)) is not None}
     for key, value in set_to.items():
         match = _SWITCH.fullmatch(key.name)
         if match is None or value == "0" or match[1] == "default":
+            continue
+        if match[2] == "forwarding":
+            yield from _learned(key, set_to, live)
             continue
         links = _links_of(key.scope, live) if match[1] == "all" else [match[1].replace("/", ".")]
         for link in links:
@@ -222,7 +242,22 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
             yield Taking(Ground("ipv6", key.scope, link), key, not again)
 
 
-_SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.disable_ipv6")
+_SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.(disable_ipv6|forwarding)")
+
+
+def _learned(cause: Key, set_to: Mapping[Key, str], live: Mapping[Key, Live]) -> Iterator[Taking]:
+    """Forwarding on one link or on all drops what was learned on every link that accepts router advertisements.
+
+    Not where accept_ra is 2; where it is 0 a daemon does the learning (rt6_purge_dflt_routers of net/ipv6/route.c).
+    """
+    for link in _links_of(cause.scope, live):
+        name = _accept_ra(link)
+        if set_to.get(key_of(cause.scope, name), "1") == "1":
+            yield Taking(Ground("learned", cause.scope, link), cause, True, (cause.scope, name, "1"))
+
+
+def _accept_ra(link: str) -> str:
+    return f"net.ipv6.conf.{link.replace('.', '/')}.accept_ra"
 
 
 def _set_to(change: Change) -> str | None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.kinds import BY_NAME, RANK, having
@@ -18,6 +19,7 @@ from reconciler.model.keys import HOST, Key
 LiveObjects = Mapping[Key, Live]
 Settings = Mapping[tuple[str, str], str]  # (scope, sysctl) -> value
 
+_UNKNOWN: Settings = MappingProxyType({})
 _GOING = ("delete", "replace")
 # What goes on a link that is set down, or whose MTU falls below what IPv6 needs.
 _PARTS = {"down": ("ipv4", "ipv6", "neighbours", "proxies"), "narrow": ("ipv6",)}
@@ -44,7 +46,7 @@ class Loss:
 class Consequences:
     """What goes with the changes, whatever the depth: a VLAN on a macvlan on a bridge, its addresses, its routes."""
 
-    def __init__(self, changes: Sequence[Change], live: LiveObjects) -> None:
+    def __init__(self, changes: Sequence[Change], live: LiveObjects, values: Settings = _UNKNOWN) -> None:
         self._live = live
         self._changed = {change.key for change in changes if change.action in _GOING}
         self._last = goes_last(changes, live)
@@ -52,7 +54,8 @@ class Consequences:
         self.taken: dict[Ground, Key] = {}  # with the change that takes it
         self.lasting: set[Ground] = set()
         for taking in sorted(takings(changes, live), key=lambda one: (one.cause in self._last, not one.lasting)):
-            self._take(taking)
+            if taking.only is None or values.get(taking.only[:2], taking.only[2]) == taking.only[2]:
+                self._take(taking)
 
     def _take(self, taking: Taking) -> None:
         waiting = [taking.ground]
@@ -167,8 +170,12 @@ class Unread:
 
 def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
     """What else must be read to know what these changes take along; None for nothing."""
-    taken = [taking.ground for taking in takings(changes, live)]
+    found = list(takings(changes, live))
+    taken = [taking.ground for taking in found]
     settings: dict[str, set[str]] = defaultdict(set)
+    for taking in found:
+        if taking.only is not None:
+            settings[taking.only[0]].add(taking.only[1])
     for key, name, _ in _during(changes, live):
         settings[key.scope].add(name)
     if not (taken or settings):
@@ -228,10 +235,10 @@ def measures(
 
     ``values`` are the live sysctls that ``unread`` asked for; with ``force`` what cannot be saved is gone.
     """
-    taken = Consequences(changes, live)
+    taken = Consequences(changes, live, values)
     planned = {change.key: change for change in changes}
     found = taken.losses.items()
-    foreign = {key: loss for key, loss in found if key not in planned and _counts(key, loss.live, topologies)}
+    foreign = {key: loss for key, loss in found if key not in planned and _counts(key, loss, topologies)}
     restored: list[Change] = []
     gone: list[Key] = []
     problems: list[Problem] = []
@@ -260,13 +267,13 @@ def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) ->
     return found
 
 
-def _counts(key: Key, held: Live, topologies: Collection[str]) -> bool:
+def _counts(key: Key, loss: Loss, topologies: Collection[str]) -> bool:
     """Whether an object must not be lost: it is not this run's, and does not come back by itself."""
-    kind = BY_NAME[key.kind]
+    kind, held = BY_NAME[key.kind], loss.live
     if held.owner in topologies:
         return kind.existing and kind.put_back is not None  # a neighbour on a link of ours, which no file can name
     if held.owner == KERNEL:
-        return not kind.comes_back(held.object)
+        return loss.ground.what == "learned" or not kind.comes_back(held.object)
     return held.owner != UNKNOWN
 
 
@@ -285,8 +292,10 @@ def _refusal(key: Key, loss: Loss) -> str:
         "ipv4": f"{name} would have no IPv4 address, or be down",
         "ipv6": f"{name} would be without IPv6",
         "source": f"its source is {name}",
+        "learned": f"{name} learned it from a router, and routers do not learn",
     }.get(loss.ground.what, f"it needs {name}")
-    return f"{key} {whose} and would be lost with {loss.cause}: {why}; move it away first, or give --force"
+    do = {"learned": f"set accept_ra of {name} to 2"}.get(loss.ground.what, "move it away first")
+    return f"{key} {whose} and would be lost with {loss.cause}: {why}; {do}, or give --force"
 
 
 class Afterwards:

@@ -14,6 +14,7 @@ from reconciler.kinds.route.form import (
     AF_INET,
     AF_INET6,
     KERNELS,
+    RTPROT_RA,
     SCOPES,
     NextHop,
     Route,
@@ -30,6 +31,8 @@ def stands_on(route: Route) -> Iterator[Ground]:
     family = "ipv6" if route.family == AF_INET6 else "ipv4"
     for place in lies_on(route):
         yield Ground(family, *place)
+        if route.protocol == RTPROT_RA:
+            yield Ground("learned", *place)
     if route.source:
         yield Ground("source", route.scope, route.source)
 
