@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import peers, reader
@@ -11,8 +11,9 @@ from reconciler.kernel.netlink.transport import NETFILTER
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.attributes import Tables
+from reconciler.model.errors import KernelError
 from reconciler.model.keys import HOST
-from reconciler.model.rows import LiveState, ScopeState
+from reconciler.model.rows import LinkRow, LiveState, ScopeState
 
 
 def read(
@@ -78,14 +79,32 @@ def read_more(
     return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
 
+def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[str, list[LinkRow]]]:
+    """The links of the namespaces that were not read, by name or, of a container, by a process in it."""
+    for scope in kernel.with_sockets([*(name for name in kernel.namespaces() if name not in known), *kernel.unnamed()]):
+        try:
+            yield scope, reader.read_links(kernel, scope)
+        except KernelError:
+            if kernel.exists(scope):
+                raise
+
+
 def _leaning_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
     """By namespace, the links that lie on one of the known scopes, and no others."""
     others = {
-        scope: ScopeState(scope, {row.index: row for row in reader.read_links(kernel, scope) if row.peer_nsid >= 0})
-        for scope in kernel.with_sockets(name for name in kernel.namespaces() if name not in known)
+        scope: ScopeState(scope, {row.index: row for row in rows if row.peer_nsid >= 0})
+        for scope, rows in _links_elsewhere(kernel, known)
     }
     leaning = {scope: state for scope, state in others.items() if any(map(peers.leans, state.links.values()))}
-    peers.resolve_below(kernel, {**known, **leaning})
+    while True:
+        try:
+            peers.resolve_below(kernel, {**known, **leaning})
+            break
+        except KernelError:  # the last process of a container may have ended meanwhile
+            left = {scope: state for scope, state in leaning.items() if kernel.exists(scope)}
+            if len(left) == len(leaning):
+                raise
+            leaning = left
     return {
         scope: dataclasses.replace(state, links={index: state.links[index] for index in state.below})
         for scope, state in leaning.items()

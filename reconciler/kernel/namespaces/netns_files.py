@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 
 from reconciler.kernel.namespaces import libc
 from reconciler.model.errors import Failure, KernelError
@@ -12,6 +13,7 @@ from reconciler.model.keys import HOST
 
 RUN_NETNS = "/run/netns"
 PARKED = "/run/netrecon/parked"  # namespaces that are taken down, and may yet come back
+_OF_PROCESS = re.compile(r"/proc/\d+/ns/net")
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
 
 
@@ -22,15 +24,21 @@ def refuse_odd_name(name: str) -> None:
         raise KernelError("namespace", Failure(errno.EINVAL, f"{name!r} cannot be a namespace's name"))
 
 
+def path_of(name: str) -> str:
+    """The file that stands for a namespace; one that has no name is called by it: /proc/PID/ns/net."""
+    if not _OF_PROCESS.fullmatch(name):
+        refuse_odd_name(name)
+    return os.path.join(RUN_NETNS, name)
+
+
 def open_namespace(name: str) -> int:
     """A descriptor of the namespace, for the caller to close; KernelError ENOENT where there is none.
 
     A plain file counts as none: it is what remains of a namespace whose mount is gone.
     """
-    refuse_odd_name(name)
     try:
         # O_NONBLOCK: a FIFO of that name must not hold us up
-        fd = os.open(f"{RUN_NETNS}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _missing(name, error) from None
     if not _is_network_namespace(fd):

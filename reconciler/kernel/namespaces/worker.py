@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.netns_files import (
     PARKED,
-    RUN_NETNS,
     bind,
     namespace_names,
     open_namespace,
     park,
     parked_names,
+    path_of,
     refuse_odd_name,
     release,
     share_folder,
@@ -155,7 +155,7 @@ class Kernel:
         return open_namespace(scope)
 
     def exists(self, name: str) -> bool:
-        """Whether a namespace of that name is mounted under /run/netns."""
+        """Whether a namespace of that name is mounted under /run/netns, or the process by which it is called runs."""
         try:
             os.close(open_namespace(name))
         except KernelError:
@@ -226,6 +226,15 @@ class Kernel:
         """The names under /run/netns that are network namespaces, sorted; leftover files are not."""
         return namespace_names()
 
+    def unnamed(self) -> list[str]:
+        """The namespaces of processes that are not this one and have no name: the paths to open them by."""
+        home = os.fstat(self._home)
+        known = {(0, 0), (home.st_dev, home.st_ino), *map(_identity, self.namespaces())}
+        found: dict[tuple[int, int], str] = {}
+        for pid in _processes():
+            found.setdefault(_namespace_of(pid), f"/proc/{pid}/ns/net")
+        return [path for identity, path in found.items() if identity not in known]
+
     def create_namespace(self, name: str, alias: str, group: int = 0) -> None:
         """Make the namespace, its ``lo`` up, bearing ``alias`` and in ``group`` before the name can be seen.
 
@@ -290,11 +299,15 @@ class Kernel:
         """As pids_in for many namespaces, with one walk through /proc."""
         found: dict[str, list[int]] = {name: [] for name in names}
         at = {_identity(name): name for name in found}
-        for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
+        for pid in _processes():
             name = at.get(_namespace_of(pid))
             if name is not None and pid != os.getpid():
                 found[name].append(pid)
         return {name: sorted(pids) for name, pids in found.items()}
+
+
+def _processes() -> Iterator[int]:
+    return (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
 
 
 def _namespace_of(pid: int) -> tuple[int, int]:
@@ -309,7 +322,7 @@ def _identity(scope: str) -> tuple[int, int]:
     if scope == HOST:
         return (0, 0)
     try:
-        found = os.stat(f"{RUN_NETNS}/{scope}")
+        found = os.stat(path_of(scope))
     except OSError as error:
         raise KernelError(f"namespace {scope}", Failure(error.errno or 0)) from None
     return (found.st_dev, found.st_ino)
