@@ -41,18 +41,23 @@ def _chain(first: str, after: Mapping[str, str]) -> list[str]:
 def misplaced(there: Sequence[str], reach: Reach, chain: Sequence[str]) -> set[str]:
     """The addresses of a chain that must be made again, in its order, for all to stand as if just made.
 
-    ``there`` are all addresses of the link and the family as the kernel lists them.
+    ``there`` are all addresses of the link and the family as the kernel lists them.  Those of others may have come
+    before ours or after them: as just made counts either.
     """
     six = ":" in chain[0]
     listed = _six(reversed(there)) if six else list(there)
     grown = _grown_six if six else _grown
     wanted = frozenset(chain)
-    goal = [one for one in grown([one for one in listed if one not in wanted], chain, reach) if one in wanted]
-    if [one for one in listed if one in wanted] == goal:
+    ours = [one for one in listed if one in wanted]
+    if ours == list(chain):  # of most links: nothing is worked out
+        return set()
+    others = [one for one in listed if one not in wanted]
+    goals = [[one for one in grown(first, chain, reach) if one in wanted] for first in ((), others)]
+    if ours in goals:
         return set()
     for kept in range(_in_order(listed, chain), -1, -1):
         staying = [one for one in listed if one not in wanted or one in chain[:kept]]
-        if [one for one in grown(staying, chain[kept:], reach) if one in wanted] == goal:
+        if [one for one in grown(staying, chain[kept:], reach) if one in wanted] in goals:
             break
     return set(chain[kept:]).intersection(listed)
 
