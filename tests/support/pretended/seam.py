@@ -18,7 +18,8 @@ from pretended.host import Host
 from pretended.picture import picture
 from reconciler.cli import main
 from reconciler.kernel import live, writer
-from reconciler.kernel.netlink import reader
+from reconciler.kernel.namespaces import libc
+from reconciler.kernel.netlink import reader, transport
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
@@ -204,6 +205,15 @@ def _read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[
     return {(scope, key): value for scope, key in wanted if (value := host.space(scope).settings.get(key)) is not None}
 
 
+@cache
+def _newborn() -> Mapping[str, str]:
+    return Host().space("host").settings
+
+
+def _read_at_birth(keys: Iterable[str]) -> dict[str, str]:
+    return {key: value for key in keys if (value := _newborn().get(key)) is not None}
+
+
 def _read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
     return {key: kernel.pretended.host.space(scope).settings.get(key) for key in keys}
 
@@ -266,12 +276,18 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     return pretended
 
 
+def _real(*_: object) -> Any:
+    raise AssertionError("this reaches for the real kernel: the seam has a hole")
+
+
 _SEAM: dict[Any, dict[str, Any]] = {
     writer: {"Writer": Writer},
+    libc: {"setns": _real, "unshare": _real, "mount": _real},
+    transport: {"open_socket": _real},
     live: {"read_more": _read_more},
     reader: {"read": _read, "read_owners": _read_owners},
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
-    sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls},
+    sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
     sock_diag: {"ports_in_use": lambda *_: frozenset()},
 }
