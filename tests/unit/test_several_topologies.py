@@ -66,6 +66,13 @@ def test_ports_that_another_run_published(port: str, said: str, netrecon: Netrec
     assert said in netrecon("apply", {**RIGHT, "port_maps": [port]}, code=1)
 
 
+def test_range_that_another_run_published_is_one_problem(netrecon: Netrecon) -> None:
+    netrecon("apply", "-q", {**LEFT, "port_maps": ["8080-8089:10.1.0.2:80-89"]})
+    said = netrecon("apply", {**RIGHT, "port_maps": ["8080-8089:10.2.0.2:80-89"]}, code=1)
+    assert said.count("belongs to topology left") == 1
+    assert said.count("8080") == 1
+
+
 def test_ports_that_overlap_in_one_run(netrecon: Netrecon) -> None:
     said = netrecon("validate", LEFT, {**RIGHT, "port_maps": ["127.0.0.1:8080:10.2.0.2:80"]}, code=1)
     assert "tcp/127.0.0.1:8080 overlaps tcp/0.0.0.0:8080, published at" in said
