@@ -249,9 +249,9 @@ def measures(
         if after is not None and kind.returns is not None and kind.returns(held, after):
             after.put_back(key, held)
             restored.append(Change("restore", key, held, held, (), "none", loss.live.owner))
-        elif _goes_with_its_link(loss) or (force and not kind.harmless):
+        elif force or kind.harmless or _goes_with_its_link(loss):
             gone.append(key)
-        elif not kind.harmless:
+        else:
             problems.append(Problem(planned[loss.cause].origin, _refusal(key, loss)))
     anew = {place for change in changes if change.action in _GOING for place in _links(change.key, change.before)}
     settings = _settings(changes, live, values)

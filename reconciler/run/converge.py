@@ -16,7 +16,7 @@ from reconciler.model.timings import stage
 from reconciler.planning.apply import Southbound
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Planned, Result
-from reconciler.run import look, verify
+from reconciler.run import look
 from reconciler.safety import ownership, rollback, snapshot
 from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
@@ -89,6 +89,7 @@ def _at_birth(planned: Planned) -> dict[str, str]:
 
 
 def _verify(kernel: Kernel, planned: Planned, result: Result) -> None:
+    from reconciler.run import verify
 
     result.proofs = verify.prove(kernel, planned.intent.topologies)
     result.trouble = verify.disproved(result.proofs)

@@ -9,10 +9,10 @@ from typing import Any
 
 import by_hand
 import pytest
+from abilities import skip_without
 from pretended import picture, settings
 from pretended.seam import Pretended, plug_in
 from situations import CASES, Situation, name_of, read
-from test_situations import skip_without
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader

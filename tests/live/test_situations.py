@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from abilities import skip_without
 from situations import CASES, Situation, holds, name_of, read
 from snapshot import snapshot
 
@@ -39,17 +40,3 @@ def verify(entry: dict[str, Any]) -> None:
         assert entry["text"] in done.stdout, f"{entry['run']}: {done.stdout}"
     if "no_text" in entry:
         assert entry["no_text"] not in done.stdout, f"{entry['run']}: {done.stdout}"
-
-
-def skip_without(case: dict[str, Any]) -> None:
-    if "needs" in case:
-        missing(f"type {case['needs']}", case["needs"])
-    if "needs_bridge_option" in case:
-        missing(f"type bridge {case['needs_bridge_option']}", f"bridge option {case['needs_bridge_option']}")
-
-
-def missing(words: str, what: str) -> None:
-    made = subprocess.run(f"ip link add probe0 {words}", shell=True, capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"this kernel has no {what}: {made.stderr.strip()}")
-    subprocess.run("ip link del probe0", shell=True, check=True)

@@ -11,7 +11,7 @@ options:  extra arguments of plan and apply, such as --adopt
 plan:     the plan's lines, "action key [attribute...]", in any order; [] for nothing to do
 impact:   the plan's impacts by key, where they matter
 ordered:  true: the lines are in the order in which they run
-losses:   keys of what is not the run's, goes along with the plan and is put back
+losses:   keys of what is not the run's and goes with the plan; with " gone" behind it where it is not put back
 refused:  in place of plan: parts of the messages with which plan and apply (or delete) exit 1, nothing changed
 verify:   commands with what their output must hold: ``has`` or ``lacks`` (a part of the JSON), ``text`` or
           ``no_text``; ``fails``: the command must fail
@@ -138,7 +138,8 @@ def compare(document: dict[str, Any], case: dict[str, Any]) -> None:
     if not case.get("ordered"):
         found, expected = sorted(found), sorted(expected)
     assert found == expected
-    losses = sorted(one["key"] for one in document.get("losses", ()) if one["restored"])
+    listed = document.get("losses", ())
+    losses = sorted(one["key"] if one["restored"] else f"{one['key']} gone" for one in listed)
     assert losses == sorted(case.get("losses", losses))
     impacts = {change["key"]: change["impact"] for change in document["changes"]}
     assert {key: impacts.get(key) for key in case.get("impact", {})} == case.get("impact", {})
