@@ -26,6 +26,7 @@ from reconciler.kinds.kind import (
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
+from reconciler.kinds.route.form import RTPROT_RA
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
@@ -250,7 +251,8 @@ def _learned(cause: Key, set_to: Mapping[Key, str], live: Mapping[Key, Live]) ->
 
     Not where accept_ra is 2; where it is 0 a daemon does the learning (rt6_purge_dflt_routers of net/ipv6/route.c).
     """
-    for link in _links_of(cause.scope, live):
+    routes = [held.object for key, held in live.items() if key.kind == "route" and key.scope == cause.scope]
+    for link in sorted({hop.dev for one in routes if one.protocol == RTPROT_RA for hop in one.hops if hop.dev}):
         name = _accept_ra(link)
         if set_to.get(key_of(cause.scope, name), "1") == "1":
             yield Taking(Ground("learned", cause.scope, link), cause, True, (cause.scope, name, "1"))
