@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kinds import TABLES
+from reconciler.kinds import BY_NAME, TABLES
+from reconciler.kinds.kind import Place
 from reconciler.model.changes import Live
-from reconciler.model.keys import Key
+from reconciler.model.keys import HOST, Key
 from reconciler.planning import doctor, state
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import to_have
@@ -34,11 +35,22 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     """By topology, how many objects of each kind the kernel holds."""
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
-    for key, one in _everything(kernel).items():
-        if one.owner and one.owner[0] != "<":
+    found = _everything(kernel)
+    links = ((key, one) for key, one in found.items() if not BY_NAME[key.kind].existing)
+    made = {(place, one.owner) for key, one in links for place in BY_NAME[key.kind].links(one.object)}
+    for key, one in found.items():
+        if one.owner and one.owner[0] != "<" and _is_held(key, one, made):
             kinds = counts.setdefault(one.owner, {})
             kinds[key.kind] = kinds.get(key.kind, 0) + 1
     return {name: counts[name] for name in sorted(counts)}
+
+
+def _is_held(key: Key, one: Live, made: Container[tuple[Place, str]]) -> bool:
+    """Not what is on record only to go back: interfaces of others, settings of a link or a namespace of ours."""
+    kind = BY_NAME[key.kind]
+    if kind.restores:
+        return key.scope == HOST and not any((place, one.owner) in made for place in kind.lies_on(one.object))
+    return not kind.existing
 
 
 def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:

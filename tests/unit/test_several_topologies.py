@@ -31,9 +31,8 @@ def test_together_and_apart(pretended: Pretended, netrecon: Netrecon) -> None:
     netrecon("check", LEFT)
     netrecon("check", RIGHT)
     held = {one["name"]: one["objects"] for one in netrecon.json("list")["topologies"]}
-    assert held["left"] == {
-        "address": 1, "bridge": 1, "nft_table": 1, "port_map": 1, "sysctl": 1,
-    }  # fmt: skip
+    assert held["left"] == {"address": 1, "bridge": 1, "nft_table": 1, "port_map": 1}
+    assert held["right"]["sysctl"] == 1  # ip_forward, which both set, is counted once
     assert held["right"]["namespace"] == 1
     netrecon("delete", "-q", LEFT)
     assert pretended.host.space("host").settings["net.ipv4.ip_forward"] == "1"  # right still needs it
@@ -41,6 +40,22 @@ def test_together_and_apart(pretended: Pretended, netrecon: Netrecon) -> None:
     netrecon("delete", "-q", "--name", "right")
     assert pretended.picture() == before
     assert "holds no topology" in netrecon("list")
+
+
+def test_what_is_only_set_on_a_link_is_not_counted(pretended: Pretended, netrecon: Netrecon) -> None:
+    pretended.sh("ip link add eth0 type veth peer name far0")
+    listed = {
+        "bridges": {"l0": {"addresses": ["10.1.0.1/24"]}},
+        "veths": {"v0": {"master": "l0", "peer": {"namespace": "n", "name": "eth0", "addresses": ["10.1.0.2/24"]}}},
+        "interfaces": {"eth0": {"mtu": 1400}},
+        "sysctls": {"net.ipv4.ip_forward": 1, "net.ipv4.conf.eth0.rp_filter": 2, "net.ipv4.conf.l0.rp_filter": 2},
+        "port_maps": ["8080:10.1.0.2:80"],
+        "namespaces": {"n": {"sysctls": {"net.ipv4.ip_forward": 1}}},
+    }
+    netrecon("apply", "-q", listed)
+    (held,) = netrecon.json("list")["topologies"]
+    assert held["objects"]["sysctl"] == 2
+    assert "interface" not in held["objects"]
 
 
 def test_what_belongs_to_another_topology(pretended: Pretended, netrecon: Netrecon) -> None:
