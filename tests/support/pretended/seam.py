@@ -183,7 +183,8 @@ def _read_more(
         if scope not in scopes and state.below:
             links = {index: state.links[index] for index in state.below}
             scopes[scope] = ScopeState(scope, links, below=state.below)
-    return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **_read_many(kernel, sysctls)})
+    values = _read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})
+    return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
 
 def _read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
