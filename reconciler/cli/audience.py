@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from reconciler.cli import as_json, as_text
-from reconciler.cli.commands import Options
 from reconciler.planning.intent import Planned, Result
 
 
 class Audience:
     """What a session tells, as the options want it told (see session.Audience)."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._loud = not (options.json or options.quiet)
 
