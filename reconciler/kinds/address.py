@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 
 from reconciler.kinds import address_order, kind, sysctl
-from reconciler.kinds.kind import After, Ground, Kind, Names, Noting, Parsed, Path, Reading, Source, Taking
+from reconciler.kinds.context import Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.grounds import After, Ground, Taking
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, PROTOCOL, STAMP, Key, stamped
+from reconciler.model.quoting import Path
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request
 from reconciler.model.rows import FOREVER, AddressRow, LinkRow
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import Kind, Names, Parsed, Path, Reading, Source
+from reconciler.kinds.context import Names, Parsed, Reading, Source
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteFile
 
 FILES = ("resolv.conf", "hosts")

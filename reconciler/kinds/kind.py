@@ -1,24 +1,20 @@
-"""What a kind of object is: a record of plain functions, and what they are given."""
+"""What a kind of object is: a record of plain functions."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
+from reconciler.kinds.context import Claim, Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.fields import attributes, declared
+from reconciler.kinds.grounds import After, Ground, Place, Taking
 from reconciler.model.attributes import Table
-from reconciler.model.changes import Change, Desired, Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import Key, Origin
-from reconciler.model.quoting import Path as Path
+from reconciler.model.keys import Key
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
-from reconciler.model.rows import LiveState, ScopeState
-from reconciler.model.secret import Secret, is_lost
-
-Parsed = tuple[Key, Any, Origin]
-Place = tuple[str, str]  # scope, name of a link in it
+from reconciler.model.rows import ScopeState
 
 # What tells whose an object is: its own text (a link's alias, a file's first line), our protocol number with the
 # topology on record, a record alone, or the name of what holds it.
@@ -33,205 +29,6 @@ ENDS: Final = "ends"
 EVERYWHERE: Final = "everywhere"
 
 NFT: Final = "nft"  # all objects of one scope with this transaction change in one nft transaction
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One scope of a topology, as ``parse`` sees it.
-
-    ``data`` is the scope's mapping and has passed the schema.  ``at`` gives the place of a
-    path that starts at the scope; ``problem`` notes what the schema cannot say and goes on.
-    ``ends`` are the links that the scope's document speaks of, of whatever kind.
-    """
-
-    topology: str
-    scope: str
-    data: Mapping[str, Any]
-    at: Callable[[Path], Origin]
-    problem: Callable[[Path, str], None]
-    ends: tuple[Entry, ...] = ()
-    lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
-
-    def note_line(self, key: Key, word: str, path: Path) -> None:
-        """Note the line of an attribute that is written elsewhere than its object: ``icc`` of a network, say."""
-        there, own = self.at(path), self.at(path[:-1])
-        if there.path[: len(own.path)] != own.path:
-            self.lines[key, word] = there
-
-
-class Entry(NamedTuple):
-    """What a document says of one link (of a veth, one end): its scope and name, its mapping and the path of that."""
-
-    scope: str
-    name: str
-    words: Mapping[str, Any]
-    at: Path
-
-
-@dataclass(slots=True)
-class Names:
-    """Who is who among the desired objects: what references are looked up in.
-
-    ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
-    both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
-    are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
-    a scope (see kinds/route/); ``sections`` are those that links are declared in,
-    ``masters`` the kinds of links that have ports; ``lines`` has the lines that imply an attribute of an object.
-    """
-
-    objects: Mapping[Key, Any] = field(default_factory=dict)
-    links: dict[tuple[str, str], Key] = field(default_factory=dict)
-    by_scope: dict[tuple[str, str], list[Key]] = field(default_factory=dict)
-    exclusive: set[str] = field(default_factory=set)
-    topology: str = ""
-    origins: Mapping[Key, Origin] = field(default_factory=dict)
-    near: dict[str, Any] = field(default_factory=dict)
-    sections: tuple[str, ...] = ()
-    masters: tuple[str, ...] = ()
-    lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
-
-    def of(self, scope: str, kind: str) -> Iterator[Any]:
-        """The desired objects of one kind in one scope, in the order of the file."""
-        return (self.objects[key] for key in self.by_scope.get((scope, kind), ()))
-
-
-def _stamp_of(state: ScopeState) -> str:
-    return state.owner
-
-
-class Noted(NamedTuple):
-    """What is on record of an object, and by which topology; what ``record`` means is known to the kind alone."""
-
-    topology: str
-    record: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One namespace as ``read`` sees it.
-
-    ``owner`` is the topology stamped on the namespace ("" for the host and for foreign ones);
-    ``exclusive`` says that everything static in it is the owner's.  ``wanted`` maps the desired keys
-    to Wanted, for kinds that look only at what is asked for; ``topologies`` names those of this run, ``relaxed``
-    the namespaces that are not exclusive.
-    ``noted`` is what is on record of the namespace's objects.
-    ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
-    types of links (IFLA_INFO_KIND) that some kind reads; ``whole_of`` tells whose everything static in a namespace is.
-    """
-
-    state: ScopeState
-    live: LiveState
-    owner: str
-    exclusive: bool
-    wanted: Mapping[Key, Desired]
-    noted: Mapping[Key, Noted] = field(default_factory=dict)
-    topologies: frozenset[str] = frozenset()
-    relaxed: frozenset[str] = frozenset()
-    adopted: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    types: frozenset[str] = frozenset()
-    whole_of: Callable[[ScopeState], str] = _stamp_of
-
-
-class Claim(NamedTuple):
-    """An object that takes a place which others may want too; ``origin`` is None for one of another run's topology."""
-
-    object: Any
-    owner: str
-    origin: Origin | None
-
-
-@dataclass(frozen=True, slots=True)
-class Noting:
-    """What ``record`` knows of a run: who is who, its changes and the live objects.
-
-    ``noted`` is what is on record already, by the object's own topology or else by another one.
-    ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones;
-    ``upset`` those that change by themselves with what the run writes, as they are before.
-    """
-
-    names: Names
-    changes: Mapping[Key, Change]
-    live: Mapping[Key, Live]
-    noted: Mapping[Key, Any]
-    at_birth: Mapping[str, str] = field(default_factory=dict)
-    upset: Mapping[Key, str] = field(default_factory=dict)
-
-
-class Ground(NamedTuple):
-    """What an object stands on in the kernel, and vanishes with; ``name`` is a link's, or an address.
-
-    device, scope   the link, the namespace exists
-    ipv4, ipv6    it has addresses of that family: with the last IPv4 address, or when it goes down, its routes go
-    neighbours    its permanent neighbours: they go when it goes down or gets another MAC address
-    proxies    its proxy entries: they go when it goes down
-    source        the scope has this address: routes that prefer it as their source go with it
-    learned       it takes the advertisements of routers: IPv6 routes learned from them go when the scope forwards
-    down, narrow  it is set down; its MTU falls below what IPv6 needs.  Nothing stands on these: links that lie on it
-                  may follow
-    """
-
-    what: str
-    scope: str
-    name: str
-
-
-class Taking(NamedTuple):
-    """A ground that a change takes away, for good (``lasting``) or for a moment.
-
-    ``only``: it does so only where a setting, as (scope, sysctl, value), has that value.
-    """
-
-    ground: Ground
-    cause: Key
-    lasting: bool = False
-    only: tuple[str, str, str] | None = None
-
-
-class After(Protocol):
-    """What a plan leaves: the objects, and the grounds that it took for good."""
-
-    @property
-    def links(self) -> Mapping[tuple[str, str], Any]:
-        """By (scope, name), the object that is the link or one end of it."""
-
-    @property
-    def lasting(self) -> Collection[Ground]: ...
-
-    def of(self, scope: str, kind: str) -> Iterable[Any]:
-        """The objects of one kind in one scope."""
-
-
-def declared(wanted: Any, live: Any) -> Any:
-    """``live`` with every field blanked that ``wanted`` leaves unmanaged (None)."""
-    form: Any = type(live)
-    values = ((getattr(wanted, name), getattr(live, name), compared) for name, compared in _fields(form))
-    return form(*(None if compared and mine is None else its for mine, its, compared in values))
-
-
-@functools.cache
-def _fields(form: Any) -> tuple[tuple[str, bool], ...]:
-    """The fields of a form in their order, and whether they count when two are compared."""
-    return tuple((field.name, field.compare) for field in dataclasses.fields(form))
-
-
-def attributes(value: Any) -> dict[str, Any]:
-    """The fields that an object manages, by name; its scope and name are left to the key, a secret is its digest."""
-    form: Any = type(value)
-    pairs = ((name, getattr(value, name)) for name, compared in _fields(form) if compared)
-    return {name: covered(held) for name, held in pairs if held is not None and name not in ("scope", "name")}
-
-
-def covered(value: Any) -> Any:
-    """A value as it may be shown: in place of each secret its digest."""
-    if isinstance(value, Secret):
-        return str(value)
-    return tuple(map(covered, value)) if type(value) is tuple else value
-
-
-def lost_secrets(value: Any) -> frozenset[str]:
-    """The attributes of an object that are known by their digests alone, so that nothing can give them back."""
-    form: Any = type(value)
-    return frozenset(name for name, _ in _fields(form) if is_lost(getattr(value, name)))
 
 
 def _nothing(*_: Any) -> tuple[()]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import EVERYWHERE, Kind, Names, Parsed, Reading, Source
+from reconciler.kinds.context import Names, Parsed, Reading, Source
+from reconciler.kinds.kind import EVERYWHERE, Kind
 from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, SHARED_GROUP, STAMP, Key

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.kinds.kind import After, Ground, Kind, Reading
+from reconciler.kinds.context import Reading
+from reconciler.kinds.grounds import After, Ground
+from reconciler.kinds.kind import Kind
 from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import STAMP, Key, stamped

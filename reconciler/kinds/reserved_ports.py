@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import RECORD, Kind, Names, Noting, Parsed, Reading
+from reconciler.kinds.context import Names, Noting, Parsed, Reading
+from reconciler.kinds.kind import RECORD, Kind
 from reconciler.kinds.namespace import home
 from reconciler.model import port_ranges
 from reconciler.model.changes import Live

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from reconciler.kinds import kind
-from reconciler.kinds.kind import Kind, Reading
+from reconciler.kinds.context import Reading
+from reconciler.kinds.kind import Kind
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, Key

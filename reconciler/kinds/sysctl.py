@@ -9,20 +9,9 @@ from dataclasses import field
 from typing import Any
 
 from reconciler.kinds import sysctl_effects
-from reconciler.kinds.kind import (
-    EVERYWHERE,
-    RECORD,
-    Ground,
-    Kind,
-    Names,
-    Noted,
-    Noting,
-    Parsed,
-    Path,
-    Reading,
-    Source,
-    Taking,
-)
+from reconciler.kinds.context import Names, Noted, Noting, Parsed, Reading, Source
+from reconciler.kinds.grounds import Ground, Taking
+from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
@@ -30,6 +19,7 @@ from reconciler.kinds.route.form import RTPROT_RA
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
 
 # These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reconciler.kinds import BY_NAME, RANK, having
-from reconciler.kinds.kind import Ground, Place, Taking
+from reconciler.kinds.grounds import Ground, Place, Taking
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
@@ -299,7 +299,7 @@ def _refusal(key: Key, loss: Loss) -> str:
 
 
 class Afterwards:
-    """The objects as a plan leaves them, without what is lost (see kind.After)."""
+    """The objects as a plan leaves them, without what is lost (see kinds.grounds.After)."""
 
     def __init__(self, changes: Sequence[Change], live: LiveObjects, taken: Consequences) -> None:
         self.lasting: Collection[Ground] = taken.lasting

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having
-from reconciler.kinds.kind import PROTOCOL, Claim, Kind, Names
+from reconciler.kinds.context import Claim, Names
+from reconciler.kinds.kind import PROTOCOL, Kind
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Impact, Live
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, STAMP, Key, Origin

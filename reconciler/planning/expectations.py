@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import having, namespace
-from reconciler.kinds.kind import Names, Path
+from reconciler.kinds.context import Names
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key, Origin
+from reconciler.model.quoting import Path
 
 _TARGET = re.compile(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
 _HOLDS, _TRANSLATES = having(lambda kind: kind.holds), having(lambda kind: kind.translates)

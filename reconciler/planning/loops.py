@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having
-from reconciler.kinds.kind import Place
+from reconciler.kinds.grounds import Place
 from reconciler.model.keys import Key
 
 _JOINS, _SPANNING = having(lambda kind: kind.joins), having(lambda kind: kind.spanning)

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from reconciler.kinds import BY_NAME, KINDS, RANK
-from reconciler.kinds.kind import Names
+from reconciler.kinds.context import Names
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key

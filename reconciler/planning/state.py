@@ -8,7 +8,7 @@ from dataclasses import field
 from types import MappingProxyType
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_TYPES, having, namespace
-from reconciler.kinds.kind import Noted, Reading
+from reconciler.kinds.context import Noted, Reading
 from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key

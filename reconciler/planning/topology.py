@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, MASTERS, having
-from reconciler.kinds.kind import Claim, Names, Parsed, Path, Source
+from reconciler.kinds.context import Claim, Names, Parsed, Source
 from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import HOST, Key, Origin
+from reconciler.model.quoting import Path
 
 if TYPE_CHECKING:
     from reconciler.planning.expectations import Expectation

@@ -10,7 +10,8 @@ from typing import Any
 from reconciler.kernel.namespaces import throwaway
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, having, namespace
-from reconciler.kinds.kind import Kind, Place
+from reconciler.kinds.grounds import Place
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import other_link
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass

@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 
 from reconciler.kinds import BY_NAME, having
-from reconciler.kinds.kind import Noting
+from reconciler.kinds.context import Noting
 from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned, Result
 from reconciler.safety import records
@@ -18,7 +18,7 @@ _RECORD = having(lambda kind: kind.record)
 def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, str]) -> None:
     """On record before the kernel has it: a run that is killed leaves at worst a record too many.
 
-    ``at_birth`` and ``upset``: see kind.Noting.
+    ``at_birth`` and ``upset``: see kinds.context.Noting.
     """
     known = records.load()
     for name, record in _records(planned, known, at_birth, upset).items():

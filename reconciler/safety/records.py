@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.kinds import BY_NAME
-from reconciler.kinds.kind import Noted
+from reconciler.kinds.context import Noted
 from reconciler.model import port_ranges
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key

@@ -11,7 +11,8 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import sysctl
 from reconciler.kinds import TABLES
-from reconciler.kinds.kind import Names, lost_secrets
+from reconciler.kinds.context import Names
+from reconciler.kinds.fields import lost_secrets
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key

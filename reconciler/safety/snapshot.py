@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, sysctl
-from reconciler.kinds.kind import Ground
+from reconciler.kinds.grounds import Ground
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key

@@ -16,7 +16,7 @@ from throwaway import sh as run
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.writer import Writer
-from reconciler.kinds.kind import Names, Parsed, Reading, Source
+from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.changes import Live

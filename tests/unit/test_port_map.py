@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.kinds.kind import Claim, Kind, Names, Parsed, Source
+from reconciler.kinds.context import Claim, Names, Parsed, Source
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map, ruleset
 from reconciler.kinds.nat.port_map import PortMap
 from reconciler.kinds.nat.target_links import published_links

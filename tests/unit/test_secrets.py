@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.cli import as_json, as_text
 from reconciler.kernel.netlink import decode, encode_fast
-from reconciler.kinds.kind import declared, lost_secrets
+from reconciler.kinds.fields import declared, lost_secrets
 from reconciler.kinds.links import requests
 from reconciler.kinds.links.link import Link
 from reconciler.kinds.links.link_kind import link_kind

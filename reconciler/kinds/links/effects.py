@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.kinds.kind import Ground, Place, Reading, Taking
+from reconciler.kinds.context import Reading
+from reconciler.kinds.grounds import Ground, Place, Taking
 from reconciler.kinds.links.link import IPV6_MIN_MTU, UNREAD
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key

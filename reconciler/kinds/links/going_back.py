@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from reconciler.kinds.kind import Reading
+from reconciler.kinds.context import Reading
 from reconciler.kinds.links.link import Link
 from reconciler.kinds.links.port import PORT
 from reconciler.model.changes import Desired

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import RECORD, Entry, Kind, Names, Noting, Parsed, Path, Reading, Source
+from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.kind import RECORD, Kind
 from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import Live
 from reconciler.model.keys import NO_ORIGIN, STAMP, Key, stamped
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LinkRow
 

@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field
 from typing import Any, TypeVar
 
-from reconciler.kinds.kind import Names, Path
+from reconciler.kinds.context import Names
 from reconciler.kinds.links.port import IMPLIED, PORT
 from reconciler.model.changes import NOBODY, UNKNOWN
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, STAMP, Key, stamped
+from reconciler.model.quoting import Path
 from reconciler.model.rows import LinkRow, ScopeState
 
 WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # what can be changed of a link, in the order sent

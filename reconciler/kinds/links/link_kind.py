@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from reconciler.kinds import sysctl
-from reconciler.kinds.kind import Entry, Kind, Names, Noting, Parsed, Path, Reading, Source, attributes, declared
+from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.fields import attributes, declared
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
@@ -15,6 +17,7 @@ from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.attributes import Table, normal
 from reconciler.model.changes import Live
 from reconciler.model.keys import STAMP, Key
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LinkRow
 

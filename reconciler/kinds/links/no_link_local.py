@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from reconciler.kinds.kind import Names
+from reconciler.kinds.context import Names
 
 Link = tuple[str, str]  # scope, name
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import field
 
-from reconciler.kinds.kind import Kind, Reading
+from reconciler.kinds.context import Reading
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import effects, link, requests
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass

@@ -7,20 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import sysctl
-from reconciler.kinds.kind import (
-    ENDS,
-    Entry,
-    Kind,
-    Names,
-    Noting,
-    Parsed,
-    Path,
-    Place,
-    Reading,
-    Source,
-    attributes,
-    declared,
-)
+from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.fields import attributes, declared
+from reconciler.kinds.grounds import Place
+from reconciler.kinds.kind import ENDS, Kind
 from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
@@ -29,6 +19,7 @@ from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.changes import KERNEL, NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
+from reconciler.model.quoting import Path
 from reconciler.model.requests import NamespaceRef, Request
 from reconciler.model.rows import LinkRow, ScopeState
 

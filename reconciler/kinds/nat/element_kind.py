@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import NAME, NFT, Kind, Names
+from reconciler.kinds.context import Names
+from reconciler.kinds.kind import NAME, NFT, Kind
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element
 from reconciler.model.keys import Key

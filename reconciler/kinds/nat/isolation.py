@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.kind import Names, Parsed, Path, Reading, Source
+from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
@@ -15,6 +15,7 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.quoting import Path
 from reconciler.model.rows import TableRow
 
 

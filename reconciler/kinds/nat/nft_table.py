@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds.kind import NAME, NFT, Kind, Names, Parsed, Reading
+from reconciler.kinds.context import Names, Parsed, Reading
+from reconciler.kinds.kind import NAME, NFT, Kind
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import FRAME, Element

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import Claim, Parsed, Path, Reading, Source
+from reconciler.kinds.context import Claim, Parsed, Reading, Source
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
@@ -14,6 +14,7 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.quoting import Path
 from reconciler.model.requests import ForgetFlows, Request
 from reconciler.model.rows import ScopeState, TableRow
 

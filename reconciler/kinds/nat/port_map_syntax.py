@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from reconciler.kinds.kind import Path
+from reconciler.model.quoting import Path
 
 FORM = "[listen:]port[-end]:target:port[-end][/protocol]"
 PROTOCOLS = ("tcp", "udp", "sctp")

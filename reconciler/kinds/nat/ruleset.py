@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from reconciler.kinds.kind import Reading
+from reconciler.kinds.context import Reading
 from reconciler.model.keys import Key
 from reconciler.model.requests import NftElement
 from reconciler.model.rows import TableRow

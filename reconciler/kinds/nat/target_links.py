@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
 
-from reconciler.kinds.kind import Names
+from reconciler.kinds.context import Names
 from reconciler.model.keys import Key
 
 Subnets = dict[tuple[int, int], dict[int, list[tuple[str, str]]]]

@@ -7,11 +7,12 @@ import ipaddress
 from collections.abc import Iterator
 
 from reconciler.kinds import sysctl
-from reconciler.kinds.kind import Names, Parsed, Path
+from reconciler.kinds.context import Names, Parsed
 from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import NextHop, Route, is_link_route, order
 from reconciler.model.keys import Key
+from reconciler.model.quoting import Path
 
 # (IP version, prefix length) -> start of a network -> the links that it lies on, with what puts it there
 Near = dict[tuple[int, int], dict[int, list[tuple[str | None, Key]]]]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import Noted, Reading
+from reconciler.kinds.context import Noted, Reading
 from reconciler.kinds.route.form import (
     AF_INET,
     AF_INET6,

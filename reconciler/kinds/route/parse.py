@@ -7,8 +7,9 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.kind import Parsed, Path, Source
+from reconciler.kinds.context import Parsed, Source
 from reconciler.kinds.route.form import AF_INET, AF_INET6, METRIC, SCOPES, TABLES, NextHop, Route, key_of, order
+from reconciler.model.quoting import Path
 
 
 def parse(source: Source) -> Iterator[Parsed]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kinds import kind
-from reconciler.kinds.kind import After, Ground, Kind, Noting
+from reconciler.kinds.context import Noting
+from reconciler.kinds.grounds import After, Ground
+from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import effects
 from reconciler.kinds.route import check, kernel_form, parse
 from reconciler.kinds.route.form import (
