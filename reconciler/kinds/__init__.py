@@ -1,4 +1,4 @@
-"""The kinds of objects, in the order in which a plan lists what does not depend on each other."""
+"""All kinds of objects, in the order in which a plan lists objects that do not depend on each other."""
 
 from __future__ import annotations
 
@@ -32,19 +32,18 @@ KINDS: tuple[Kind, ...] = (
 )
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 RANK: dict[str, int] = {kind.name: rank for rank, kind in enumerate(KINDS)}
-# What lives in an nftables table: all of it in one scope changes in one transaction.
+# The kinds whose objects are in an nftables table: all of one scope change in one transaction.
 NFT: frozenset[str] = frozenset(kind.name for kind in KINDS if kind.transaction)
 
 _Fact = TypeVar("_Fact")
 
 
 def having(fact: Callable[[Kind], _Fact | None]) -> dict[str, _Fact]:
-    """A fact of the kinds that tell it, by their names: of 10,000 objects most are then passed by with one look-up."""
-    return {kind.name: told for kind in KINDS if (told := fact(kind))}
+    """The fact by the name of the kind, only for kinds that have it: one look-up then skips an object of any other."""
+    return {kind.name: value for kind in KINDS if (value := fact(kind))}
 
 
-# Of links: the types that some kind reads, how the attributes of each are read, which have ports,
-# and where they are declared.
+# Links: the types that some kind reads, the attributes of each type, the kinds that have ports, and the sections.
 LINK_TYPES: frozenset[str] = frozenset(kind.rtnl for kind in KINDS if kind.rtnl)
 TABLES = Tables(
     own={kind.rtnl: kind.data for kind in KINDS if kind.data is not None},

@@ -22,7 +22,7 @@ from reconciler.model.rows import FOREVER, AddressRow, LinkRow
 
 AF_INET, AF_INET6 = 2, 10
 IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED = 0x01, 0x02, 0x08
-# IFA_F_NODAD, _OPTIMISTIC, _HOMEADDRESS, _MANAGETEMPADDR, _NOPREFIXROUTE and _MCAUTOJOIN: the others the kernel sets
+# IFA_F_NODAD, _OPTIMISTIC, _HOMEADDRESS, _MANAGETEMPADDR, _NOPREFIXROUTE, _MCAUTOJOIN; the kernel sets all others
 SETTABLE = 0x716
 RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
@@ -31,12 +31,13 @@ LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``address`` is canonical, with its prefix length; ``duplicate``: another host has it (DAD failed).
+    """An address, canonical and with its prefix length; ``duplicate``: another host has it (DAD failed).
 
-    ``lease``: it ends by itself, in ``lifetimes`` (preferred, valid).  ``behind`` is the address of its family that
-    comes before it on the link, "" for none; ``out_of_order``: it stands where it should not.
-    ``protocol``, ``reach`` (IFA_SCOPE) and ``flags`` of a live one are never compared, but an address that is made
-    again has them again.
+    ``lease``: it expires; ``lifetimes`` are its preferred and valid lifetime in seconds.
+    ``behind`` is the address of the same family before it on the link, "" for none.
+    ``out_of_order``: it is not at its place in that order.
+    ``protocol``, ``reach`` (IFA_SCOPE) and ``flags`` are those of a live address.  They are never compared, but
+    an address that is created again gets them again.
     """
 
     scope: str
@@ -101,7 +102,7 @@ def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> st
 
 
 def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
-    """Below its least mtu the kernel has no IPv6 on a link at all."""
+    """An IPv6 address needs a link with an MTU of at least 1280: below that the kernel has no IPv6 on it."""
     end = declared_end(address.scope, address.link, names) if ":" in address.address else None
     if end is not None and end.mtu is not None and end.mtu < IPV6_MIN_MTU:
         yield (), f"{address.link} has an mtu of {end.mtu}; IPv6 needs {IPV6_MIN_MTU} or more"
@@ -109,7 +110,8 @@ def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
-    telling = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)  # since Linux 5.18
+    # Since Linux 5.18 the kernel sets IFA_PROTO on the addresses that it adds by itself.
+    sets_protocol = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)
     misplaced = _misplaced(reading)
     last: dict[tuple[int, bool], str] = {}
     for row in _as_made(state.addresses):
@@ -117,7 +119,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if link is None:
             continue
         key = key_of(state.scope, link.name, row.address)
-        own = KERNEL if _automatic(row, link, telling) else _owner(reading, row, link, key)
+        own = KERNEL if _automatic(row, link, sets_protocol) else _owner(reading, row, link, key)
         place = (row.index, ":" in row.address)
         found = Address(
             state.scope,
@@ -138,12 +140,12 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _as_made(rows: Sequence[AddressRow]) -> list[AddressRow]:
-    """The kernel lists the IPv6 addresses of a scope with the newest first."""
+    """The addresses in the order of their creation: the kernel lists the IPv6 addresses of a scope newest first."""
     return [*(row for row in rows if ":" not in row.address), *(row for row in reversed(rows) if ":" in row.address)]
 
 
 def _misplaced(reading: Reading) -> frozenset[Key]:
-    """The wanted addresses that stand before others that they are to stand behind."""
+    """The desired addresses that are not at their place in the order of their link."""
     state, wanted = reading.state, reading.wanted
     places: dict[tuple[int, bool], list[AddressRow]] = {}
     ordered: set[tuple[int, bool]] = set()
@@ -164,7 +166,7 @@ def _out_of_order(reading: Reading, link: str, rows: Sequence[AddressRow]) -> It
         one = reading.wanted.get(key_of(reading.state.scope, link, address))
         return (
             None if one is None or one.owner == KERNEL else str(one.object.behind)
-        )  # its own the kernel orders itself
+        )  # the kernel orders its own addresses
 
     there = [row.address for row in rows]
     reach = {row.address: row.scope for row in rows}
@@ -185,30 +187,30 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
         return NOBODY if others and _foreign(reading, link).get("keep") else stamped(link.alias)
     if reading.exclusive and reading.owner:
         return reading.owner
-    # What else lies on a link that is taken over is drift from then on; what is wanted is itself adopted.
+    # On an adopted link, addresses that are not desired are drift; those that are desired are adopted themselves.
     taker = "" if link.alias.startswith(STAMP) or key in reading.wanted else reading.adopted.get((key.scope, link.name))
     if taker:
         return taker
-    # The stamp of a namespace is on its lo, which says nothing of the addresses there.
+    # The alias of lo is the stamp of the namespace: it does not show who owns the addresses on lo.
     if row.protocol == PROTOCOL:
         return reading.owner or UNKNOWN
     return NOBODY if key in reading.wanted else _foreign(reading, link).get("remove", NOBODY)
 
 
 def _foreign(reading: Reading, link: LinkRow) -> dict[str, str]:
-    """What is to become of others' addresses on a link, with the topology that says so."""
+    """What to do with foreign addresses on a link ("keep", "remove"), and the topology that declares it."""
     found = (reading.wanted.get(Key(kind, reading.state.scope, link.name)) for kind in ("interface", "bridge"))
     return {str(one.object.foreign_addresses): one.owner for one in found if one is not None}
 
 
-def _automatic(row: AddressRow, link: LinkRow, telling: bool) -> bool:
-    """What the kernel adds by itself without saying so: 127.0.0.1, and before Linux 5.18 ::1 and link-local ones."""
+def _automatic(row: AddressRow, link: LinkRow, sets_protocol: bool) -> bool:
+    """Whether the kernel added it without IFA_PROTO: 127.0.0.1, and before Linux 5.18 ::1 and link-local addresses."""
     if row.protocol:
         return False
     if link.loopback:
         return row.address in ("127.0.0.1/8", "::1/128")
     linked = row.scope == RT_SCOPE_LINK and row.address.endswith("/64") and row.address.startswith("fe80:")
-    return linked and not telling
+    return linked and not sets_protocol
 
 
 def create(address: Address, _owner: str) -> Iterator[Request]:
@@ -216,12 +218,12 @@ def create(address: Address, _owner: str) -> Iterator[Request]:
 
 
 def mask(wanted: Address, live: Address) -> Address:
-    """Of a snapshot's address the order is that of the snapshot, whatever it should have been."""
+    """The live address with ``out_of_order`` relative to ``wanted``: a snapshot's order is the one to restore."""
     return dataclasses.replace(live, out_of_order=live.out_of_order != wanted.out_of_order)
 
 
 def update(before: Address, after: Address, _owner: str) -> Iterator[Request]:
-    """In place; but for its place among others, which only a new address finds."""
+    """In place; only for another place in the order the address is deleted and created again."""
     flags = before.flags if after.flags is None else after.flags
     reach = before.reach if after.reach is None else after.reach
     after = dataclasses.replace(after, flags=flags, reach=reach)
@@ -248,8 +250,8 @@ def _request(address: Address, flags: int) -> Request:
     ip, _, length = address.address.partition("/")
     family = AF_INET6 if ":" in ip else AF_INET
     attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip), ("IFA_PROTO", address.protocol)]
-    # Without this an IPv6 address is of no use for the second or two that duplicate detection takes, and on a
-    # bridge without a running port for ever.
+    # Without IFA_F_NODAD an IPv6 address is unusable until duplicate address detection ends: for a second or two, and
+    # on a bridge without a running port for ever.
     born_with = IFA_F_NODAD if family == AF_INET6 else 0
     attributes.append(("IFA_FLAGS", born_with if address.flags is None else address.flags))
     if address.lease:
@@ -296,10 +298,11 @@ def stands_on(address: Address) -> tuple[Ground, ...]:
 
 
 def goes_last(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Key]:
-    """IPv4 addresses that are deleted once others are there.
+    """IPv4 addresses that are deleted only after new ones exist, so that no routes are lost.
 
-    With the last IPv4 address of a link the kernel flushes its IPv4 routes (fib_disable_ip), and with the only place
-    of an address the routes that prefer it as their source (fib_sync_down_addr).
+    When a link loses its last IPv4 address, the kernel flushes its IPv4 routes (fib_disable_ip in
+    net/ipv4/fib_frontend.c).  When a scope loses an address, it deletes the routes that prefer that address as their
+    source (fib_sync_down_addr in net/ipv4/fib_semantics.c).
     """
     going = [one for one in changes if one.action == "delete" and ":" not in one.before.address]
     if not going:
@@ -315,9 +318,9 @@ def goes_last(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[K
 
 
 def during(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[tuple[Key, str, str]]:
-    """Where a primary address goes, others of its subnet stay only if the kernel promotes them.
+    """promote_secondaries = 1 while a primary address is deleted: else the kernel deletes the others of its subnet.
 
-    On a link where addresses change places this holds for what is made there too, so that all come in their order.
+    On a link whose addresses are put in order it must hold for creations too, so that all end in their order.
     """
     moving = {_place(change.after) for change in changes if _moves(change)}
     for change in changes if moving else ():
@@ -344,7 +347,7 @@ def _leads_others(address: Address) -> bool:
 
 
 def _moves(change: Change) -> bool:
-    """Whether it is deleted and made again at once, to stand elsewhere among the addresses of its link."""
+    """Whether the address is deleted and created again at once, for another place in the order of its link."""
     return change.action == "update" and "out_of_order" in change.differs
 
 
@@ -353,7 +356,7 @@ def _is_made(change: Change) -> bool:
 
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """Links that lose their last IPv4 address, and addresses that the scope loses."""
+    """The links that lose their last IPv4 address, and the addresses that the scope loses."""
     listed = [change for change in changes if change.action in ("delete", "replace") or _moves(change)]
     if not listed:
         return
@@ -374,12 +377,12 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
 
 
 def _staying(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
-    """The IPv4 addresses that are there all the time."""
+    """The IPv4 addresses that exist during the whole plan."""
     return [one for one in _others(changes, live) if ":" not in one.address]
 
 
 def _coming(changes: Sequence[Change]) -> list[Address]:
-    """The IPv4 addresses that are made."""
+    """The IPv4 addresses that the plan creates."""
     made = (one.after for one in changes if _is_made(one))
     return [one for one in made if ":" not in one.address]
 
@@ -416,13 +419,13 @@ def shown(address: Address) -> dict[str, object]:
 
 
 def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
-    """Noted where nothing in the kernel says that it is ours: its link is not one that we made."""
+    """True for an address of the host on a link that we did not create: nothing in the kernel shows its owner."""
     made = noting.names.links.get((wanted.scope, wanted.link)) if wanted.scope == HOST else None
     return True if wanted.scope == HOST and (made is None or made.kind == "interface") else None
 
 
 def born_with(scope: str, _owner: str) -> Iterator[tuple[Key, Live]]:
-    """The loopback addresses of a namespace that is just made."""
+    """The loopback addresses of a new namespace."""
     for address in ("127.0.0.1/8", "::1/128"):
         yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)
 

@@ -1,8 +1,9 @@
-"""The order of a link's addresses in the kernel, and which of them are made again so that it is that of the file.
+"""The order of a link's addresses in the kernel, and which addresses to create again to get the order of the file.
 
-IPv4: the first address of a subnet is its primary one; primary addresses stand in the order in which they were made
-(those of a wider scope behind), and the secondary ones behind all of them, in theirs (__inet_insert_ifa).
-IPv6 has no primary addresses: within a scope the newest stands first (ipv6_link_dev_addr).
+IPv4: the first address of a subnet is primary, the others are secondary.  First come the primary addresses in the
+order of their creation (those of a wider scope after the others), then the secondary ones in theirs
+(__inet_insert_ifa in net/ipv4/devinet.c).
+IPv6 has no primary addresses: within a scope the newest comes first (ipv6_link_dev_addr in net/ipv6/addrconf.c).
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 
-Reach = Mapping[str, int]  # address -> its scope (IFA_SCOPE); an address that is not there yet has none
+Reach = Mapping[str, int]  # address -> its scope (IFA_SCOPE), for addresses that exist
 
 
 def chains(there: Iterable[str], behind: Callable[[str], str | None]) -> list[list[str]]:
-    """The addresses that are wanted, in their order, with those that are not there yet.
+    """The desired addresses in their order, including those that do not exist yet: one chain for each topology.
 
-    ``behind`` tells the address that one stands behind: "" for the first, None where it is not wanted.  Several
-    topologies that configure one link have a chain each.
+    ``there`` are the addresses that exist.  ``behind(address)`` is the desired address before it, "" for the first,
+    None for an address that is not desired.
     """
     before: dict[str, str] = {}
     waiting = [*there]
@@ -39,17 +40,17 @@ def _chain(first: str, after: Mapping[str, str]) -> list[str]:
 
 
 def misplaced(there: Sequence[str], reach: Reach, chain: Sequence[str]) -> set[str]:
-    """The addresses of a chain that must be made again, in its order, for all to stand as if just made.
+    """The addresses of a chain that must be created again, in its order, to get the order of a new link.
 
-    ``there`` are all addresses of the link and the family as the kernel lists them.  Those of others may have come
-    before ours or after them: as just made counts either.
+    ``there`` are all addresses of the link and the family as the kernel lists them.  Foreign addresses may have been
+    created before ours or after them: both orders count as right.
     """
     six = ":" in chain[0]
     listed = _six(reversed(there)) if six else list(there)
     grown = _grown_six if six else _grown
     wanted = frozenset(chain)
     ours = [one for one in listed if one in wanted]
-    if ours == list(chain):  # of most links: nothing is worked out
+    if ours == list(chain):  # true of most links, and fast
         return set()
     others = [one for one in listed if one not in wanted]
     goals = [[one for one in grown(first, chain, reach) if one in wanted] for first in ((), others)]
@@ -63,7 +64,7 @@ def misplaced(there: Sequence[str], reach: Reach, chain: Sequence[str]) -> set[s
 
 
 def _in_order(listed: Sequence[str], chain: Sequence[str]) -> int:
-    """How many of a chain, from its start, are there in its order."""
+    """How many addresses of a chain, from its start, exist in its order."""
     count = 0
     for address in listed:
         if count < len(chain) and address == chain[count]:
@@ -72,7 +73,7 @@ def _in_order(listed: Sequence[str], chain: Sequence[str]) -> int:
 
 
 def _grown(staying: Iterable[str], coming: Iterable[str], reach: Reach) -> list[str]:
-    """The IPv4 addresses as the kernel lists them once others are made."""
+    """The IPv4 addresses as the kernel lists them after ``coming`` are created besides ``staying``."""
     primary: list[str] = []
     secondary: list[str] = []
     subnets: set[object] = set()
@@ -87,7 +88,7 @@ def _grown(staying: Iterable[str], coming: Iterable[str], reach: Reach) -> list[
 
 
 def _place(primary: Sequence[str], wide: int, reach: Reach) -> int:
-    """Behind the last one whose scope is not wider."""
+    """The index of a new primary address: after the last one whose scope is not wider."""
     return max((number for number, one in enumerate(primary, start=1) if reach.get(one, 0) >= wide), default=0)
 
 
@@ -96,7 +97,7 @@ def _grown_six(staying: Iterable[str], coming: Collection[str], _reach: Reach) -
 
 
 def _six(made: Iterable[str]) -> list[str]:
-    """IPv6 addresses in the order in which they were made, as far as the kernel's list tells: by scope."""
+    """IPv6 addresses by scope, within a scope in the order of their creation; the kernel's list shows no more."""
     return sorted(made, key=lambda address: address.startswith("fe80:"))
 
 

@@ -1,4 +1,4 @@
-"""What the functions of a kind are given: a document, the desired objects, a namespace, a run."""
+"""What the functions of a kind are given: a document, the desired objects, a namespace that was read, a run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from reconciler.model.keys import Key, Origin
 from reconciler.model.quoting import Path
 from reconciler.model.rows import LiveState, ScopeState
 
-Parsed = tuple[Key, Any, Origin]
+Parsed = tuple[Key, Any, Origin]  # a desired object with its key and its place in the file
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One scope of a topology, as ``parse`` sees it.
+    """One scope of a topology, as ``parse`` gets it.
 
-    ``data`` is the scope's mapping and has passed the schema.  ``at`` gives the place of a
-    path that starts at the scope; ``problem`` notes what the schema cannot say and goes on.
-    ``ends`` are the links that the scope's document speaks of, of whatever kind.
+    ``data`` is the scope's mapping, which has passed the schema.
+    ``at(path)`` is the place in the file of a path that starts at the scope.
+    ``problem(path, message)`` reports an error and does not raise.
+    ``ends`` are all links that the scope's document declares, of every kind.
+    ``lines`` are filled by ``note_line``.
     """
 
     topology: str
@@ -33,14 +35,14 @@ class Source:
     lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
 
     def note_line(self, key: Key, word: str, path: Path) -> None:
-        """Note the line of an attribute that is written elsewhere than its object: ``icc`` of a network, say."""
+        """Record the line of an attribute that is not written at its object: ``icc`` of a network, for example."""
         there, own = self.at(path), self.at(path[:-1])
         if there.path[: len(own.path)] != own.path:
             self.lines[key, word] = there
 
 
 class Entry(NamedTuple):
-    """What a document says of one link (of a veth, one end): its scope and name, its mapping and the path of that."""
+    """One link (or one end of a veth) in a document: its scope, its name, its mapping and the mapping's path."""
 
     scope: str
     name: str
@@ -50,13 +52,15 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Names:
-    """Who is who among the desired objects: what references are looked up in.
+    """The desired objects, indexed for looking up references.
 
-    ``links`` maps (scope, link name) to the object that makes or configures it (of a veth,
-    both ends); ``by_scope`` lists a scope's objects by kind; ``exclusive`` names the namespaces that
-    are declared in full, so that what is not written does not exist; ``near`` remembers what is connected in
-    a scope (see kinds/route/); ``sections`` are those that links are declared in,
-    ``masters`` the kinds of links that have ports; ``lines`` has the lines that imply an attribute of an object.
+    ``links`` maps (scope, link name) to the key of the object that makes or configures the link (both ends of a veth).
+    ``by_scope`` maps (scope, kind) to the keys of the objects there.
+    ``exclusive`` are the namespaces that the topology declares in full: what it does not list does not exist there.
+    ``near`` is a cache by scope: connected prefixes (see kinds/route/check.py), settings (see kinds/sysctl.py).
+    ``sections`` are the sections of a topology in which links are declared.
+    ``masters`` are the kinds of links that have ports.
+    ``lines`` maps (object, attribute) to the line that implies the attribute, where that is not the object's own.
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -80,7 +84,7 @@ def _stamp_of(state: ScopeState) -> str:
 
 
 class Noted(NamedTuple):
-    """What is on record of an object, and by which topology; what ``record`` means is known to the kind alone."""
+    """The record of an object, and the topology whose record it is; only the kind knows what ``record`` means."""
 
     topology: str
     record: Any
@@ -88,15 +92,18 @@ class Noted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One namespace as ``read`` sees it.
+    """One namespace as ``read`` gets it.
 
-    ``owner`` is the topology stamped on the namespace ("" for the host and for foreign ones);
-    ``exclusive`` says that everything static in it is the owner's.  ``wanted`` maps the desired keys
-    to Wanted, for kinds that look only at what is asked for; ``topologies`` names those of this run, ``relaxed``
-    the namespaces that are not exclusive.
-    ``noted`` is what is on record of the namespace's objects.
-    ``adopted`` maps the links that this run may take over to the topology that wants them; ``types`` are the
-    types of links (IFLA_INFO_KIND) that some kind reads; ``whole_of`` tells whose everything static in a namespace is.
+    ``state`` are the rows of this namespace, ``live`` those of all namespaces.
+    ``owner`` is the topology stamped on the namespace ("" for the host and for foreign namespaces).
+    ``exclusive``: everything static in the namespace belongs to ``owner``.
+    ``wanted`` are the desired objects by key, for kinds that read only what is declared.
+    ``noted`` are the records of the namespace's objects.
+    ``topologies`` are the topologies of this run.
+    ``relaxed`` are the namespaces that are not exclusive.
+    ``adopted`` maps the links, as (scope, name), that this run may take over to the topology that declares them.
+    ``types`` are the link types (IFLA_INFO_KIND) that some kind reads.
+    ``whole_of(state)`` is the topology that everything static in a namespace belongs to, "" for none.
     """
 
     state: ScopeState
@@ -113,7 +120,7 @@ class Reading:
 
 
 class Claim(NamedTuple):
-    """An object that takes a place which others may want too; ``origin`` is None for one of another run's topology."""
+    """An object in a place that only one object can have; ``origin`` is None for a topology outside this run."""
 
     object: Any
     owner: str
@@ -122,11 +129,11 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Noting:
-    """What ``record`` knows of a run: who is who, its changes and the live objects.
+    """A run as ``record`` gets it: the desired objects, the changes and the live objects.
 
-    ``noted`` is what is on record already, by the object's own topology or else by another one.
-    ``at_birth`` has the settings of a namespace that was just made, of those that the run writes in new ones;
-    ``upset`` those that change by themselves with what the run writes, as they are before.
+    ``noted`` are the present records: the topology's own, else another topology's.
+    ``at_birth`` are the values that a new namespace has of the sysctls that the run writes in new namespaces.
+    ``upset`` are the values, before the run, of the sysctls that the kernel changes because of those that it writes.
     """
 
     names: Names

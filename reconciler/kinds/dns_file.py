@@ -1,4 +1,4 @@
-"""resolv.conf and hosts of a scope: whole stamped files under /etc/netns, a marked block in the host's own."""
+"""The files resolv.conf and hosts: of a namespace a whole stamped file under /etc/netns, of the host a marked block."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
 
 @dataclass(frozen=True, slots=True)
 class DnsFile:
-    """``lines`` are the file's (or the block's) without the stamp; ``owner`` is whose stamp a live one bears.
+    """``lines`` are those of the file or block without the stamp; ``owner`` is the topology in a live file's stamp.
 
-    ``text`` is a live file of a namespace to the letter, so that it can come back as it was.
+    ``text`` is the exact text of a namespace's live file, so that a rollback can restore it.
     """
 
     scope: str
@@ -76,7 +76,7 @@ def _address(source: Source, text: str, path: Path) -> str:
     return canonical or text
 
 
-@functools.lru_cache(1 << 14)  # the sandboxes of a network all have each other's addresses
+@functools.lru_cache(1 << 14)  # the sandboxes of a network all list each other's addresses
 def _canonical(text: str) -> str | None:
     try:
         return str(ipaddress.ip_address(text))
@@ -101,14 +101,14 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _overwritten(reading: Reading, key: Key) -> str:
-    """Whose a file without a stamp is: a file that we want in a namespace of ours lost it when it was edited."""
+    """The owner of a file without a stamp: ours if it is desired in a namespace of ours (an edit removed the stamp)."""
     wanted = reading.wanted.get(key)
     ours = wanted is not None and reading.exclusive and reading.owner == wanted.owner
     return reading.owner if ours else NOBODY
 
 
 def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Live]]:
-    """Of the blocks in a file of the host only the ones of this run's topologies concern us."""
+    """The block of a topology of this run in a file of the host; blocks of other topologies are not read."""
     wanted = reading.wanted.get(key)
     for owner in (wanted.owner,) if wanted else sorted(reading.topologies):
         lines = text.splitlines()
@@ -147,7 +147,7 @@ def delete(file: DnsFile) -> Iterator[Request]:
 
 
 def edits(file: DnsFile) -> str:
-    """The host's own files keep what others wrote into them; those of a namespace are ours whole."""
+    """The name of the host's file, which keeps what others wrote into it; "" for a namespace's, which is all ours."""
     return file.name if file.scope == HOST else ""
 
 

@@ -1,4 +1,4 @@
-"""What an object depends on in the kernel, and what a change takes from it."""
+"""Grounds: what objects depend on in the kernel and are deleted with, and the changes that take grounds away."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ Place = tuple[str, str]  # scope, name of a link in it
 
 
 class Ground(NamedTuple):
-    """What an object stands on in the kernel, and vanishes with; ``name`` is a link's, or an address.
+    """A condition that objects need: when it ends, the kernel deletes them.  ``name`` is a link's or an address.
 
-    device, scope   the link, the namespace exists
-    ipv4, ipv6    it has addresses of that family: with the last IPv4 address, or when it goes down, its routes go
-    neighbours    its permanent neighbours: they go when it goes down or gets another MAC address
-    proxies    its proxy entries: they go when it goes down
-    source        the scope has this address: routes that prefer it as their source go with it
-    learned       it takes the advertisements of routers: IPv6 routes learned from them go when the scope forwards
-    down, narrow  it is set down; its MTU falls below what IPv6 needs.  Nothing stands on these: links that lie on it
-                  may follow
+    device      the link exists
+    scope       the namespace exists
+    ipv4        the link is up and has an IPv4 address: its IPv4 routes are deleted when this ends
+    ipv6        the link is up and has IPv6: its IPv6 addresses and routes are deleted when this ends
+    neighbours  the link is up and keeps its MAC address: else its permanent neighbours are deleted
+    proxies     the link is up: else its proxy entries are deleted
+    source      the scope has this address: else the routes that prefer it as source are deleted
+    learned     the link accepts router advertisements: the IPv6 routes learned are deleted when the scope forwards
+    down        the link is set down (an event: no object needs it, but links that lie on it may follow)
+    narrow      the link's MTU falls below what IPv6 needs (an event, as ``down``)
     """
 
     what: str
@@ -29,9 +31,9 @@ class Ground(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """A ground that a change takes away, for good (``lasting``) or for a moment.
+    """A ground that the change ``cause`` takes away, for good (``lasting``) or for a moment.
 
-    ``only``: it does so only where a setting, as (scope, sysctl, value), has that value.
+    ``only``, as (scope, sysctl, value): the change does so only if the sysctl has this value.
     """
 
     ground: Ground
@@ -41,11 +43,11 @@ class Taking(NamedTuple):
 
 
 class After(Protocol):
-    """What a plan leaves: the objects, and the grounds that it took for good."""
+    """The objects after a plan, and the grounds that it takes away for good."""
 
     @property
     def links(self) -> Mapping[tuple[str, str], Any]:
-        """By (scope, name), the object that is the link or one end of it."""
+        """The object that is the link, or that has it as one end, by (scope, name)."""
 
     @property
     def lasting(self) -> Collection[Ground]: ...

@@ -1,4 +1,4 @@
-"""What a kind of object is: a record of plain functions."""
+"""``Kind``: all that the core knows of one kind of object, as plain functions and constants."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import ScopeState
 
-# What tells whose an object is: its own text (a link's alias, a file's first line), our protocol number with the
-# topology on record, a record alone, or the name of what holds it.
+# What shows the owner of an object: its own text (a link's alias, a file's first line); our protocol number, with the
+# topology on record; a record alone; the name of the table that the object is in.
 ALIAS: Final = "alias"
 PROTOCOL: Final = "protocol"
 RECORD: Final = "record"
 NAME: Final = "name"
 
-# Where a change of an object can show: in its own scope, at the other ends of its links too, or anywhere.
+# Where a change of an object can have effects: in its own scope, also at the other ends of its links, or anywhere.
 SCOPE: Final = "scope"
 ENDS: Final = "ends"
 EVERYWHERE: Final = "everywhere"
@@ -57,93 +57,102 @@ def _same(plain: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """All that the core knows of one kind of object.
+    """All that the core knows of one kind of object.  Only ``name`` is required.
 
-    form     the class of its objects
-    ends     a scope's document -> what it says of each link of this kind, for what lies on links (addresses)
-    parse    a scope's document -> (key, object, origin) of each object of this kind in it
-    imply    all desired objects -> more of this kind that follow from them
-    check    a desired object and the names -> what is wrong with its references, as (subpath, message)
-    read     a namespace as it was read -> (key, held) of each live object of this kind
-    settle   (wanted, live) -> wanted, with what follows from the kernel alone filled in; None: all is written
-    release  live object on record that is not desired any more -> it as it was before us
-    mask     (wanted, live) -> live with what wanted does not manage blanked out
-    needs    the keys of the objects that must be there first
-    create   (object, owner) -> requests;  update (before, after, owner);  delete (object)
-    adopt    (live object, desired object, owner) -> requests that only stamp
-    stamp    a live object -> what on it tells whose it is, for comparing
-    restamp  (live object of a snapshot) -> requests that give it back that stamp
-    links    the links that the object makes or configures, as (scope, name)
-    lies_on  the links, as (scope, name), that it goes with
-    stands_on  what else it goes with (see Ground)
-    follows  of a link, what it does together with the link that it lies on: "down", "narrow"
-    without  (object, links that vanish as (scope, name)) -> what it is without them: a port without its bridge
-    upset    (desired object, changes of this kind by key) -> what these leave of it, though they are not its own
-    upsets   (object that is written, links of its scope) -> the keys of others of this kind that may change with it
-    shown    object -> its attributes for people and JSON, without what the key says already
-    replace_on, disruptive_on   attributes that cannot change in place; that stop traffic when they do
-    existing   True for what is configured but never made or removed (a physical link)
-    brief    True where attributes are worth telling only when they differ
-    harmless   True where a deletion stops no traffic
-    restores   True where a deletion writes an earlier value back: it runs in the order of creation
+    Words used below: ``desired`` and ``live`` are objects of the kind, ``owner`` is the name of a topology, ``names``
+    is a Names, a link is (scope, name).  ``A -> B`` is a function from A to B.
 
-    Facts that the core asks for.  Of a callback that is None there is nothing to tell (see ``kinds.having``).
+    From the file to desired objects:
+    form     the class of the kind's objects
+    schema   the name of the kind's JSON schema under schemas/, "" for none
+    section  the sections of a topology that declare such objects, separated by blanks
+    ends     Source -> an Entry for each link that the scope declares in this kind's section; addresses are read there
+    parse    Source -> (key, object, origin) of each object that the scope declares
+    imply    names -> (key, object, origin) of objects that follow from others, or that replace the ones declared
+    check    (desired, names) -> (subpath, message) for each reference that is wrong
+    alone    True where no other object of a topology can refer to one of these
 
-    In the language and in the kernel:
-    section    the keys of a topology that its objects are written under, with a blank between them
-    alone    True where no other object of a topology refers to one of these
-    rtnl     the kernel's word for the link that it is (IFLA_INFO_KIND)
-    dumps    the fields of ScopeState, beside links, whose rows ``read`` looks at
-    data, port   the attributes that such a link has, and that its ports have, beside those of all links; a port of
-                 None: it has no ports
+    From the kernel to live objects:
+    read     Reading -> (key, Live) of each live object in the namespace
+    rtnl     the kernel's type of the link (IFLA_INFO_KIND), "" for what is no link or has no single type
+    dumps    the fields of ScopeState that ``read`` uses, besides the links
+    data     the attributes that such a link has besides those of every link
+    port     the attributes of the ports of such a link; None: it has no ports
+    settings     key -> the sysctls of the scope that must be read for the object
+    born_with    (scope, owner) -> (key, Live) of each object that a new namespace has at once
+    outlives     True where the object stays when its namespace is deleted (a file)
+    partial      live -> whether a part of the object is in a namespace that was not read
+    aside    True where the objects are read only for plans that may delete one of them as a consequence
 
-    Whose it is:
-    ownership    ALIAS, PROTOCOL, RECORD or NAME
-    shareable    True where several topologies may want the same object; none of them makes or removes it
-    record   (key, desired object, noting) -> what goes on record of it, as plain data; None for nothing
-    either   (old record, new record) -> the record that is right whichever of the two comes true
-    without_others   (record, record of another run's topology) -> what of the first the other does not hold as well
-    recall   a record as a file has it -> the record; ValueError or TypeError for what cannot be one
-    clashes  claims of one scope -> (a later claim, what is wrong) where two that have different keys take one place
+    Comparing:
+    settle   (desired, live) -> desired, completed with values that only the kernel knows; None: nothing to complete
+    mask     (desired, live) -> live, with None in each field that desired does not manage
+    shown    object -> its attributes for people and JSON, without scope and name
+    replace_on       the attributes that cannot change in place: the object is deleted and created again
+    disruptive_on    the attributes whose change in place interrupts traffic
+    brief    True where a creation or a deletion is shown without the attributes
+    changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
+    impossible   (desired, Names of all objects that the plan makes) -> why the kernel cannot have it, "" where it can
+    clashes  Claims of one scope -> (the later Claim, message) where objects with different keys want the same place
 
-    What happens with a change:
-    transaction  NFT where all of one scope changes in one nft transaction, "" elsewhere
-    carrier  object -> the key of the object that holds it: the table of an element
-    shows    SCOPE, ENDS or EVERYWHERE
-    local    change -> whether it shows in its own scope only, although others of the kind show EVERYWHERE
-    impossible   (object, names of all that the plan makes) -> why the kernel cannot have it, "" where it can
-    edits    object -> the host's own file that it writes into, "" for none
-    listed   True where a rollback brings it back as text, with all that is in it: ``text`` of the object
-    aside    True where it is read only if a plan may take it along
-    changed_rows   (scope before, scope now) -> both with only those rows of this kind at which they differ
+    Requests:
+    needs    (object, names) -> the keys of the objects that must exist before it; deletions run in the reverse order
+    create   (desired, owner) -> requests that make the object and stamp it
+    update   (before, after, owner) -> requests that change it in place
+    delete   live -> requests that delete it
+    adopt    (live, desired, owner) -> requests that only stamp it
+    stamp    live -> what on it shows its owner, for comparing
+    restamp  live as a snapshot has it -> requests that set the stamp back to that
+    existing     True for objects that are configured but neither created nor deleted (a physical link)
+    harmless     True where a deletion interrupts no traffic
+    restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
+    transaction  NFT where all objects of one scope change in one nft transaction, "" elsewhere
+    carrier  object -> the key of the object that it is a part of: the table of an element
+    edits    object -> the name of the host's own file that it is a block of, "" for none
+    listed   True where a rollback restores the object from its listing, with all that is in it (``text`` of the object)
 
-    What goes with a change (see planning/consequences.py):
-    takes    (changes of this kind, live) -> the grounds that they take away beside their own links
-    goes_last    (changes of this kind, live) -> the keys of deletions that come after all that is made
-    during   (changes of this kind, live) -> (key of a deletion, sysctl, value) that must hold while it is made
-    returns  (object, After) -> whether it can be put back once the plan is carried out
-    comes_back   object that the kernel or a daemon made -> whether it comes again by itself
-    put_back     (object, whether a link that it lies on is another one by then) -> requests that put it back
+    Ownership and records:
+    ownership    ALIAS, PROTOCOL, RECORD or NAME: what shows the owner
+    shareable    True where several topologies may declare the same object; none of them creates or deletes it
+    release  live object on record that is no longer desired -> it as it was before netrecon changed it
+    record   (key, desired, Noting) -> the object's record as plain data, None for none
+    either   (old record, new record) -> a record that is right whether or not the run gets to its end
+    without_others   (record, record of a topology outside this run) -> the first, without what the second has too
+    recall   a record as read from its file -> the record; raises ValueError or TypeError if it cannot be one
 
-    What is there without being made:
-    settings     key -> the sysctls of the scope that must be read to know the object
-    born_with    (scope, owner) -> (key, live object) of each that a namespace has as soon as it is made
-    outlives     True where it stays when its namespace goes (a file)
-    partial      live object -> whether a part of it lies in a namespace that was not read
+    Consequences: what the kernel deletes or changes because of a change (see planning/consequences.py):
+    links    object -> the links that it makes or configures
+    lies_on  object -> the links that it is deleted with
+    stands_on    object -> the other Grounds that it needs
+    follows  link -> the events of the link below that happen to it too: "down", "narrow"
+    without  (live, links that are deleted) -> the object after that: a port without its bridge
+    upset    (desired, changes of this kind by key) -> the object as these changes of others leave it
+    upsets   (object that is written, names of the links of its scope) -> the keys of this kind that may change with it
+    takes    (changes of this kind, live objects) -> the Takings of the changes, except the links that they delete
+    goes_last    (changes of this kind, live objects) -> the keys of deletions that must run after all creations
+    during   (changes of this kind, live objects) -> (key of a change, sysctl, value to hold while that change runs)
+    returns  (live, After) -> whether it can be restored after the plan
+    comes_back   live object of the kernel or a daemon -> whether it appears again by itself
+    put_back     (live, whether a link below it was created again) -> requests that restore it
 
-    What it is to packets:
-    holds    object -> the link and the IP address that the scope has by it
-    connects     object -> the prefix that the kernel routes to a link because of it, and the link
-    leads    object -> the route (see kinds/route/) that it is to whoever looks up the way to an address
-    ports    object -> those of its links that are ports, each with the name of the bridge
-    joins    object -> the two bridges between which it passes frames, as (scope, name); None for none
-    spanning     object -> whether it finds rings of bridges and opens them (STP)
-    sends    object -> the address or the prefix to or from which it wants packets forwarded
-    publishes    True where it sends what comes to its listen and port (of its protocol) to its target and target_port
-    captures     (object, address, port) -> whether new TCP connections to them end elsewhere by it
-    translates   (object, protocol, address, port) -> the address and port that it sends them to, None for "not mine"
+    Where effects can be (see planning/affected.py):
+    shows    SCOPE, ENDS or EVERYWHERE: where a change can have effects
+    local    change -> True where it has effects in its own scope only, although ``shows`` is EVERYWHERE
 
-    folded   changes of this kind in a row -> (changes, the line that tells them; "" to tell each by itself)
+    Packets:
+    holds    object -> (link, IP address) that the scope has because of it
+    connects     object -> (prefix, link) of the route that the kernel makes for it
+    leads    object -> the Route (see kinds/route/form.py) that it is in a route look-up
+    ports    object -> (link, name of its bridge) for each of its links that is a port
+    joins    object -> the two bridges between which it passes frames; None for none
+    spanning     object -> whether it is a bridge that runs STP
+    sends    object -> the address or prefix to or from which packets are forwarded because of it
+    publishes    True for port maps: objects with protocol, listen, port, target and target_port
+    captures     (object, address, port) -> whether it sends new TCP connections to them elsewhere
+    translates   (object, protocol, address, port) -> the (address, port) that it sends them to, None where it does not
+
+    Output:
+    folded   changes of this kind -> (changes, one line for all of them, or "" where each has its own line)
     """
 
     name: str

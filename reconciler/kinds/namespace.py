@@ -1,4 +1,4 @@
-"""A named network namespace: a file under /run/netns, stamped on its ``lo``."""
+"""A named network namespace: a file under /run/netns, with its stamp on the alias of its ``lo``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef,
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """Its name is all that the kernel holds of it; what lies in it are objects of their own.
+    """A namespace without its content, which is objects of its own.
 
-    ``shared``: others may have things of their own in it (exclusive: false); the group of its ``lo`` tells.
-    ``parked``: it was taken down but is kept aside, so that making it again brings it back with all that is in it.
+    ``shared``: others may have objects of their own in it (exclusive: false); shown by the group of its ``lo``.
+    ``parked``: a deletion only moves it aside, so that a rollback can restore it with all its content.
     """
 
     name: str
@@ -35,7 +35,7 @@ def key_of(scope: str) -> Key:
 
 
 def home(scope: str) -> tuple[Key, ...]:
-    """What everything in a scope needs: its namespace; nothing in the host scope."""
+    """What every object in a scope needs: its namespace; nothing in the host scope."""
     return () if scope == HOST else (key_of(scope),)
 
 
@@ -53,7 +53,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def mask(wanted: Namespace, live: Namespace) -> Namespace:
-    """Nobody's namespace says nothing of whose things may be in it."""
+    """The live namespace; without a stamp its ``shared`` means nothing and is not compared."""
     return live if live.alias.startswith(STAMP) else dataclasses.replace(live, shared=wanted.shared)
 
 
@@ -94,7 +94,7 @@ def shown(namespace: Namespace) -> dict[str, Any]:
 
 
 def is_made(change: Change) -> bool:
-    """A namespace that is made shows nowhere else; one that goes takes along links that nobody counts."""
+    """A creation has no effect outside; with a deletion the kernel deletes links that were never read."""
     return change.action == "create"
 
 

@@ -1,4 +1,4 @@
-"""A permanent neighbour or a proxy entry: not in the language, but put back where a change takes it along."""
+"""Permanent neighbours and proxy entries: no file declares them, but they are restored where a change deletes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NTF_PROXY = 0x08
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """``mac`` is "" for a proxy entry; ``flags`` are NTF_*."""
+    """A neighbour entry; ``mac`` is "" for a proxy entry; ``flags`` are NTF_* (linux/neighbour.h)."""
 
     scope: str
     link: str
@@ -29,7 +29,7 @@ class Neighbour:
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
-    """Whose a neighbour is its link tells; nothing in the kernel does."""
+    """The owner of a neighbour is that of its link: the entry itself shows none."""
     scope = reading.state.scope
     for row in reading.state.neighbours:
         link = reading.state.links.get(row.index)
@@ -45,7 +45,7 @@ def lies_on(neighbour: Neighbour) -> tuple[tuple[str, str]]:
 
 
 def stands_on(neighbour: Neighbour) -> tuple[Ground, ...]:
-    """A proxy entry stays when the link's MAC address changes."""
+    """A neighbour needs the link up and its MAC address; a proxy entry stays when the MAC address changes."""
     proxy = bool(neighbour.flags & NTF_PROXY)
     return (Ground("proxies" if proxy else "neighbours", neighbour.scope, neighbour.link),)
 

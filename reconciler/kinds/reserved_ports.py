@@ -1,4 +1,4 @@
-"""Published ports that the kernel must not lend to a client's connection: they follow from port maps."""
+"""Published ports that the kernel must not use as source ports of connections; they follow from port maps."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from reconciler.model.keys import Key
 from reconciler.model.port_ranges import PortRanges
 from reconciler.model.requests import Request, ReservePorts
 
-RESERVED = "net.ipv4.ip_local_reserved_ports"  # IPv6 too has no other list
+RESERVED = "net.ipv4.ip_local_reserved_ports"  # for IPv6 too
 EPHEMERAL = "net.ipv4.ip_local_port_range"
 _DEFAULT = (32768, 60999)  # the kernel's range where nobody set another (net/ipv4/af_inet.c)
 
 
 @dataclass(frozen=True, slots=True)
 class ReservedPorts:
-    """The ports of one topology in the scope's list.
+    """The ports of one topology in the scope's list of reserved ports.
 
-    Desired, ``ports`` are all that are published, until ``settle`` has seen the kernel.  ``ephemeral`` is the
-    range from which the kernel lends, None for "as it is"; ``foreign`` are the ports in the list that no
-    topology put there.
+    ``ports`` of a desired object are all published ports, until ``settle`` reduces them to those to reserve.
+    ``ephemeral`` is the range (first, last) of the kernel's source ports, None for "as it is".
+    ``foreign`` are the ports in the list that no topology reserved.
     """
 
     scope: str
@@ -39,12 +39,12 @@ class ReservedPorts:
 
 
 def key_of(scope: str, topology: str) -> Key:
-    """The list is one for the scope, and each topology has its part of it."""
+    """The key of a topology's part of the list, which all topologies of a scope share."""
     return Key("reserved_ports", scope, topology)
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """One for each scope with port maps, unless the file itself says what the whole list is to be."""
+    """One object for each scope with port maps, unless the file declares the sysctl of the whole list."""
     for (scope, kind), keys in names.by_scope.items():
         if kind != "port_map" or not keys or Key("sysctl", scope, RESERVED) in names.objects:
             continue
@@ -60,21 +60,21 @@ def _range(text: str) -> tuple[int, int] | None:
 
 
 def settle(wanted: ReservedPorts, live: ReservedPorts) -> ReservedPorts:
-    """Of the published ports those that the kernel would lend, and that are not reserved by somebody else already."""
+    """``wanted`` with the published ports that the kernel would use and that nobody else has reserved."""
     needed = _lent(wanted, live.ephemeral) - port_ranges.ports_of(live.foreign)
     return dataclasses.replace(wanted, ports=port_ranges.ranges_of(needed))
 
 
 def _lent(wanted: ReservedPorts, ephemeral: tuple[int, int] | None) -> set[int]:
-    """Of the published ports those that the kernel would lend; ``ephemeral`` is its range now."""
+    """The published ports that the kernel would use as source ports; ``ephemeral`` is its present range."""
     first, last = wanted.ephemeral or ephemeral or _DEFAULT
     return port_ranges.ports_of(port_ranges.clipped(wanted.ports, first, last))
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
-    """What of the list each topology put there and alone still needs, or wants to have there.
+    """The part of the list that each topology reserved and that no other topology still needs.
 
-    A port on record for several is let go by all but the last of them without a change to the list.
+    A port that two topologies reserved leaves the list only with the last one.
     """
     scope = reading.state.scope
     noted = {key: one.record for key, one in reading.noted.items() if key.kind == "reserved_ports"}
@@ -94,7 +94,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[int, int] | None) -> set[int]:
-    """The ports that a topology needs reserved when this run is over."""
+    """The ports that a topology needs reserved after this run."""
     if key.name not in reading.topologies:
         return recorded
     wanted = reading.wanted.get(key)
@@ -102,7 +102,7 @@ def _staying(reading: Reading, key: Key, recorded: set[int], ephemeral: tuple[in
 
 
 def born_with(scope: str, topology: str) -> Iterator[tuple[Key, Live]]:
-    """A namespace that is just made has nothing reserved."""
+    """A new namespace has no reserved ports."""
     yield key_of(scope, topology), Live(ReservedPorts(scope, topology, ()), topology)
 
 
@@ -111,14 +111,14 @@ def settings(_key: Key) -> tuple[str, str]:
 
 
 def record(key: Key, wanted: ReservedPorts, noting: Noting) -> PortRanges | None:
-    """The ports that the topology has in the list when the run is over."""
+    """The ports that the topology has in the list after the run."""
     change, held = noting.changes.get(key), noting.live.get(key)
     after = change.after if change else held.object if held else wanted
     return after.ports or None
 
 
 def either(old: PortRanges, new: PortRanges) -> PortRanges:
-    """The ports of both: what is on record and not in the list harms nothing."""
+    """The ports of both records: a port on record that is not in the list does no harm."""
     return port_ranges.ranges_of(port_ranges.ports_of(old) | port_ranges.ports_of(new))
 
 

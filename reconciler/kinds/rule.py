@@ -1,4 +1,4 @@
-"""A policy routing rule: not in the language, but a stray one in a namespace of ours is drift."""
+"""Policy routing rules: no file declares them, and in an exclusive namespace of ours they are deleted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request
 
 RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC = 0, 3, 4
-_KERNELS_OWN = (0, 32766, 32767)  # the priorities of the three rules that every namespace is born with
+_KERNELS_OWN = (0, 32766, 32767)  # the priorities of the three rules of every new namespace
 AF_INET6 = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``body`` is what RTM_DELRULE takes back to find exactly this rule."""
+    """``body`` is the rule's dumped message, with which RTM_DELRULE deletes exactly this rule."""
 
     scope: str
     text: str
@@ -40,7 +40,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def create(rule: Rule, _owner: str) -> Iterator[Request]:
-    """Only a rollback makes one: the body of a dump is what RTM_NEWRULE takes as well."""
+    """Only a rollback creates a rule: RTM_NEWRULE accepts the body of a dump."""
     yield Netlink(rule.scope, "newrule", {}, flags=NLM_F_CREATE | NLM_F_EXCL, body=rule.body)
 
 

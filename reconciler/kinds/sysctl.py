@@ -1,4 +1,4 @@
-"""A kernel setting under /proc/sys/net of one namespace."""
+"""A sysctl under /proc/sys/net, in one scope."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
 
-# These are there from the start; settings under net.netfilter and net.bridge come with a kernel module.
+# These always exist; sysctls under net.netfilter and net.bridge exist only with their kernel module.
 BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")
-# Each namespace has its own of these.  Others, as of connection tracking, some kernels share between all of them.
+# Each namespace has its own of these; some kernels share others, as those of connection tracking, between namespaces.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
 
 @dataclass(frozen=True, slots=True)
 class Sysctl:
-    """``value`` has its blanks folded to one; ``restore`` is what a delete puts back, None for nothing.
+    """A sysctl; each run of blanks in ``value`` is one blank.
 
-    ``others`` are settings, with their values, that the delete changes along and puts back behind it.
+    ``restore`` is the value that a deletion writes, None for no write.
+    ``others`` are (sysctl, value) pairs to write after that: the kernel changes these sysctls with the first write.
     """
 
     scope: str
@@ -46,23 +47,23 @@ _UNNOTED = Noted("", (None, ""))
 
 
 def key_of(scope: str, name: str) -> Key:
-    """The key of a setting."""
+    """The key of a sysctl."""
     return Key("sysctl", scope, name)
 
 
 def folded(value: object) -> str:
-    """A value as the kernel would print it, blanks folded."""
+    """A value as the kernel prints it, with each run of blanks as one blank."""
     return " ".join(str(value).split())
 
 
 def canonical(key: str) -> str:
-    """sysctl(8) spelling with dots between the parts and "/" for a dot within one."""
+    """A sysctl's name as sysctl(8) spells it: dots between the parts, "/" for a dot within a part."""
     first = next((character for character in key if character in "./"), ".")
     return key.translate(str.maketrans("./", "/.")) if first == "/" else key
 
 
 def parse(source: Source) -> Iterator[Parsed]:
-    """Settings for all links come before the defaults, and these before those of single links."""
+    """The declared sysctls: those for all links first, then the defaults of new links, then those of single links."""
     listed = [(canonical(key), key, value) for key, value in (source.data.get("sysctls") or {}).items()]
     for name, key, value in sorted(listed, key=lambda one: sysctl_effects.level(one[0])):
         sysctl = Sysctl(source.scope, name, folded(value))
@@ -70,7 +71,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """A port published on 127.0.0.1 is sent on with that source: the kernel forbids it without route_localnet."""
+    """route_localnet on links to port map targets: without it the kernel drops what comes from 127.0.0.1."""
     for scope in {key.scope for key in names.objects if key.kind == "port_map"}:
         maps = [one for one in names.by_scope.get((scope, "port_map"), ()) if ":" not in names.objects[one].target]
         prefixes = published_links(names, scope).items()
@@ -82,7 +83,7 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 
 def link_of(key: str) -> str:
-    """The link that a sysctl belongs to, "" for none: net.ipv4.conf.LINK.forwarding."""
+    """The link that a sysctl belongs to, "" for none: LINK of net.ipv4.conf.LINK.forwarding."""
     parts = key.split(".")
     named = len(parts) >= 5 and parts[2] in ("conf", "neigh") and parts[3] not in ("all", "default")
     return parts[3].replace("/", ".") if named else ""
@@ -115,14 +116,14 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _left_alone(reading: Reading, others: Iterable[tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
-    """Of the settings to put back, those that nobody declares, of links that are there."""
+    """Of the recorded ``others``, the sysctls of existing links that are not declared."""
     links = {"", *(row.name for row in reading.state.links.values())}
     listed = [(name, value) for pairs in others for name, value in pairs if link_of(name) in links]
     return tuple((name, value) for name, value in listed if key_of(reading.state.scope, name) not in reading.wanted)
 
 
 def _born(reading: Reading, name: str, topology: str) -> str | None:
-    """The value that a link of ours was born with, None where the link is not ours (any more)."""
+    """The value that a link of ours had when it was created, None where the link is not ours (any more)."""
     link = link_of(name)
     ours = any(row.name == link and stamped(row.alias) == topology for row in reading.state.links.values())
     return reading.live.sysctls.get((reading.state.scope, sysctl_effects.default_of(name))) if ours else None
@@ -153,11 +154,11 @@ def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
 
 
 def _before_forwarding(scope: str, names: Names) -> list[Key]:
-    """A link that is there and is to learn from routers all the same must be told so before the scope is a router."""
+    """The accept_ra of existing links: it must be set before forwarding, or the kernel deletes the learned routes."""
     keys = names.near.get(f"accept_ra of {scope}")
     if keys is None:
-        told = (key for key in names.by_scope.get((scope, "sysctl"), ()) if key.name.endswith(".accept_ra"))
-        keys = [key for key in told if not _is_made((scope, link_of(key.name)), names)]
+        declared = (key for key in names.by_scope.get((scope, "sysctl"), ()) if key.name.endswith(".accept_ra"))
+        keys = [key for key in declared if not _is_made((scope, link_of(key.name)), names)]
         names.near[f"accept_ra of {scope}"] = keys
     found: list[Key] = keys
     return found
@@ -172,7 +173,7 @@ def _causes(sysctl: Sysctl) -> Iterator[Key]:
 
 
 def upset(wanted: Sysctl, changes: Mapping[Key, Change]) -> Sysctl:
-    """A setting as the writing of others leaves it: conf.all.disable_ipv6 switches every link."""
+    """The sysctl after the kernel has changed it because of others: conf.all.disable_ipv6 sets that of every link."""
     left = wanted
     for name, value_left in sysctl_effects.causes(wanted.key):
         change = changes.get(Key("sysctl", wanted.scope, name))
@@ -187,7 +188,7 @@ def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
 
 
 def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
-    """The settings that switch IPv6 on or off on a link."""
+    """The declared sysctls that switch IPv6 on or off on a link."""
     keys = (
         Key("sysctl", scope, f"net.ipv6.conf.{one}.disable_ipv6") for one in ("all", "default", link.replace(".", "/"))
     )
@@ -195,7 +196,7 @@ def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
 
 
 def before_links(scope: str, names: Names) -> list[Key]:
-    """The settings for all links and for new ones: a link is made when they are as declared, whatever was before."""
+    """The declared sysctls for all links and for new links: they are written before a link is created."""
     keys = names.near.get(f"sysctls of {scope}")
     if keys is None:
         keys = [key for key in names.by_scope.get((scope, "sysctl"), ()) if sysctl_effects.of_new_links(key.name)]
@@ -217,7 +218,7 @@ def lies_on(sysctl: Sysctl) -> tuple[tuple[str, str], ...]:
 
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """IPv6 switched off takes the IPv6 addresses and routes of a link, or of all links; forwarding, learned routes."""
+    """disable_ipv6 deletes the IPv6 addresses and routes of a link or of all; forwarding deletes learned routes."""
     set_to = {change.key: value for change in changes if (value := _set_to(change)) is not None}
     for key, value in set_to.items():
         match = _SWITCH.fullmatch(key.name)
@@ -237,9 +238,10 @@ _SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.(disable_ipv6|forwarding)")
 
 
 def _learned(cause: Key, set_to: Mapping[Key, str], live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """Forwarding on one link or on all drops what was learned on every link that accepts router advertisements.
+    """Forwarding on one link or on all deletes the learned routes of every link whose accept_ra is 1.
 
-    Not where accept_ra is 2; where it is 0 a daemon does the learning (rt6_purge_dflt_routers of net/ipv6/route.c).
+    Links with accept_ra 2 keep them, and where it is 0 a daemon adds the routes (rt6_purge_dflt_routers in
+    net/ipv6/route.c).
     """
     routes = [held.object for key, held in live.items() if key.kind == "route" and key.scope == cause.scope]
     for link in sorted({hop.dev for one in routes if one.protocol == RTPROT_RA for hop in one.hops if hop.dev}):
@@ -262,7 +264,7 @@ def _value_of(held: Live | None) -> str:
 
 
 def _links_of(scope: str, live: Mapping[Key, Live]) -> list[str]:
-    """The links of a scope that have IPv6 addresses or routes."""
+    """The links of a scope that have addresses or routes."""
     found = {held.object.link for key, held in live.items() if key.kind == "address" and key.scope == scope}
     routes = (held.object for key, held in live.items() if key.kind == "route" and key.scope == scope)
     return sorted(found | {hop.dev for route in routes for hop in route.hops if hop.dev})
@@ -272,11 +274,11 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
-Record = tuple[Any, ...]  # before, ours and, where there are any, the settings of others that changed along
+Record = tuple[Any, ...]  # (value before, our value), and (sysctl, value) pairs of others that the kernel changed along
 
 
 def record(key: Key, wanted: Sysctl, noting: Noting) -> Record | None:
-    """The value before our first write, None for the one that a link of ours was born with; and our value."""
+    """The value before our first write (None: the one that our link was created with) and our value."""
     noted, live = noting.noted.get(key), noting.live.get(key)
     if noted is not None:
         return noted[0], wanted.value, *noted[2:]
@@ -289,7 +291,7 @@ def record(key: Key, wanted: Sysctl, noting: Noting) -> Record | None:
 
 
 def _changed_along(key: Key, before: str, noting: Noting) -> Iterator[tuple[str, str]]:
-    """What writing a setting for all links changes on others, and the way back would not give them again."""
+    """The other sysctls that a write for all links changes, and that writing the old value would not restore."""
     for other, value in noting.upset.items():
         left = dict(sysctl_effects.causes(other.name)).get(key.name) if other.scope == key.scope else None
         if left is not None and sysctl_effects.level(key.name) == 0 and left(before) != value:
@@ -303,7 +305,7 @@ def recall(plain: Any) -> Record:
 
 
 def impossible(sysctl: Sysctl, made: Names) -> str:
-    """Why a setting that is not there will not be there either: nothing in the plan brings it along."""
+    """The message for a sysctl that does not exist and that no object of the plan brings, "" for any other."""
     brought = namespace_key(sysctl.scope) in made.objects or (sysctl.scope, link_of(sysctl.key)) in made.links
     known = sysctl.key.startswith(BUILT_IN)
     return f"the kernel has no setting {sysctl.key} in {sysctl.scope}" if known and not brought else ""
@@ -314,7 +316,7 @@ def is_local(change: Change) -> bool:
 
 
 def settings(key: Key) -> tuple[str, ...]:
-    """With the one that a link's own comes from at its birth."""
+    """The sysctl, and for a link's sysctl the default that a new link takes its value from."""
     default = sysctl_effects.default_of(key.name)
     return (key.name, default) if default else (key.name,)
 

@@ -1,6 +1,6 @@
-"""Which settings the kernel writes by itself when it is given another one.
+"""The sysctls that the kernel changes by itself when another one is written.
 
-From net/ipv4/devinet.c, net/ipv6/addrconf.c and net/core/neighbour.c; a live test compares this with the kernel.
+Sources: net/ipv4/devinet.c, net/ipv6/addrconf.c and net/core/neighbour.c; a live test compares this with the kernel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 IP_FORWARD = "net.ipv4.ip_forward"  # the same value as net.ipv4.conf.all.forwarding
 ALL_FORWARDING = "net.ipv4.conf.all.forwarding"
-# What is written to conf.all is copied into every link and, but for the last one, into conf.default.
+# A write to conf.all is copied to every link, and to conf.default except for force_forwarding.
 _FROM_ALL = {
     "ipv4": frozenset({"forwarding"}),
     "ipv6": frozenset(
@@ -17,18 +17,18 @@ _FROM_ALL = {
     ),
 }
 _LINKS_ALONE = frozenset({"force_forwarding"})
-# What is written to conf.default is copied into the links on which nobody set it, in IPv4; not so these.
+# In IPv4 a write to conf.default is copied to the links on which nobody has set it, except for these.
 _OWN_DEFAULT = frozenset(
     "forwarding mc_forwarding disable_xfrm disable_policy promote_secondaries route_localnet "
     "drop_unicast_in_l2_multicast".split()
 )
-_STABLE_PRIVACY = "2"  # addr_gen_mode, once there is a stable_secret
+_STABLE_PRIVACY = "2"  # addr_gen_mode after stable_secret is written
 
-Left = Callable[[str], str]  # the value written -> the value that it leaves in the other setting
+Left = Callable[[str], str]  # the value written to one sysctl -> the value that the other one has then
 
 
 def split(key: str) -> tuple[str, str, str, str] | None:
-    """(family, conf or neigh, link, name) of a setting that each link has, else None; ``all`` and ``default`` too."""
+    """(family, conf or neigh, link, name) of a sysctl that each link has, else None; link may be all or default."""
     parts = key.split(".")
     if len(parts) != 5 or parts[2] not in ("conf", "neigh"):
         return None
@@ -36,7 +36,7 @@ def split(key: str) -> tuple[str, str, str, str] | None:
 
 
 def level(key: str) -> int:
-    """0 for what holds for all links, 1 for the defaults of new ones, 2 for a link's own, 0 for what has no links."""
+    """0 for a sysctl of all links or of no link, 1 for a default of new links, 2 for one of a single link."""
     found = split(key)
     if found is None or found[2] == "all":
         return 0
@@ -44,13 +44,13 @@ def level(key: str) -> int:
 
 
 def of_new_links(key: str) -> bool:
-    """Whether it tells what a link is born with."""
+    """Whether the sysctl sets a value of links that are created later."""
     found = split(key)
     return key == IP_FORWARD or (found is not None and found[2] in ("all", "default"))
 
 
 def default_of(key: str) -> str:
-    """The setting that a new link takes its value from, "" where there is none: mtu follows the link."""
+    """The sysctl that a new link takes its value from, "" for none; mtu is the link's own."""
     found = split(key)
     if found is None or found[2] in ("all", "default") or found[3] == "mtu":
         return ""
@@ -59,7 +59,7 @@ def default_of(key: str) -> str:
 
 
 def causes(key: str) -> Iterator[tuple[str, Left]]:
-    """The settings that write this one too when they are written, in the order of their levels."""
+    """The sysctls that change this one when they are written, each with its effect; in the order of their levels."""
     if key == ALL_FORWARDING:
         yield IP_FORWARD, _same
     elif key == "net.ipv4.conf.all.accept_redirects":
@@ -98,7 +98,7 @@ def _stable(_value: str) -> str:
 
 
 def reached(key: str, links: Iterable[str]) -> Iterator[str]:
-    """The settings that may change when ``key`` is written, in a scope with these links."""
+    """The sysctls that may change when ``key`` is written, in a scope with these links."""
     found = split(ALL_FORWARDING if key == IP_FORWARD else key)
     if found is None:
         return

@@ -14,7 +14,7 @@ from reconciler.model.attributes import Table, bool8, bool32, u16, u32
 from reconciler.model.data import dataclass
 from reconciler.model.requests import Request
 
-# IFLA_BR_*, at birth as br_dev_setup() in the kernel's net/bridge/br_device.c makes a bridge.
+# IFLA_BR_*; birth: the values of a new bridge (br_dev_setup() in the kernel's net/bridge/br_device.c).
 # Times are in centiseconds (USER_HZ), as the kernel and ip(8) show them.
 DATA = Table(
     bool32("stp", 5, birth=False),
@@ -34,7 +34,7 @@ DATA = Table(
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Link):
-    """Attributes that are None are not managed."""
+    """A bridge; an attribute that is None is not managed."""
 
     stp: bool | None = None
     vlan_filtering: bool | None = None
@@ -51,9 +51,9 @@ class Bridge(Link):
 
 
 def create(bridge: Bridge, owner: str) -> Iterator[Request]:
-    # A bridge follows the smallest mtu of its ports until it has been given one of its own after birth.
+    # A bridge takes the smallest MTU of its ports until its own is set, which counts only after its creation.
     unborn = dataclasses.replace(bridge, mtu=None)
-    # Of one read from the kernel what is not as usual follows in an update: no kernel takes back all that it shows.
+    # A bridge read from the kernel gets its attributes in a later update: no kernel accepts all that it shows.
     own = link.changed(None, bridge, DATA.words) if bridge.alias is None else {}
     yield requests.born(unborn, "bridge", requests.of_table(DATA, own))
     later: dict[str, Any] = {"up": bridge.up} if bridge.mtu is None else {"up": bridge.up, "mtu": bridge.mtu}

@@ -1,4 +1,4 @@
-"""What a change of a link takes from it, and which link another one lies on."""
+"""The grounds that a change of a link takes away, and the link that another link lies on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.rows import LinkRow
 
 
 def takes(changes: Sequence[Change], _live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """What updates take: of a link that is set down, gets another MAC address, or an MTU below that of IPv6."""
+    """The grounds that updates take: of a link set down, with a new MAC address, or with an MTU too small for IPv6."""
     for change in changes:
         if change.action == "update":
             for before, after in zip(ends(change.before), ends(change.after), strict=False):
@@ -32,13 +32,13 @@ def _lost(before: Any, after: Any) -> Iterator[Ground]:
 
 
 def ends(held: Any) -> tuple[Any, ...]:
-    """The one or two ends of a link's object that say what all links have; none of a link of another type."""
+    """The link objects in an object: both ends of a veth that were read, the link itself, nothing for an OtherLink."""
     found = (held.end, held.peer) if hasattr(held, "peer") else (held,)
     return tuple(one for one in found if hasattr(one, "up") and one != UNREAD)
 
 
 def below(reading: Reading, row: LinkRow) -> Place | None:
-    """The link that a live one lies on (of a veth: its peer); None where that was not read."""
+    """The link that a live link lies on (of a veth: its peer); None for none, or where it was not read."""
     far = reading.state.below.get(row.index) or reading.state.peers.get(row.index)
     return (far[0], reading.live.scopes[far[0]].links[far[1]].name) if far else None
 

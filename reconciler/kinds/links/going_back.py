@@ -1,7 +1,7 @@
-"""What netrecon set on a link and no longer asks for: it goes back to what it was.
+"""Restores the attributes of a link that netrecon set and that are no longer declared.
 
-Of each attribute that it sets, the value before and its own are on record; None stands for the value that a link of
-ours was born with.  What somebody else set since then stays.
+The record of a link has, for each attribute that netrecon set, the value before and its own value; a value before of
+None stands for the value of a new link.  An attribute that somebody else changed since then stays.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Noted = Mapping[str, tuple[Any, Any]]  # word -> (before, ours)
 Back = tuple[tuple[str, Any], ...]  # (word, value)
 _Link = TypeVar("_Link", bound=Link)
 
-# Of a link of ours these are compared whether or not the file has them.
+# These are always compared on a link of ours: where the file does not set them, they have a default.
 ALWAYS = frozenset({"up", "master", "hairpin", "isolated", "learning", "flood"})
 _PORT_BIRTHS = {one.word: one.birth for one in PORT if one.birth is not None}
 BORN_ALIKE = frozenset({"mtu", "txqueuelen", *_PORT_BIRTHS})
-_ETHERNET_MTU, _TX_QUEUE = 1500, 1000  # ether_setup, alloc_netdev_mqs
+_ETHERNET_MTU, _TX_QUEUE = 1500, 1000  # ether_setup() in net/ethernet/eth.c, alloc_netdev_mqs() in net/core/dev.c
 
 
 def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str]) -> dict[str, tuple[Any, Any]]:
-    """What goes on record of a link that exists without us."""
+    """The record of a link that netrecon did not create: word -> (value before, desired value)."""
     found = {}
     for word, value in _wanted(wanted, words):
         if word in noted:
@@ -42,7 +42,7 @@ def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str
 def of_ours(
     wanted: Link, live: Link | None, noted: Noted, words: Iterable[str], born_alike: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
-    """What goes on record of a link that we make; ``born_alike`` are the words of which each new one has one value."""
+    """The record of a link that netrecon creates; ``born_alike`` are the words with the same value on each new link."""
     found = {}
     for word, value in _wanted(wanted, (word for word in words if word not in ALWAYS)):
         if word in noted:
@@ -59,7 +59,7 @@ def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:
 
 
 def recall(plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """A record as it was; JSON has lists in place of tuples."""
+    """A record as read from JSON, with tuples in place of lists."""
     return {str(word): (_tuples(before), _tuples(ours)) for word, (before, ours) in plain.items()}
 
 
@@ -68,31 +68,31 @@ def _tuples(plain: Any) -> Any:
 
 
 def either(old: Noted, new: Noted) -> dict[str, tuple[Any, Any]]:
-    """What is right before and after a change alike."""
+    """The record that is right before and after a change."""
     return {**old, **new}
 
 
 def without_others(mine: Noted, others: Noted) -> dict[str, tuple[Any, Any]]:
-    """What another topology sets too does not go back with us."""
+    """The record without the attributes that another topology sets too: they stay."""
     return {word: pair for word, pair in mine.items() if word not in others}
 
 
 def back(live: Link, noted: Noted, births: Mapping[str, Any]) -> Back:
-    """The values that a live link gets back where nobody asks for others."""
+    """The (word, value) pairs to restore on a live link where nothing else is declared."""
     still = ((word, before) for word, (before, ours) in noted.items() if getattr(live, word, None) == ours)
     pairs = ((word, births.get(word) if before is None else before) for word, before in still)
     return tuple((word, value) for word, value in pairs if value is not None)
 
 
 def births(state: ScopeState, row: LinkRow) -> dict[str, Any]:
-    """What a link has where nothing is said; one that lies on another has the MTU of that."""
+    """The attributes of a new link without any setting; a link that lies on another has the MTU of that one."""
     lower = state.links.get(row.peer) if row.peer_nsid < 0 and row.kind != "veth" else None
     mtu = _ETHERNET_MTU if lower is None else lower.mtu
     return {"mtu": mtu, "txqueuelen": _TX_QUEUE, **_PORT_BIRTHS}
 
 
 def mtu_of_ports(reading: Reading, bridge: LinkRow) -> int:
-    """The MTU of a bridge of which nothing is said: the least of those that its ports will have."""
+    """The MTU of a bridge without a setting: the smallest MTU that its ports will have."""
     state = reading.state
     live = {row.name: row for row in state.links.values()}
     declared = {end.name: (key, end, word) for key, end, word in _ends(reading.wanted) if end.scope == state.scope}
@@ -104,7 +104,7 @@ def mtu_of_ports(reading: Reading, bridge: LinkRow) -> int:
 
 
 def _ends(wanted: Mapping[Key, Desired]) -> Iterator[tuple[Key, Link, str]]:
-    """The declared links, each with its key and the word of its MTU on record."""
+    """The declared links, each with its key and the word of its MTU in the record."""
     for key, one in wanted.items():
         if isinstance(one.object, Link):
             yield key, one.object, "mtu"
@@ -122,7 +122,7 @@ def _mtu(reading: Reading, key: Key, end: Link, word: str, row: LinkRow | None) 
 
 
 def filled(wanted: _Link, live: Link) -> _Link:
-    """A desired link with the values that go back, where the file says nothing."""
+    """A desired link with the values to restore in the attributes that the file does not set."""
     values = {word: value for word, value in live.back if getattr(wanted, word) is None}
     if values.get("master", getattr(wanted, "master", None)) == "":
         values = {word: value for word, value in values.items() if word not in PORT}

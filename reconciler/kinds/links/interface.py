@@ -30,7 +30,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """Every declared namespace has its ``lo`` up: without it a namespace cannot even reach itself."""
+    """``lo`` up in every declared namespace: without it a namespace cannot reach its own addresses."""
     for key in [key for key in names.objects if key.kind == "namespace"]:
         lo = Key("interface", key.name, "lo")
         if lo not in names.objects:
@@ -50,14 +50,14 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
             end = link.read_end(reading.state, row)
             if noted is not None and noted.topology in {owner, *reading.topologies}:
                 end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
-            # Configuring is not owning: only another topology's stamp stands in the way of a difference.
+            # To configure a link is not to own it: only another topology's stamp forbids a change.
             foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != owner
             end = dataclasses.replace(end, below=effects.below(reading, row))
             yield key, Live(end, stamped(row.alias) if foreign else owner)
 
 
 def _back(reading: Reading, row: LinkRow, end: End, noted: going_back.Noted) -> going_back.Back:
-    """A bridge that is gone takes no port back; a port that was none before gets what a new one has."""
+    """The values to restore; no master where the bridge of the record no longer exists."""
     there = {"", *(one.name for one in reading.state.links.values())}
     pairs = going_back.back(end, noted, going_back.births(reading.state, row))
     return tuple((word, "" if word == "master" and value not in there else value) for word, value in pairs)
@@ -70,7 +70,7 @@ def record(key: Key, wanted: End, noting: Noting) -> dict[str, tuple[Any, Any]] 
 
 
 def release(live: End) -> End:
-    """The link as it was before us, in what is still as we set it."""
+    """The link with the values before netrecon, in the attributes that are still as netrecon set them."""
     return going_back.filled(End(live.scope, live.name), live)
 
 
@@ -91,7 +91,7 @@ def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
 
 
 def born_with(scope: str, owner: str) -> Iterator[tuple[Key, Live]]:
-    """The ``lo`` that a namespace will bring along when it is created."""
+    """The ``lo`` of a new namespace."""
     yield Key("interface", scope, "lo"), Live(End(scope, "lo", up=True, mtu=65536, master=""), owner)
 
 

@@ -1,4 +1,4 @@
-"""What all links have: name, state, mtu, mac, queue, and their place as a port of a bridge."""
+"""What all links have: name, up or down, mtu, mac, queue length, and their attributes as a port of a bridge."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from reconciler.model.keys import BIRTH_GROUP, STAMP, Key, stamped
 from reconciler.model.quoting import Path
 from reconciler.model.rows import LinkRow, ScopeState
 
-WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # what can be changed of a link, in the order sent
+WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # the attributes that can change, in the order sent
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """What every link has; None means "not managed".
 
-    ``foreign_addresses`` is for the addresses on it (see kinds/address.py).
-    ``back`` has the values that a live link gets back where nobody asks for others (see going_back.py).
-    ``alias`` and ``group`` are what a live link bears: never compared, but a link that is made again bears them again.
+    ``foreign_addresses`` says what to do with addresses of others on it (see kinds/address.py).
+    ``back`` are the (word, value) pairs to restore on a live link where nothing else is declared (see going_back.py).
+    ``alias`` and ``group`` are those of a live link: never compared, but a link that is created again gets them again.
     """
 
     scope: str
@@ -37,7 +37,7 @@ class Link:
     back: tuple[tuple[str, Any], ...] = field(default=(), compare=False)
     alias: str | None = field(default=None, compare=False)
     group: int | None = field(default=None, compare=False)
-    below: tuple[str, str] | None = field(default=None, compare=False)  # what a live one lies on
+    below: tuple[str, str] | None = field(default=None, compare=False)  # the link that a live one lies on
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Port(Link):
 
 @dataclass(frozen=True, slots=True)
 class End(Port):
-    """A veth's end, or a link that exists already; ``quiet`` matters at its birth only."""
+    """A veth's end, or a link that exists already; ``quiet`` matters only when it is created."""
 
-    quiet: bool = field(default=False, compare=False)  # made without an IPv6 address of its own (see no_link_local.py)
+    quiet: bool = field(default=False, compare=False)  # created without a link-local address (see no_link_local.py)
 
 
-IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel takes IPv6 off a link
+IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel removes IPv6 from a link
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 _Port = TypeVar("_Port", bound=Port)
 
@@ -67,14 +67,14 @@ _Port = TypeVar("_Port", bound=Port)
 
 
 def parse_link(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a Link in its YAML mapping: what we make is up unless the file says otherwise."""
+    """The words of a Link from its YAML mapping; without ``up`` it is up."""
     words: dict[str, Any] = {word: entry.get(word) for word in ("mtu", "mac", "txqueuelen")}
     words["mac"] = words["mac"] and str(words["mac"]).lower()
     return {"up": entry.get("up", True), "foreign_addresses": entry.get("foreign_addresses"), **words}
 
 
 def parse_port(entry: Mapping[str, Any], ours: bool) -> dict[str, Any]:
-    """The words of a Port; ``ours``: we create it, so that what is not written has a default."""
+    """The words of a Port from its YAML mapping; ``ours``: netrecon creates it, so that missing words get defaults."""
     words: dict[str, Any] = {word: entry.get(word) for word in ("master", *PORT.words)}
     if words["master"] == "none" or (ours and words["master"] is None):
         words["master"] = ""
@@ -106,7 +106,7 @@ def read_end(state: ScopeState, row: LinkRow) -> End:
 
 
 def owner_of(row: LinkRow, scope_owner: str, exclusive: bool) -> str:
-    """Whose link it is: by its stamp, else by the namespace that is somebody's whole."""
+    """The owner of a link: by its stamp, else that of its namespace where the namespace is exclusive."""
     if row.alias.startswith(STAMP):
         return stamped(row.alias)
     if exclusive and scope_owner:
@@ -120,17 +120,17 @@ def is_fixture(row: LinkRow) -> bool:
     return not row.kind or row.name in fallbacks
 
 
-# ------------------------------------------------------------------ comparing, and who is who
+# ------------------------------------------------------------------ comparing, and references
 
 
 def changed(before: Any, after: Any, words: Iterable[str]) -> dict[str, Any]:
-    """The attributes of ``after`` that are managed and differ."""
+    """The attributes of ``after`` that it manages and that differ from ``before``, by name."""
     pairs = {word: getattr(after, word, None) for word in words}
     return {word: value for word, value in pairs.items() if value is not None and value != getattr(before, word, None)}
 
 
 def changed_end(before: Link, after: Link) -> dict[str, Any]:
-    """What to set on a link; joining a bridge resets the port, so its attributes go along."""
+    """The attributes to set on a link; when it joins a bridge all those of the port: the kernel resets them."""
     values = changed(before, after, WORDS)
     if values.get("master"):
         port = {word: getattr(after, word) for word in PORT.words}
@@ -139,10 +139,10 @@ def changed_end(before: Link, after: Link) -> dict[str, Any]:
 
 
 def reflecting(port: _Port, published: Collection[str]) -> _Port:
-    """A port in hairpin mode if its bridge is ``published`` and the file does not say.
+    """The port with hairpin mode on if its bridge is ``published``, unless the file sets it.
 
-    Under bridge-nf-call-iptables a frame that a target sends to its own published port is
-    rewritten inside the bridge and leaves by the port that it came from.
+    With bridge-nf-call-iptables, a frame that a target sends to its own published port is translated inside the
+    bridge and must leave by the port that it came from.
     """
     if port.hairpin is not None or not port.master:
         return port
@@ -150,7 +150,7 @@ def reflecting(port: _Port, published: Collection[str]) -> _Port:
 
 
 def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, str]]:
-    """The references of a link: its master must be in its scope, and of a kind that has ports."""
+    """The wrong references of a link: its master must be in its scope, and of a kind that has ports."""
     if port.master:
         key = names.links.get((port.scope, port.master))
         if key is None:
@@ -164,7 +164,7 @@ def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, 
 
 
 def declared_end(scope: str, name: str, names: Names) -> Any:
-    """The link that is declared by this name (of a veth, the End); None where there is none."""
+    """The declared link of this name (of a veth, the End); None where there is none."""
     key = names.links.get((scope, name))
     held: Any = names.objects.get(key) if key else None
     for end in (getattr(held, "end", held), getattr(held, "peer", None)):
@@ -174,7 +174,7 @@ def declared_end(scope: str, name: str, names: Names) -> Any:
 
 
 def nearest(name: str, scope: str, names: Names) -> str:
-    """A hint that follows "no link X in SCOPE": the known name that looks like it, or all of them."""
+    """A hint for the message "no link X in SCOPE": the most similar link, else the links of the scope."""
     import difflib
 
     known = sorted(link for where, link in names.links if where == scope)
@@ -188,16 +188,16 @@ def nearest(name: str, scope: str, names: Names) -> str:
 
 
 def master_of(port: Port, names: Names) -> tuple[Key, ...]:
-    """The key of the bridge that a link is a port of."""
+    """The key of the bridge that a link is a port of, () for none."""
     key = names.links.get((port.scope, port.master)) if port.master else None
     return (key,) if key else ()
 
 
 def ports(*links: Port) -> list[tuple[tuple[str, str], str]]:
-    """Those of the links that are ports, each as (scope, name) with its bridge."""
+    """The links that are ports, each as (scope, name) with the name of its bridge."""
     return [((one.scope, one.name), one.master) for one in links if one.master]
 
 
 def off_lost_master(port: _Port, gone: frozenset[tuple[str, str]]) -> _Port:
-    """What remains of a port when links go: it has no master if that one is among them."""
+    """The port after links are deleted: without a master if that is one of them."""
     return dataclasses.replace(port, master="") if (port.scope, port.master) in gone else port

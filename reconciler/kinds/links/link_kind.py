@@ -1,4 +1,4 @@
-"""A kind of link made of a table: what it has beside what all links have, and nothing else to write."""
+"""``link_kind``: makes a kind of link from the table of its own attributes."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ def link_kind(
     replace_on: Iterable[str] = (),
     **own: Any,
 ) -> Kind:
-    """The kind of a link that ``form`` describes and ``data`` tells of; ``own`` replaces what the table does not fit.
+    """A kind of link: ``form`` is the class of its objects, ``data`` are its attributes besides those of all links.
 
-    A ``form`` that is a Port can be put under a bridge.  One with a field ``link`` lies on another link of its scope
-    (IFLA_LINK).  ``disruptive_on`` comes on top of what stops the traffic of any link.
+    A ``form`` derived from Port can be a port of a bridge.  A ``form`` with a field ``link`` lies on another link of
+    its scope (IFLA_LINK).  ``disruptive_on`` are attributes in addition to those that interrupt the traffic of any
+    link.  ``own`` are fields of Kind that replace the ones made here.  Raises TypeError if ``data`` does not fit
+    ``form``.
     """
     made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on, "port" in own)
     made.check_form()
@@ -82,7 +84,7 @@ def link_kind(
 
 
 class _LinkKind:
-    """What the functions of a kind of link have in common."""
+    """The functions of a kind of link, as methods that share its form and its table."""
 
     __slots__ = ("data", "form", "has_lower", "has_ports", "is_port", "lies_on", "name", "rtnl", "section")
 
@@ -95,7 +97,7 @@ class _LinkKind:
         self.has_lower = "link" in form.__dataclass_fields__
 
     def check_form(self) -> None:
-        """A table and a form that do not fit fail at once, not at the first object."""
+        """Raise TypeError where the table does not fit the form: when the program starts, not at the first object."""
         fields = self.form.__dataclass_fields__
         for attribute in self.data:
             if attribute.word not in fields:
@@ -131,7 +133,7 @@ class _LinkKind:
         return words
 
     def imply(self, names: Names) -> Iterator[Parsed]:
-        """Which ports get hairpin mode (see link.reflecting)."""
+        """The links with hairpin mode where a port map needs it (see link.reflecting)."""
         for key in [key for key in names.objects if key.kind == self.name]:
             port = names.objects[key]
             published = publishers(names, key.scope)
@@ -163,7 +165,7 @@ class _LinkKind:
                 yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
 
     def from_row(self, reading: Reading, row: LinkRow) -> Any:
-        """The link that a dumped one is, with all attributes that the kernel shows."""
+        """The link of a dumped row, with all attributes that the kernel shows."""
         scope = reading.state.scope
         words = {**link.read_link(row), **row.data}
         if self.is_port:
@@ -174,7 +176,7 @@ class _LinkKind:
         return self.form(scope, row.name, **words)
 
     def mask(self, wanted: Any, live: Any) -> Any:
-        """The live link with what is not wanted blanked, within nested attributes too."""
+        """The live link with None in what ``wanted`` does not manage, within nested attributes too."""
         masked = declared(wanted, live)
         for attribute in self.data:
             if attribute.inner is not None and getattr(masked, attribute.word) is not None:
@@ -183,7 +185,7 @@ class _LinkKind:
         return masked
 
     def shown(self, held: Any) -> dict[str, Any]:
-        """Its attributes for people; what is nested as a mapping."""
+        """Its attributes for people, with nested attributes as mappings."""
         return {
             word: nested_words(self.data[word].inner, value) if word in self.data else value
             for word, value in attributes(held).items()
@@ -191,7 +193,7 @@ class _LinkKind:
 
     @property
     def births(self) -> dict[str, Any]:
-        """What a new one has where nothing is said."""
+        """The attributes of a new link without any setting."""
         return {one.word: one.birth for one in self.data if one.birth is not None}
 
     def record(self, key: Key, wanted: Any, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
@@ -214,7 +216,7 @@ class _LinkKind:
         yield from requests.set_data(after.scope, after.name, self.rtnl, data)
         yield from requests.set_link(after.scope, after.name, link.changed_end(before, after))
 
-    # -------------------------------------------------------------- what it has to do with others
+    # -------------------------------------------------------------- other links
 
     def needs(self, held: Any, names: Names) -> Iterator[Key]:
         yield from home(held.scope)
@@ -233,12 +235,12 @@ class _LinkKind:
         return ((held.scope, held.link),) if held.link else ()
 
     def without(self, held: Any, gone: Places) -> Any:
-        """What is left of a port when its bridge goes."""
+        """The link after others are deleted: a port without its bridge."""
         return link.off_lost_master(held, gone) if self.is_port else held
 
 
 def follows(_held: Link) -> tuple[str, ...]:
-    """The MTU of a link is lowered with that of the one that it lies on."""
+    """The kernel lowers the MTU of a link with that of the link below."""
     return ("narrow",)
 
 
@@ -248,7 +250,7 @@ def nested_words(table: Table | None, value: Any) -> Any:
 
 
 def nested_like(wanted: Any, live: Any) -> Any:
-    """The pairs of a live nested attribute that the wanted one has as well; any other value as it is."""
+    """The pairs of a live nested attribute whose words the wanted one has too; any other value as it is."""
     if not isinstance(wanted, tuple) or not isinstance(live, tuple):
         return live
     words = dict(wanted)

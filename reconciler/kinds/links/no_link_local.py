@@ -1,8 +1,7 @@
-"""Which links need no IPv6: the veths of a bridge on which the topology has IPv4 addresses only.
+"""Finds the links that need no IPv6 link-local address: veths of a bridge with nothing but IPv4 addresses.
 
-A link without an address of its own says nothing; one with a link-local address reports its groups and looks for
-duplicates and routers, and a bridge floods that to all ports: at 1,000 ports that keeps the kernel busy for half a
-minute.
+A link with a link-local address sends multicast reports, duplicate address detection and router solicitations, and a
+bridge floods these to all its ports: with 1,000 ports that keeps the kernel busy for half a minute.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ Link = tuple[str, str]  # scope, name
 
 
 def quiet_links(names: Names) -> frozenset[Link]:
-    """The ends of veths that get no link-local address when they are made.
+    """The ends of veths that get no link-local address when they are created.
 
-    A bridge with a port that is no veth leads to hosts that we do not know: it is left as it is.
+    A bridge with a port that is no veth may lead to unknown hosts: its veths keep their link-local addresses.
     """
     segments: dict[Link, set[Link]] = defaultdict(set)
     lasting: set[Link] = set()
@@ -40,7 +39,7 @@ def quiet_links(names: Names) -> frozenset[Link]:
 
 
 def _families(names: Names) -> dict[Link, set[int]]:
-    """By link, the IP versions that the topology speaks on it."""
+    """By link, the IP versions that the topology uses on it."""
     found: dict[Link, set[int]] = defaultdict(set)
     for link, family in _mentions(names):
         found[link].add(family)

@@ -1,4 +1,4 @@
-"""Links of types that no kind reads: seen when in the way, removed from a namespace of ours."""
+"""Links of types that no other kind reads: their names are taken, and in an exclusive namespace they are deleted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.model.requests import Request
 
 @dataclass(frozen=True, slots=True)
 class OtherLink:
-    """``type`` is the kernel's word for it (IFLA_INFO_KIND), "" for hardware; ``below`` the link that it lies on."""
+    """``type`` is the kernel's (IFLA_INFO_KIND), "" for hardware; ``below`` is the link that it lies on."""
 
     scope: str
     name: str
@@ -24,7 +24,7 @@ class OtherLink:
     below: tuple[str, str] | None = field(default=None, compare=False)
 
 
-# These name a link below (IFLA_LINK) and outlive it.
+# Links of these types name a link below (IFLA_LINK), but are not deleted with it.
 _OUTLIVING = frozenset("ipip gre gretap erspan ip6gre ip6gretap ip6erspan ip6tnl sit vti vti6 xfrm".split())
 
 
@@ -45,7 +45,7 @@ def lies_on(other: OtherLink) -> tuple[tuple[str, str], ...]:
 
 
 def follows(other: OtherLink) -> tuple[str, ...]:
-    """A VLAN goes down with its link; an MTU is lowered with that of whatever is below."""
+    """The kernel sets a VLAN down with the link below, and lowers the MTU of any link with that of the one below."""
     return ("down", "narrow") if other.type == "vlan" else ("narrow",)
 
 

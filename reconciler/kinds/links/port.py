@@ -1,10 +1,10 @@
-"""What a link has as the port of a bridge."""
+"""The attributes of a link as a port of a bridge."""
 
 from __future__ import annotations
 
 from reconciler.model.attributes import Table, bool8, u32
 
-# IFLA_BRPORT_*; at birth as new_nbp() in the kernel's net/bridge/br_if.c makes a port.
+# IFLA_BRPORT_*; birth: the values of a new port (new_nbp() in the kernel's net/bridge/br_if.c).
 PORT = Table(
     bool8("hairpin", 4, birth=False),
     bool8("isolated", 33, birth=False),

@@ -1,4 +1,4 @@
-"""The requests that make, change, stamp and delete links."""
+"""The requests that create, change, stamp and delete links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = tuple[tuple[Attribute, Any], ...]
 
 
 def plain_attributes(link: Any) -> Iterator[tuple[str, Any]]:
-    """The netlink attributes that a link may be born with."""
+    """The netlink attributes that the kernel accepts when it creates a link."""
     for word, attribute in _PLAIN.items():
         value = getattr(link, word)
         if value is not None:
@@ -28,29 +28,29 @@ def plain_attributes(link: Any) -> Iterator[tuple[str, Any]]:
 
 
 def of_table(table: Table, values: Mapping[str, Any]) -> Values:
-    """The attributes of a table that are among the values; a secret that is lost cannot be sent."""
+    """The values of a table's attributes, without secrets of which only the digest is known."""
     known = ((table[word], value) for word, value in values.items() if word in table)
     return tuple(pair for pair in known if not is_lost(pair[1]))
 
 
 def birth_stamp(link: Any, owner: str) -> dict[str, Any]:
-    """What takes a new link out of the birth group: the owner's stamp, or the one that it bore in an earlier life."""
+    """The stamp of a new link: the owner's, or of a link that is created again its own; and its group after birth."""
     return {"alias": STAMP + owner if link.alias is None else link.alias, "group": link.group or 0}
 
 
 def stamp(link: Any, owner: str) -> Iterator[Request]:
-    """The request that makes an existing link the owner's and changes nothing else of it."""
+    """The request that stamps an existing link with its owner and changes nothing else."""
     values: dict[str, Any] = {"alias": STAMP + owner}
     yield from set_link(link.scope, link.name, values | ({"group": 0} if link.group == BIRTH_GROUP else {}))
 
 
 def restamp(link: Any) -> Iterator[Request]:
-    """The request that gives an existing link the alias and group that ``link`` bears."""
+    """The request that sets the alias and group of an existing link to those of ``link``."""
     yield from set_link(link.scope, link.name, {"alias": link.alias or "", "group": link.group or 0})
 
 
 def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
-    """The requests that give an existing link the values named."""
+    """The requests that set attributes, by word, of an existing link."""
     attributes: list[tuple[str, Any]] = [(_PLAIN[word], value) for word, value in values.items() if word in _PLAIN]
     if "master" in values:
         attributes.append(("IFLA_MASTER", LinkRef(scope, values["master"]) if values["master"] else 0))
@@ -66,21 +66,21 @@ def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Reque
 
 
 def set_data(scope: str, name: str, rtnl: str, data: Values) -> Iterator[Request]:
-    """The request that changes attributes of a link's own kind."""
+    """The request that changes the attributes of a link's own kind."""
     yield from _set_info(scope, name, ("IFLA_INFO_KIND", rtnl), "IFLA_INFO_DATA", data)
 
 
 def _set_info(scope: str, name: str, kind: tuple[str, str], nest: str, data: Values) -> Iterator[Request]:
-    """Only RTM_NEWLINK carries attributes of a kind, and those of a port, in one message."""
+    """The request for attributes of a kind or of a port: only RTM_NEWLINK takes them."""
     if data:
         info = (kind, (nest, {"attrs": data}))
         yield Netlink(scope, "newlink", {"index": LinkRef(scope, name)}, (("IFLA_LINKINFO", {"attrs": info}),))
 
 
 def hush(scope: str, name: str) -> Request:
-    """The request for no IPv6 address of the link's own; it must come before the link is up.
+    """The request for no link-local address; it must be sent before the link is up.
 
-    Optional: a kernel without IPv6 refuses it, and there it is of no use.
+    Optional: a kernel without IPv6 refuses it, and does not need it.
     """
     mode = (("AF_INET6", {"attrs": (("IFLA_INET6_ADDR_GEN_MODE", IN6_ADDR_GEN_MODE_NONE),)}),)
     fields = {"index": LinkRef(scope, name)}
@@ -88,7 +88,7 @@ def hush(scope: str, name: str) -> Request:
 
 
 def born(link: Any, kind: str, data: tuple[tuple[Any, Any], ...], lower: str = "") -> Request:
-    """The message that creates a link, in the birth group; ``lower`` is the link that it lies on, in the same scope."""
+    """The request that creates a link in the birth group; ``lower`` is the link of the scope that it lies on."""
     info: tuple[tuple[str, Any], ...] = (("IFLA_INFO_KIND", kind),)
     if data:
         info += (("IFLA_INFO_DATA", {"attrs": data}),)
@@ -103,9 +103,9 @@ def born(link: Any, kind: str, data: tuple[tuple[Any, Any], ...], lower: str = "
 
 
 def port_after_birth(port: Any) -> dict[str, Any]:
-    """What a new port is still to be given: the kernel takes a master, and IFF_UP of a veth's peer, only now.
+    """The attributes to set on a new port, by word, without those that it already has.
 
-    What the kernel makes a port with needs no message.
+    The kernel takes a master, and IFF_UP of a veth's peer, only after the link is created.
     """
     values = {word: getattr(port, word) for word in ("master", "up", *PORT.words)}
     births = {word: PORT[word].birth for word in PORT.words}
@@ -117,5 +117,5 @@ def port_after_birth(port: Any) -> dict[str, Any]:
 
 
 def delete_link(scope: str, name: str) -> Request:
-    """The message that deletes a link."""
+    """The request that deletes a link."""
     return Netlink(scope, "dellink", {"index": LinkRef(scope, name)})

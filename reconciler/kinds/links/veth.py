@@ -1,4 +1,4 @@
-"""A veth pair: one object with two ends, which may lie in two namespaces."""
+"""A veth pair: one object with two ends, which may be in two namespaces."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from reconciler.model.quoting import Path
 from reconciler.model.requests import NamespaceRef, Request
 from reconciler.model.rows import LinkRow, ScopeState
 
-_FAR = "peer."  # in front of the words of the other end
-_BIRTHS = {"cost": 2}  # of a port with 10 Gbit/s (port_cost)
+_FAR = "peer."  # the prefix of the peer's words
+_BIRTHS = {"cost": 2}  # of a port with 10 Gbit/s (port_cost() in net/bridge/br_if.c)
 
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """``end`` is the one that the topology names; ``peer`` may be link.UNREAD in a live pair."""
+    """``end`` is the end whose name is the veth's in the topology; ``peer`` of a live pair may be link.UNREAD."""
 
     end: End
     peer: End
@@ -54,7 +54,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """Which ends are quiet, and which ports get hairpin mode (see link.reflecting)."""
+    """The veths with ``quiet`` ends (see no_link_local.py), and with hairpin mode where a port map needs it."""
     quiet = quiet_links(names)
     published: dict[str, dict[str, Key]] = {}
     for key in [key for key in names.objects if key.kind == "veth"]:
@@ -93,7 +93,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _speaks(reading: Reading, row: LinkRow, far: tuple[str, int]) -> bool:
-    """Whether this end gives the pair its key: the end that the topology names, else the first by name."""
+    """Whether this end gives the pair its key: the end that the topology names, else the first by scope and name."""
     scope, index = far
     other = reading.live.scopes[scope].links[index]
     here, there = (reading.state.scope, row.name), (scope, other.name)
@@ -120,7 +120,7 @@ def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
 
 
 def _apart(noted: going_back.Noted) -> tuple[going_back.Noted, going_back.Noted]:
-    """What is on record of the two ends."""
+    """The record of a pair as those of its two ends."""
     mine = {word: pair for word, pair in noted.items() if not word.startswith(_FAR)}
     return mine, {word.removeprefix(_FAR): pair for word, pair in noted.items() if word not in mine}
 
@@ -141,7 +141,7 @@ def settle(wanted: Veth, live: Veth) -> Veth:
 
 
 def _far_owner(reading: Reading, row: LinkRow, state: ScopeState, wanted: bool) -> str:
-    """A pair that is declared is adopted by itself, whatever namespace its other end is in."""
+    """The owner of the peer.  For a declared pair an adopted namespace is not yet ours: the pair itself is adopted."""
     whole = reading.whole_of(state)
     return link.owner_of(row, state.owner if wanted and whole else whole, True)
 
@@ -160,7 +160,7 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
     if peer.scope != end.scope:
         far += (("IFLA_NET_NS_FD", NamespaceRef(peer.scope)),)
     yield requests.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
-    # The kernel refuses a peer that is born up (ENOTCONN), and takes master and alias only now.
+    # The kernel refuses a peer that is created up (ENOTCONN), and takes master and alias only now.
     for one in (end, peer):
         if one.quiet:
             yield requests.hush(one.scope, one.name)
@@ -223,7 +223,7 @@ def partial(veth: Veth) -> bool:
 
 
 def joins(veth: Veth) -> tuple[Place, Place] | None:
-    """The bridges that its ends are ports of, while both are up."""
+    """The bridges that its ends are ports of, if both ends are up."""
     end, peer = veth.end, veth.peer
     if not (end.master and peer.master) or end.up is False or peer.up is False:
         return None

@@ -1,4 +1,4 @@
-"""A kind whose objects are elements in the sets of our nftables table: made, changed and deleted alike."""
+"""``element_kind``: makes a kind whose objects are elements in the sets of our nftables table."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def element_kind(
     flows: Flows = lambda _before, _after: (),
     **own: Any,
 ) -> Kind:
-    """The kind of objects that have a ``scope``, a ``table`` and ``damage``, and are the ``elements`` in it.
+    """A kind of objects that are elements of a table; ``form`` needs the fields scope, table and damage.
 
-    ``words`` are their attributes for people.  ``flows`` (before, after; None for none) are requests for connections
-    that keep to the way they took before.
+    ``elements(object)`` are its elements, ``words(object)`` its attributes for people.
+    ``flows(before, after)`` are requests that delete conntrack entries, which would keep existing connections on their
+    old way; before or after is None where there is none.  ``own`` are further fields of Kind.
     """
     made = _ElementKind(elements, words, flows)
     functions: dict[str, Any] = {
@@ -47,7 +48,7 @@ def element_kind(
 
 
 class _ElementKind:
-    """What the functions of such a kind have in common."""
+    """The functions of such a kind, as methods that share its elements and words."""
 
     __slots__ = ("elements", "flows", "words")
 
@@ -65,7 +66,7 @@ class _ElementKind:
         return [*ruleset.move(before.scope, before.table, self._live(before), ()), *self.flows(before, None)]
 
     def _live(self, held: Any) -> list[Element]:
-        """The elements that are really there."""
+        """The elements that the object really has in the kernel."""
         expected = self.elements(held)
         return ruleset.damaged(expected, held.damage) if held.damage else expected
 

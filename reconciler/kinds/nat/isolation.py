@@ -1,4 +1,4 @@
-"""A link into which pass only replies, published ports and what comes from its allowed links."""
+"""An isolation: into its link go only replies, traffic to published ports and traffic from the allowed links."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from reconciler.model.rows import TableRow
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """``allow`` names the links that may send into this one; ``internal``: nothing leaves it either.
+    """``allow`` are the links that may send to this one; ``internal``: no new connections from the link either.
 
-    ``within``: what comes from the link itself may go back into it by way of this scope.
+    ``within``: packets from the link may be forwarded back to it.
     """
 
     scope: str
@@ -72,7 +72,7 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
 
 
 def elements(isolation: Isolation) -> list[Element]:
-    """The link itself, and who may send into it: itself too, as frames that its bridge shows to netfilter."""
+    """The elements of the link and of the links allowed; the link itself for frames that its bridge shows netfilter."""
     into = ruleset.quoted(isolation.link)
     found = [Element("isolated", into)]
     if isolation.within:
@@ -101,7 +101,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _by_link(table: TableRow) -> dict[str, list[Element]]:
-    """The elements of the three sets by the link that they isolate (of a pair, the second)."""
+    """The elements of the three sets by the link that they isolate (the second of a pair)."""
     found: dict[str, list[Element]] = defaultdict(list)
     for name in ("isolated", "allowed", "internal"):
         for key, value in ruleset.members(table, name).items():

@@ -1,4 +1,4 @@
-"""Sources that leave a scope with the scope's address, or with a fixed one."""
+"""A masquerade: packets from a prefix leave the scope with the scope's address, or with a fixed one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from reconciler.model.rows import TableRow
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
-    """``source`` is a prefix; ``to`` the fixed address, "" for the leaving link's own.
+    """``source`` is a prefix; ``to`` is the fixed address, "" for the address of the link by which packets leave.
 
-    Through the links ``except_out`` the source leaves as it is; None is filled in by ``imply``.
+    Packets that leave by a link of ``except_out`` keep their source; None is filled in by ``imply``.
     """
 
     scope: str
@@ -86,7 +86,7 @@ def _fixed(source: Source, path: Path, to: Any, prefix: Any) -> str:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """The masquerades without except_out, which then names the links on which the source's subnet lies."""
+    """The masquerades without except_out, completed with the links that have an address in the source's prefix."""
     for key, masquerade in list(names.objects.items()):
         if key.kind == "masquerade" and masquerade.except_out is None:
             kept = _own_links(masquerade, names)
@@ -114,7 +114,7 @@ def check(masquerade: Masquerade, names: Names) -> Iterator[tuple[Path, str]]:
 
 
 def elements(masquerade: Masquerade) -> list[Element]:
-    """The source, and the source with each link it leaves as it is."""
+    """The element of the source, and one for each link by which packets keep their source."""
     family = 6 if ":" in masquerade.source else 4
     source = masquerade.source
     own = Element(f"snat{family}", source, masquerade.to) if masquerade.to else Element(f"masq{family}", source)

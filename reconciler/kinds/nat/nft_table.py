@@ -1,4 +1,4 @@
-"""The nftables table of a topology in one scope: it follows from what needs it, and is never written down."""
+"""The nftables table of a topology in one scope; it follows from port maps, masquerades and isolations."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from reconciler.model.rows import TableRow
 
 @dataclass(frozen=True, slots=True)
 class NftTable:
-    """``frame`` holds each fixed part of the table and its form, sorted; ``hairpin`` (link, prefix).
+    """``frame`` has each fixed part of the table with its form, sorted; ``hairpin`` has (link, prefix) pairs.
 
-    ``catch_all`` names the sets into which somebody put an element for everything.  ``text`` is the table as nft lists
-    it, elements and all: what a rollback brings back, with the rules of others that may be in it.
+    ``catch_all`` are the sets into which somebody put a catch-all element (*).
+    ``text`` is the whole table as nft lists it, which a rollback restores with the rules of others in it.
     """
 
     scope: str
@@ -39,7 +39,7 @@ _WHOLE = tuple(sorted(FRAME.items()))
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """One table for each scope that holds any NAT; its origin is that of the first object in need of it."""
+    """One table for each scope with NAT objects; its origin is that of the first of these objects."""
     needing: dict[str, Key] = {}
     for (scope, kind), keys in names.by_scope.items():
         if kind in ruleset.NAT_KINDS and keys:
@@ -107,7 +107,7 @@ def update(before: NftTable, after: NftTable, owner: str) -> list[Request]:
     if before.frame != after.frame:
         text = ruleset.frame_text(after.name, dict(before.frame))
         requests.append(NftFrame(after.scope, after.name, text))
-        requests.append(ForgetUntranslated(after.scope, after.name))  # what came through while it was damaged
+        requests.append(ForgetUntranslated(after.scope, after.name))  # connections made while the table was damaged
     return requests
 
 
@@ -116,7 +116,7 @@ def delete(table: NftTable) -> list[Request]:
 
 
 def shown(table: NftTable) -> dict[str, Any]:
-    """Each part of the frame is an attribute, so that a plan names the chain that was edited."""
+    """Its attributes; each part of the frame is one, so that a plan names the chain that was edited."""
     return {**dict(table.frame), "hairpin": [" ".join(pair) for pair in table.hairpin]}
 
 

@@ -1,4 +1,4 @@
-"""A published port: what arrives at listen:port goes on to target:port."""
+"""A port map: packets to listen:port are sent on to target:target_port."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SETS = ("pub_any4", "pub_any6", "pub_addr4", "pub_addr6")
 
 
 def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
-    """``port_map/host/tcp/0.0.0.0:9091``, ``port_map/host/tcp/[::]:8443``."""
+    """The key, such as ``port_map/host/tcp/0.0.0.0:9091`` or ``port_map/host/tcp/[::]:8443``."""
     address = f"[{listen}]" if ":" in listen else listen
     return Key("port_map", scope, f"{protocol}/{address}:{port}")
 
@@ -74,13 +74,13 @@ def _expand(entry: PortMapEntry, scope: str, table: str) -> Iterator[PortMap]:
 
 
 class Listens:
-    """Which listens are taken: one address once, and none beside the any-address of its family."""
+    """Finds overlaps: two port maps with one address and port, or one of which listens on every address."""
 
     def __init__(self) -> None:
         self._taken: dict[tuple[str, str, int, int], dict[str, tuple[PortMap, Any]]] = {}
 
     def add(self, mapped: PortMap, origin: Any) -> tuple[PortMap, Any] | None:
-        """Take the listen; what holds it already, with its origin, else None."""
+        """Add a port map; the earlier one that it overlaps, with its origin, else None."""
         place = (mapped.scope, mapped.protocol, mapped.port, version_of(mapped.listen))
         taken = self._taken.setdefault(place, {})
         everything = ANY[place[3]]
@@ -94,15 +94,15 @@ class Listens:
 
 
 def clashes(claims: Iterable[Claim]) -> Iterator[tuple[Claim, str]]:
-    """Port maps of several topologies that listen at one place: 0.0.0.0:80 and 127.0.0.1:80.
+    """Port maps of several topologies that overlap, such as 0.0.0.0:80 and 127.0.0.1:80.
 
-    Of each pair of entries only the first ports are told.
+    For two ranges of ports only the first ports that overlap are reported.
     """
-    seen, told = Listens(), set()
+    seen, reported = Listens(), set()
     for claim in claims:
         other = seen.add(claim.object, claim)
-        if other is not None and (claim.origin, other[1].origin) not in told:
-            told.add((claim.origin, other[1].origin))
+        if other is not None and (claim.origin, other[1].origin) not in reported:
+            reported.add((claim.origin, other[1].origin))
             yield claim, _clash(claim.object, other[1])
 
 
@@ -114,7 +114,7 @@ def _clash(mapped: PortMap, other: Claim) -> str:
 
 
 def clash_text(mapped: PortMap, other: PortMap, origin: Any) -> str:
-    """What to say of two port maps that overlap, with the line of the other one."""
+    """The message for two port maps that overlap, with the line of the other one."""
     here, there = (key_of("", m.protocol, m.listen, m.port).name for m in (mapped, other))
     taken = "is published already" if here == there else f"overlaps {there}, published"
     return f"{here} {taken} at {origin} (to {other.target} port {other.target_port})"
@@ -124,7 +124,7 @@ def clash_text(mapped: PortMap, other: PortMap, origin: Any) -> str:
 
 
 def elements(mapped: PortMap) -> list[Element]:
-    """The map element that a port map is."""
+    """The map element of a port map."""
     family = version_of(mapped.listen)
     service = f"{mapped.protocol} . {mapped.port}"
     value = f"{mapped.target} . {mapped.target_port}"
@@ -150,7 +150,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def changed_rows(before: ScopeState, after: ScopeState) -> tuple[ScopeState, ScopeState]:
-    """The scope as it was and as it is, with only those published ports at which its tables differ."""
+    """The scope before and after, with only those published ports that differ."""
     names = before.tables.keys() & after.tables
     pairs = {name: differing(before.tables[name], after.tables[name]) for name in names}
     old = dataclasses.replace(before, tables=before.tables | {name: pair[0] for name, pair in pairs.items()})
@@ -158,7 +158,7 @@ def changed_rows(before: ScopeState, after: ScopeState) -> tuple[ScopeState, Sco
 
 
 def differing(before: TableRow, after: TableRow) -> tuple[TableRow, TableRow]:
-    """Two states of a table, with only those published ports at which they differ: the others are the same objects."""
+    """Two states of a table, with only those published ports that differ."""
     changed: set[tuple[str, int]] = set()
     for name in _SETS:
         pairs = ruleset.members(before, name).items() ^ ruleset.members(after, name).items()
@@ -186,9 +186,9 @@ def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to:
 
 
 def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Live]:
-    """Somebody's element that publishes the any-address as if it were one address.
+    """An element 0.0.0.0 (or ::) in pub_addr4 (6) duplicates ours in pub_any4 (6): report it as drift of that port map.
 
-    It is damage of the map with the same key: ``beside`` that map's own element, or instead of it.
+    ``beside``: our element exists too; else the foreign one is in its place.
     """
     key, held = found
     mapped: PortMap = held.object
@@ -199,11 +199,11 @@ def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tu
     return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)
 
 
-# A flow keeps to the way it took first (conntrack asks no rule again), and a UDP flow may never pause.
+# A connection keeps its first translation (conntrack evaluates no rule again), and a UDP flow may never end.
 
 
 def _elsewhere(mapped: PortMap) -> ForgetFlows:
-    """The flows that came before the port was published, or when it was published to another target."""
+    """The flows from before the port was published, or from when it was published to another target."""
     return _translated(mapped, others=True)
 
 
@@ -225,7 +225,7 @@ def words(mapped: PortMap) -> dict[str, Any]:
     return {"target": f"{host}:{mapped.target_port}"}
 
 
-# ------------------------------------------------------------------ what it is to packets
+# ------------------------------------------------------------------ packets
 
 
 def sends(mapped: PortMap) -> str:
@@ -233,7 +233,7 @@ def sends(mapped: PortMap) -> str:
 
 
 def captures(mapped: PortMap, address: str, port: int) -> bool:
-    """Whether it stands in front of a TCP port of the scope."""
+    """Whether it takes new connections to a TCP port of the scope."""
     return mapped.protocol == "tcp" and mapped.port == port and mapped.listen in (address, *ANY.values())
 
 

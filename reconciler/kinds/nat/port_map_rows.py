@@ -1,4 +1,4 @@
-"""Changes of port maps in a row, which people read as one line."""
+"""Folds changes of port maps with consecutive ports into one line of output."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from reconciler.kinds.nat.port_map_syntax import ANY
 from reconciler.model.changes import Change
 from reconciler.model.keys import HOST
 
-FEWEST = 5  # what is shorter is told one by one
+FEWEST = 5  # changes in a row; fewer have a line each
 
 Run = list[Change]
 
 
 def folded(changes: Iterable[Change]) -> Iterator[tuple[Run, str]]:
-    """Those whose ports follow each other together, with the line that tells them; all else alone, with "".
+    """Changes with consecutive ports together with one line for them; every other change alone with "".
 
-    They are sorted by port first: no port map waits for another.
+    They are sorted by port first: port maps do not depend on each other.
     """
     for run in _runs(sorted(changes, key=_place)):
         if len(run) < FEWEST:
@@ -57,7 +57,7 @@ def _sides(change: Change) -> tuple[Any, Any]:
 
 
 def _step(one: Any, other: Any) -> int | None:
-    """How far the target port moves to the next, 0 or 1; -1 where this side is missing; None: no neighbours."""
+    """The step from one target port to the next: 0 or 1; -1 where both are missing; None where they cannot fold."""
     if one is None or other is None:
         return -1 if one is other else None
     same = (one.protocol, one.listen, one.target) == (other.protocol, other.listen, other.target)
@@ -67,7 +67,7 @@ def _step(one: Any, other: Any) -> int | None:
 
 
 def _told(run: Run) -> str:
-    """``1,000 port maps tcp 8000-8999 → 172.16.0.2``, with what is not the usual."""
+    """A line such as ``1,000 port maps tcp 8000-8999 → 172.16.0.2``, with scope and listen where not the default."""
     first, last = (change.after or change.before for change in (run[0], run[-1]))
     words = [f"{len(run):,} port maps"]
     if run[0].key.scope != HOST:

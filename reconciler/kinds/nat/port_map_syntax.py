@@ -1,4 +1,4 @@
-"""One entry of port_maps as written: a string in ssh -L form, or a mapping."""
+"""Parses one entry of port_maps: a string in the form of ssh -L, or a mapping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Ports(NamedTuple):
 
 
 class PortMapEntry(NamedTuple):
-    """One entry of port_maps: a range of ports that map one to one."""
+    """One entry of port_maps: a range of ports, each mapped to one target port."""
 
     protocol: str
     listen: str
@@ -37,7 +37,7 @@ class PortMapEntry(NamedTuple):
 
 
 class Wrong(Exception):
-    """What is wrong with an entry, and at which of its keys."""
+    """An error in an entry, with the path of the wrong key in it."""
 
     def __init__(self, message: str, *path: str) -> None:
         super().__init__(message)
@@ -123,7 +123,7 @@ def _address(text: str, what: str, *path: str) -> str:
 
 
 def ports_of(text: str, *path: str) -> Ports:
-    """One port or a range, as written.  Raises Wrong, which then names ``path``."""
+    """One port or a range from its text.  Raises Wrong with ``path``."""
     match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", text)
     if match is None:
         raise Wrong(f'"{text}" is not a port or a range of ports (1 to 65535)', *path)
@@ -137,9 +137,9 @@ def ports_of(text: str, *path: str) -> Ports:
     return Ports(first, last)
 
 
-@functools.lru_cache(1 << 16)  # thousands of ports lead to few targets; to look at one takes 10 microseconds
+@functools.lru_cache(1 << 16)  # thousands of ports have few targets; one test takes 10 microseconds
 def _oddity(address: str) -> str:
-    """What keeps an address from being a host's, "" for nothing."""
+    """Why an address cannot be a host's, "" where it can."""
     ip = ip_address(address)
     if ip.is_loopback:
         return "a loopback"

@@ -1,4 +1,4 @@
-"""The fixed part of our nftables table: its rules never change, only its sets' elements do."""
+"""The fixed part of our nftables table: chains, rules and sets, of which only the sets' elements change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.rows import TableRow
 
 PREFIX = "netrecon-"
 NAT_KINDS = ("port_map", "masquerade", "isolation")
-ADMIN = "admin"  # chains and sets of this name, or that begin with it and "-", are the administrator's
+ADMIN = "admin"  # chains and sets named admin or admin-* are the administrator's
 
 _KEY4 = "ipv4_addr . inet_proto . inet_service"
 _KEY6 = "ipv6_addr . inet_proto . inet_service"
@@ -27,23 +27,23 @@ SETS: Mapping[str, str] = MappingProxyType(
         "pub_addr6": f"map {_KEY6} : {_TO6}",
         "pub_any4": f"map inet_proto . inet_service : {_TO4}",  # on every address of the scope
         "pub_any6": f"map inet_proto . inet_service : {_TO6}",
-        "isolated": "set ifname",  # nothing new gets into these links
-        "internal": "set ifname",  # nothing new gets out of these
-        "allowed": "set ifname . ifname",  # from . into; (link, link) for frames a bridge shows to netfilter
-        "masq4": "set ipv4_addr interval",  # sources that leave with the host's address
+        "isolated": "set ifname",  # links that get no new connections
+        "internal": "set ifname",  # links that send no new connections
+        "allowed": "set ifname . ifname",  # from . into; (link, link) for frames that a bridge shows netfilter
+        "masq4": "set ipv4_addr interval",  # sources that leave with the scope's address
         "masq6": "set ipv6_addr interval",
         "snat4": "map ipv4_addr : ipv4_addr interval",  # sources that leave with a fixed address
         "snat6": "map ipv6_addr : ipv6_addr interval",
-        "keep4": "set ipv4_addr . ifname interval",  # sources that leave this link as they are
+        "keep4": "set ipv4_addr . ifname interval",  # sources that do not change when they leave by this link
         "keep6": "set ipv6_addr . ifname interval",
-        "hairpin4": "set ifname . ipv4_addr interval",  # a link, and its own subnet with a target in it
+        "hairpin4": "set ifname . ipv4_addr interval",  # a link, and a subnet of it with a port map's target
         "hairpin6": "set ifname . ipv6_addr interval",
     }
 )
 
 
 class Chain(NamedTuple):
-    """A chain: how it hangs on its hook ("" for one that is jumped to), and its rules."""
+    """A chain: ``base`` is its type, hook and priority, "" for one that is only jumped to."""
 
     base: str
     rules: tuple[str, ...]
@@ -61,7 +61,7 @@ CHAINS: Mapping[str, Chain] = MappingProxyType(
                 "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @pub_any6",
             ),
         ),
-        # route_localnet lets a neighbour's packet for 127.0.0.1 in: it must not get as far as the DNAT
+        # route_localnet lets in packets of neighbours to 127.0.0.1: they must not get to the DNAT
         "raw": Chain(
             "filter prerouting -300",
             (
@@ -70,7 +70,7 @@ CHAINS: Mapping[str, Chain] = MappingProxyType(
             ),
         ),
         "prerouting": Chain("nat prerouting -100", ("fib daddr type local jump publish",)),
-        # the kernel routes nothing from ::1 to another link: a DNAT would only turn "refused" into a hang
+        # the kernel routes nothing from ::1 to another link: with DNAT a connection would time out, not be refused
         "output": Chain("nat output -100", ("ip6 daddr ::1 return", "fib daddr type local jump publish")),
         "forward": Chain(
             "filter forward 0",
@@ -86,7 +86,7 @@ CHAINS: Mapping[str, Chain] = MappingProxyType(
         "postrouting": Chain(
             "nat postrouting 100",
             (
-                "ct status dnat fib saddr type local masquerade",  # 127.0.0.1 cannot be answered
+                "ct status dnat fib saddr type local masquerade",  # a target cannot answer 127.0.0.1
                 "ct status dnat oifname . ip saddr @hairpin4 masquerade",
                 "ct status dnat oifname . ip6 saddr @hairpin6 masquerade",
                 "ip saddr . oifname @keep4 return",
@@ -129,16 +129,16 @@ FRAME: Mapping[str, str] = MappingProxyType(
 
 
 def frame_text(table: str, live: Mapping[str, str]) -> str:
-    """nft commands that bring a table's fixed part, read as ``live`` ({} for none), to FRAME.
+    """The nft commands that turn a table's fixed part ``live``, {} for no table, into FRAME.
 
-    One transaction, so that no packet sees less than the whole: our chains are emptied and
-    filled again, what is foreign goes, and only what cannot change in place (a set's types, a chain's
-    hook) is made anew; all other sets keep their elements.
+    They are one transaction, so that no packet meets a part of the rules.  Our chains are flushed and filled again,
+    foreign parts are deleted.  What cannot change in place (a set's type, a chain's hook) is deleted and created
+    again; all other sets keep their elements.
     """
     lines = [f"add table inet {table}"]
     if live:
         lines += _clear(f"inet {table}", live)
-    # no rule points to it: it carries the digests of the rules as its comment
+    # no rule jumps to it: its comment has the digests of the rules
     stamp = f'  chain stamp {{ comment "{VERSION}"; }}'
     return "\n".join([*lines, f"table inet {table} {{", _BODY, stamp, "}"])
 
@@ -152,7 +152,7 @@ def _clear(table: str, live: Mapping[str, str]) -> Iterator[str]:
     if live.get("stamp", "missing") != "missing":
         yield f"flush chain {table} stamp"
         yield f"delete chain {table} stamp"
-    for name in sets:  # before the chains: a foreign verdict map may point to one
+    for name in sets:  # before the chains: a foreign verdict map may refer to one
         if SETS.get(name) != live[f"set {name}"]:
             yield f"delete set {table} {name}"
     for chain in chains:
@@ -168,7 +168,7 @@ def _fixed(chain: str) -> str:
 
 
 class Element(NamedTuple):
-    """One element of one of our sets, as nft writes it."""
+    """One element of one of our sets, in nft's notation."""
 
     set: str
     key: str
@@ -180,7 +180,7 @@ class Element(NamedTuple):
 
 
 class ElementDifference(NamedTuple):
-    """What a live object has too much ("extra") or too little ("lacks") to be whole."""
+    """An element that a live object has too much ("extra") or that it should have ("lacks")."""
 
     what: str
     element: Element
@@ -197,7 +197,7 @@ def quoted(link: str) -> str:
 
 
 def members(table: TableRow, name: str) -> Mapping[tuple[Any, ...], tuple[Any, ...]]:
-    """The elements of a set; none where the set's definition is wrong, as it will be made anew."""
+    """The elements of a set; none where its definition is wrong, since it is then created again."""
     if table.frame.get(f"set {name}") != SETS[name]:
         return {}
     found = table.elements.get(name, {})
@@ -205,26 +205,26 @@ def members(table: TableRow, name: str) -> Mapping[tuple[Any, ...], tuple[Any, .
 
 
 def catch_alls(table: TableRow) -> Iterator[Element]:
-    """The elements that match whatever no other does: never ours, and no object has them."""
+    """The catch-all elements (*) of our sets: none is ours, and no object has one."""
     for name, form in SETS.items():
         if table.frame.get(f"set {name}") == form and () in table.elements.get(name, {}):
             yield Element(name, "*")
 
 
 def damage(expected: Iterable[Element], actual: Iterable[Element]) -> tuple[ElementDifference, ...]:
-    """What is to be said of an object that has ``actual`` where it should have ``expected``."""
+    """The differences of an object that has the elements ``actual`` and should have ``expected``."""
     want, have = set(expected), set(actual)
     lacks = (ElementDifference("lacks", element) for element in sorted(want - have))
     return (*lacks, *(ElementDifference("extra", element) for element in sorted(have - want)))
 
 
 def told(found: tuple[ElementDifference, ...]) -> list[str]:
-    """Damage in words: ``lacks pub_any4 { tcp . 80 : 10.0.0.2 . 80 }``."""
+    """Differences in words: ``lacks pub_any4 { tcp . 80 : 10.0.0.2 . 80 }``."""
     return [f"{what} {element.set} {{ {element.text} }}" for what, element in found]
 
 
 def damaged(expected: Iterable[Element], found: tuple[ElementDifference, ...]) -> list[Element]:
-    """The elements that are really there: the reverse of ``damage``."""
+    """The elements that an object really has: the reverse of ``damage``."""
     lost = {element for what, element in found if what == "lacks"}
     return [element for element in expected if element not in lost] + [
         element for what, element in found if what == "extra"
@@ -232,23 +232,23 @@ def damaged(expected: Iterable[Element], found: tuple[ElementDifference, ...]) -
 
 
 def move(scope: str, table: str, before: Iterable[Element], after: Iterable[Element]) -> list[NftElement]:
-    """The requests that turn one set of elements into the other; a new value is delete and add."""
+    """The requests that turn the elements ``before`` into ``after``; a new value needs a deletion and an addition."""
     have, want = dict.fromkeys(before), dict.fromkeys(after)
     gone = [NftElement(scope, table, e.set, "delete", e.key) for e in have if e not in want]
     return gone + [NftElement(scope, table, e.set, "add", e.text) for e in want if e not in have]
 
 
 def table_name(topology: str) -> str:
-    """The table of a topology, in each scope that needs one."""
+    """The name of a topology's table, the same in each scope."""
     return PREFIX + topology
 
 
 def table_key(scope: str, table: str) -> Key:
-    """The key of the object that stands for the table."""
+    """The key of a table's object."""
     return Key("nft_table", scope, table)
 
 
 def owned_tables(reading: Reading) -> Iterator[tuple[TableRow, str]]:
-    """The scope's tables of ours, each with the topology that its name tells."""
+    """Our tables of the scope, each with the topology in its name."""
     for table in reading.state.tables.values():
         yield table, table.name.removeprefix(PREFIX)

@@ -1,4 +1,4 @@
-"""Which links of a scope lead to the targets of its port maps."""
+"""Finds the links of a scope that have the targets of its port maps in their subnets."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ Subnets = dict[tuple[int, int], dict[int, list[tuple[str, str]]]]
 
 
 def published_links(names: Names, scope: str) -> dict[str, list[str]]:
-    """By link, the prefixes of its own subnets in which a port map's target lies.
+    """By link, the prefixes of its subnets that contain a port map's target.
 
-    The kernel sends 127.0.0.1's traffic there only with route_localnet on the link, and a target
-    gets its own packets back only through a bridge port in hairpin mode.  Overlapping prefixes
-    of one link are given once, as the widest.
+    The kernel sends packets from 127.0.0.1 there only with route_localnet on the link, and a target gets its own
+    packets back only by a bridge port in hairpin mode.  Of overlapping prefixes of a link only the widest is listed.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for link, prefix, _ in _published(names, scope):
@@ -26,7 +25,7 @@ def published_links(names: Names, scope: str) -> dict[str, list[str]]:
 
 
 def publishers(names: Names, scope: str) -> dict[str, Key]:
-    """By link, the first port map whose target lies in one of its own subnets."""
+    """By link, the first port map whose target is in one of its subnets."""
     found: dict[str, Key] = {}
     for link, _, key in _published(names, scope):
         found.setdefault(link, key)
@@ -34,7 +33,7 @@ def publishers(names: Names, scope: str) -> dict[str, Key]:
 
 
 def _published(names: Names, scope: str) -> Iterator[tuple[str, str, Key]]:
-    """Links with a prefix of theirs in which a port map's target lies, and the first port map to that target."""
+    """(link, prefix, port map) for each prefix that contains a target, with the first port map to that target."""
     targets: dict[str, Key] = {}
     for key in names.by_scope.get((scope, "port_map"), ()):
         targets.setdefault(names.objects[key].target, key)

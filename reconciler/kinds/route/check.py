@@ -1,4 +1,4 @@
-"""What a route refers to: its links, and the addresses and routes that its gateways are reached by."""
+"""Checks the references of routes: their links, and the addresses and link routes that make gateways reachable."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reconciler.kinds.route.form import NextHop, Route, is_link_route, order
 from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 
-# (IP version, prefix length) -> start of a network -> the links that it lies on, with what puts it there
+# (IP version, prefix length) -> first address of a network -> (link, key of the address or link route)
 Near = dict[tuple[int, int], dict[int, list[tuple[str | None, Key]]]]
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """A gateway's link follows from the addresses declared: the one with the longest prefix that reaches it.
+    """The routes with the link of each gateway filled in: the one with the longest declared prefix that contains it.
 
-    Otherwise a route would stay on its old link when the gateway's subnet moves to another one.
+    Otherwise a route would stay on its old link when the gateway's subnet moves to another link.
     """
     for key in [key for key in names.objects if key.kind == "route"]:
         route = names.objects[key]
@@ -70,7 +70,7 @@ def _unreachable(route: Route, hop: NextHop, names: Names) -> Iterator[str]:
 
 
 def _closed(scope: str, dev: str | None, names: Names) -> bool:
-    """Whether the topology knows all addresses that could matter: its own namespaces and links."""
+    """Whether the topology declares all addresses there: on links that it creates, and in exclusive namespaces."""
     if dev is not None:
         key = names.links.get((scope, dev))
         return key is not None and (key.kind != "interface" or dev == "lo")
@@ -79,7 +79,7 @@ def _closed(scope: str, dev: str | None, names: Names) -> bool:
 
 
 def _connecting(route: Route, hop: NextHop, names: Names) -> Iterator[Key]:
-    """The addresses and link routes that put a gateway within reach."""
+    """The addresses and link routes that make a gateway reachable."""
     via = ipaddress.ip_address(hop.via)
     for (version, length), by_start in _near(route.scope, names).items():
         if version == via.version:
@@ -90,7 +90,7 @@ def _connecting(route: Route, hop: NextHop, names: Names) -> Iterator[Key]:
 
 
 def _near(scope: str, names: Names) -> Near:
-    """What is connected in a scope, found once: 10,000 routes would else each look at all the others."""
+    """The connected prefixes of a scope, computed once: else each of 10,000 routes would search all others."""
     near: Near | None = names.near.get(scope)
     if near is None:
         near = names.near[scope] = {}

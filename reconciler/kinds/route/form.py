@@ -1,4 +1,4 @@
-"""What a route is, in the one form in which desired and live ones are compared."""
+"""``Route``: the form in which desired and live routes are compared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TABLES = {"default": 253, "main": 254}
 NOWHERE_SCOPE = 255  # RT_SCOPE_NOWHERE: in a deletion it stands for any scope
 RTNH_F_ONLINK = 4
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
-KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # these come back with what they follow from
-STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: people and scripts; the others are daemons'
-METRIC = {AF_INET: 0, AF_INET6: 1024}  # what the kernel takes where none is given
+KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # the kernel adds these again by itself
+STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: of people and scripts; all others are of daemons
+METRIC = {AF_INET: 0, AF_INET6: 1024}  # the kernel's default
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class NextHop:
-    """``dev`` None: the kernel finds the link by the gateway, and any will do."""
+    """One next hop; ``dev`` None: the kernel chooses the link by the gateway, and any link is right."""
 
     via: str
     dev: str | None
@@ -31,9 +31,10 @@ class NextHop:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``to`` is a canonical prefix; "" and 0 stand for "none", so that all fields are compared.
+    """A route; ``to`` is a canonical prefix; "" and 0 mean "none", so that all fields are compared.
 
-    Only ``protocol`` is not: it says whose a live route is; nor ``raw``, its message with all that we do not manage.
+    Never compared are ``protocol``, which shows the owner of a live route, and ``raw``, the message of a live route
+    with all attributes that netrecon does not manage.
     """
 
     scope: str
@@ -56,7 +57,7 @@ class Route:
 
 
 def key_of(route: Route) -> Key:
-    """``route/test/main/default``; a metric that is not the kernel's default is part of the identity."""
+    """The key, such as ``route/test/main/default``; a metric other than the kernel's default is part of it."""
     table = next((name for name, number in TABLES.items() if number == route.table), str(route.table))
     to = "default" if route.to == "0.0.0.0/0" else route.to
     metric = f" metric {route.metric}" if route.metric != METRIC[route.family] else ""
@@ -64,16 +65,16 @@ def key_of(route: Route) -> Key:
 
 
 def order(hop: NextHop) -> tuple[str, str, int]:
-    """By which the hops of a route are sorted."""
+    """The sort key of the hops of a route."""
     return hop.via, hop.dev or "", hop.weight
 
 
 def is_link_route(route: Route) -> bool:
-    """Whether it makes its destination reachable without a gateway."""
+    """Whether its destination is on a link, without a gateway."""
     return len(route.hops) == 1 and not route.hops[0].via
 
 
 def connected(scope: str, to: str, link: str) -> Route:
-    """The route that the kernel makes for an address."""
+    """The route that the kernel adds for an address: to its subnet, on its link."""
     hop = NextHop("", link, 1, False)
     return Route(scope, to, TABLES["main"], 0, "unicast", (hop,), "", SCOPES["link"], 0, protocol=RTPROT_KERNEL)

@@ -1,4 +1,4 @@
-"""Routes as the kernel tells them, and the requests that change them."""
+"""Live routes from the kernel's rows, and the requests that create, change and delete routes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _apart(key: Key, held: list[Live], reading: Reading) -> Iterator[tuple[Key, Live]]:
-    """IPv4 allows several routes of one destination and metric: the one that is wanted takes the key."""
+    """IPv4 allows several routes with one destination and metric: the desired one gets the key, others a number."""
     wanted = reading.wanted.get(key)
     if wanted is not None and len(held) > 1:
         held = sorted(held, key=lambda one: mask(wanted.object, one.object) != wanted.object)
@@ -67,7 +67,7 @@ def _owner(reading: Reading, row: RouteRow, route: Route) -> str:
         return reading.owner
     if row.protocol == PROTOCOL:
         return reading.noted.get(key, _UNNOTED).topology or _link_owner(reading, row) or reading.owner or UNKNOWN
-    # Somebody's own route over a link of ours stays theirs, unless it is the very one that we want.
+    # A foreign route over a link of ours stays foreign, unless the same route is desired.
     return (_link_owner(reading, row) if key in reading.wanted else "") or NOBODY
 
 
@@ -78,7 +78,7 @@ def _link_owner(reading: Reading, row: RouteRow) -> str:
 
 
 def mask(wanted: Route, live: Route) -> Route:
-    """Links that the topology leaves to the kernel are not compared."""
+    """The live route without the links that the topology leaves to the kernel."""
     if len(wanted.hops) != len(live.hops):
         return live
     hops = []
@@ -104,7 +104,7 @@ def stamp(route: Route) -> int:
 
 
 def restamp(route: Route) -> Iterator[Request]:
-    """Only rtm_protocol changes: metrics that we do not know of stay, since the route goes back as it came."""
+    """Changes only rtm_protocol: the dumped message is sent back, with all attributes that netrecon does not know."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
     if route.raw:
         body = route.raw[:5] + bytes([route.protocol]) + route.raw[6:]
@@ -150,7 +150,7 @@ def _hop_attributes(route: Route, hop: NextHop) -> Iterator[tuple[str, Any]]:
 
 
 def _gateway(family: int, via: str) -> tuple[str, Any]:
-    """Somebody's IPv4 route may go by an IPv6 gateway, which has an attribute of its own (RFC 5549)."""
+    """The gateway's attribute; an IPv4 route may have an IPv6 gateway, in an attribute of its own (RFC 5549)."""
     own = AF_INET6 if ":" in via else AF_INET
     return ("RTA_GATEWAY", via) if own == family else ("RTA_VIA", {"family": own, "addr": via})
 
@@ -165,7 +165,7 @@ def _multipath(route: Route, hop: NextHop) -> dict[str, Any]:
 
 
 def put_back(route: Route, anew: bool) -> Iterator[Request]:
-    """As it came, with metrics that we do not know of; over a link that was made anew, by the names of its links."""
+    """The dumped message again, with all attributes; over a link that was created again (``anew``), by link names."""
     if anew:
         yield _request(route, NLM_F_CREATE | NLM_F_REPLACE)
     else:
@@ -186,6 +186,6 @@ def delete(route: Route) -> Iterator[Request]:
         ("RTA_TABLE", route.table),
         ("RTA_PRIORITY", route.metric),
     ]
-    if len(route.hops) == 1 and not route.by_object:  # which the kernel finds only where no hop is named
+    if len(route.hops) == 1 and not route.by_object:  # a route by nexthop object matches only without a hop
         attributes += _hop_attributes(route, route.hops[0])
     yield Netlink(route.scope, "delroute", fields, tuple(attributes))

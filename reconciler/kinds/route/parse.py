@@ -1,4 +1,4 @@
-"""From an entry under routes to a route, with all that contradicts itself in it."""
+"""Parses the entries under routes, and reports contradictions in an entry."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _hops(entry: Mapping[str, Any], family: int, wrong: list[tuple[Path, str]]) 
     for index, hop in enumerate(hops):
         if hop in hops[:index]:
             wrong.append((("nexthops", index), "the same next hop twice; give it a weight instead"))
-    if len(hops) == 1:  # the kernel holds it as a plain route, without a weight
+    if len(hops) == 1:  # the kernel stores it as a plain route, without a weight
         hops = [dataclasses.replace(hops[0], weight=1)]
     yield from sorted(hops, key=order)
 
@@ -117,7 +117,7 @@ def _ip(text: str | None, family: int, path: Path, wrong: list[tuple[Path, str]]
 
 
 def _reach(entry: Mapping[str, Any], family: int, type_: str, hops: tuple[NextHop, ...]) -> int:
-    """The scope that the kernel itself would derive (ip-route(8)); IPv6 has none."""
+    """The route's scope (RT_SCOPE_*), by default as ip-route(8) chooses it; IPv6 has none."""
     if family == AF_INET6 or type_ != "unicast":
         return 0
     if "scope" in entry:

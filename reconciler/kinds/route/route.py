@@ -1,4 +1,4 @@
-"""A static route: unicast by way of one or several next hops, or a refusal such as blackhole."""
+"""A static route: unicast by one or several next hops, or of a type such as blackhole."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def stands_on(route: Route) -> Iterator[Ground]:
 
 
 def returns(route: Route, after: After) -> bool:
-    """Whether its links are up, and its gateways and its source within reach."""
+    """Whether its links are up, its gateways reachable and its source address there after the plan."""
     if any(ground in after.lasting and ground.what != "ipv4" for ground in stands_on(route)):
         return False
     return all(_leads(route, hop, after) for hop in route.hops)
@@ -64,7 +64,7 @@ def _near_after(route: Route, hop: NextHop, after: After) -> bool:
 
 
 def comes_back(route: Route) -> bool:
-    """A route that DHCP set, say, nobody sets twice."""
+    """Whether the kernel adds the route again by itself; a DHCP client, for example, does not."""
     return route.protocol in KERNELS
 
 
@@ -73,7 +73,7 @@ def leads(route: Route) -> Route:
 
 
 def record(_key: Key, wanted: Route, noting: Noting) -> bool | None:
-    """Noted where nothing in the kernel says that it is ours: not all of its links are ones that we made."""
+    """True for a route of the host with a link that we did not create: nothing in the kernel shows its owner."""
     if wanted.scope != HOST:
         return None
     made = [noting.names.links.get((HOST, hop.dev or "")) for hop in wanted.hops] or [None]
@@ -81,7 +81,7 @@ def record(_key: Key, wanted: Route, noting: Noting) -> bool | None:
 
 
 def shown(route: Route) -> dict[str, Any]:
-    """As the topology would write it."""
+    """Its attributes as a topology writes them."""
     words: dict[str, Any] = {} if route.type == "unicast" else {"type": route.type}
     if len(route.hops) == 1:
         words |= _shown_hop(route.hops[0])
