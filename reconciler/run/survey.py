@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, TABLES
-from reconciler.kinds.kind import Place
+from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
 from reconciler.model.keys import HOST, Key
 from reconciler.planning import doctor, state
