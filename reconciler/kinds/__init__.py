@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from reconciler.kinds import address, dns_file, namespace, neighbour, reserved_ports, rule, sysctl
+from reconciler.kinds import dns_file, namespace, neighbour, reserved_ports, rule, sysctl
+from reconciler.kinds.address import address
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge, interface, other_link, veth
 from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.kinds.address_order import chains, misplaced
+from reconciler.kinds.address.order import chains, misplaced
 
 A1, A2, A3 = "10.0.0.1/24", "10.0.0.2/24", "10.0.0.3/24"
 B1, B2 = "10.1.0.1/24", "10.1.0.2/24"

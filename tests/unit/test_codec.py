@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.kinds import KINDS
-from reconciler.kinds.address import Address
+from reconciler.kinds.address.form import Address
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links.bridge import Bridge
 from reconciler.kinds.links.link import End

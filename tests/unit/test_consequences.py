@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.kinds import address, neighbour
-from reconciler.kinds.kind import Ground
+from reconciler.kinds import neighbour
+from reconciler.kinds.address import form as address
+from reconciler.kinds.grounds import Ground
 from reconciler.kinds.links.bridge import Bridge
 from reconciler.kinds.links.other_link import OtherLink
 from reconciler.kinds.namespace import Namespace

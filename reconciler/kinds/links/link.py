@@ -22,7 +22,7 @@ WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # the attribu
 class Link:
     """What every link has; None means "not managed".
 
-    ``foreign_addresses`` says what to do with addresses of others on it (see kinds/address.py).
+    ``foreign_addresses`` says what to do with addresses of others on it (see kinds/address/).
     ``back`` are the (word, value) pairs to restore on a live link where nothing else is declared (see going_back.py).
     ``alias`` and ``group`` are those of a live link: never compared, but a link that is created again gets them again.
     """

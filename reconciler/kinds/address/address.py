@@ -1,0 +1,82 @@
+"""An IP address on a link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.kinds import kind, sysctl
+from reconciler.kinds.address import effects, kernel_form, parse
+from reconciler.kinds.address.form import Address, key_of, subnet_of
+from reconciler.kinds.context import Names, Noting
+from reconciler.kinds.kind import Kind
+from reconciler.kinds.namespace import home
+from reconciler.model.changes import KERNEL, Live
+from reconciler.model.keys import HOST, Key
+
+
+def needs(address: Address, names: Names) -> Iterator[Key]:
+    yield from home(address.scope)
+    if ":" in address.address:  # the kernel refuses an IPv6 address where IPv6 is switched off
+        yield from sysctl.ipv6_switches(address.scope, address.link, names)
+    if (address.scope, address.link) in names.links:
+        yield names.links[address.scope, address.link]
+
+
+def shown(address: Address) -> dict[str, object]:
+    found: dict[str, object] = {"valid_lft": address.lifetimes[1]} if address.lease else {}
+    found |= {"out_of_order": True} if address.out_of_order else {}
+    return found | ({"duplicate": True} if address.duplicate else {})
+
+
+def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
+    """True for an address of the host on a link that we did not create: nothing in the kernel shows its owner."""
+    made = noting.names.links.get((wanted.scope, wanted.link)) if wanted.scope == HOST else None
+    return True if wanted.scope == HOST and (made is None or made.kind == "interface") else None
+
+
+def born_with(scope: str, _owner: str) -> Iterator[tuple[Key, Live]]:
+    """The loopback addresses of a new namespace."""
+    for address in ("127.0.0.1/8", "::1/128"):
+        yield key_of(scope, "lo", address), Live(Address(scope, "lo", address), KERNEL)
+
+
+def connects(address: Address) -> tuple[str, str]:
+    return str(subnet_of(address)), address.link
+
+
+def holds(address: Address) -> tuple[str, str]:
+    return address.link, address.address.partition("/")[0]
+
+
+KIND = Kind(
+    name="address",
+    form=Address,
+    schema="address",
+    parse=parse.parse,
+    check=parse.check,
+    read=kernel_form.read,
+    needs=needs,
+    mask=kernel_form.mask,
+    create=kernel_form.create,
+    update=kernel_form.update,
+    delete=kernel_form.delete,
+    adopt=kernel_form.adopt,
+    stamp=kernel_form.stamp,
+    restamp=kernel_form.restamp,
+    lies_on=effects.lies_on,
+    stands_on=effects.stands_on,
+    goes_last=effects.goes_last,
+    during=effects.during,
+    takes=effects.takes,
+    returns=effects.returns,
+    put_back=kernel_form.put_back,
+    shown=shown,
+    replace_on=frozenset({"duplicate"}),
+    disruptive_on=frozenset({"out_of_order"}),
+    ownership=kind.PROTOCOL,
+    dumps=("addresses",),
+    record=record,
+    born_with=born_with,
+    holds=holds,
+    connects=connects,
+)

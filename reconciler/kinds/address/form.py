@@ -1,0 +1,53 @@
+"""What an address is, in the one form in which desired and live ones are compared."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import field
+
+from reconciler.model.data import dataclass
+from reconciler.model.keys import PROTOCOL, Key
+from reconciler.model.rows import FOREVER
+
+AF_INET, AF_INET6 = 2, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address, canonical and with its prefix length; ``duplicate``: another host has it (DAD failed).
+
+    ``lease``: it expires; ``lifetimes`` are its preferred and valid lifetime in seconds.
+    ``behind`` is the address of the same family before it on the link, "" for none.
+    ``out_of_order``: it is not at its place in that order.
+    ``protocol``, ``reach`` (IFA_SCOPE) and ``flags`` are those of a live address.  They are never compared, but
+    an address that is created again gets them again.
+    """
+
+    scope: str
+    link: str
+    address: str
+    duplicate: bool = False
+    out_of_order: bool = False
+    lease: bool = False
+    secondary: bool = field(default=False, compare=False)  # IPv4: another address of its subnet came before it
+    protocol: int = field(default=PROTOCOL, compare=False)
+    reach: int | None = field(default=None, compare=False)
+    flags: int | None = field(default=None, compare=False)
+    lifetimes: tuple[int, int] = field(default=(FOREVER, FOREVER), compare=False)
+    behind: str = field(default="", compare=False)
+
+
+def key_of(scope: str, link: str, address: str) -> Key:
+    return Key("address", scope, f"{link}/{address}")
+
+
+def place_of(address: Address) -> tuple[str, str]:
+    return address.scope, address.link
+
+
+def ip_of(address: Address) -> str:
+    return address.address.partition("/")[0]
+
+
+def subnet_of(address: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_interface(address.address).network
