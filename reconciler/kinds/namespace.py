@@ -54,7 +54,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 def mask(wanted: Namespace, live: Namespace) -> Namespace:
     """The live namespace; without a stamp its ``shared`` means nothing and is not compared."""
-    return live if live.alias.startswith(STAMP) else dataclasses.replace(live, shared=wanted.shared)
+    known = live.shared == wanted.shared or live.alias.startswith(STAMP)
+    return live if known else dataclasses.replace(live, shared=wanted.shared)
 
 
 def create(namespace: Namespace, owner: str) -> Iterator[Request]:

@@ -140,7 +140,10 @@ class ScopeState:
 
     @property
     def lo(self) -> LinkRow | None:
-        return next((link for link in self.links.values() if link.loopback), None)
+        for link in self.links.values():
+            if link.loopback:
+                return link
+        return None
 
 
 @dataclass(slots=True)

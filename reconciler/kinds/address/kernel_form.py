@@ -131,7 +131,7 @@ def create(address: Address, _owner: str) -> Iterator[Request]:
 
 def mask(wanted: Address, live: Address) -> Address:
     """The live address with ``out_of_order`` relative to ``wanted``: a snapshot's order is the one to restore."""
-    return dataclasses.replace(live, out_of_order=live.out_of_order != wanted.out_of_order)
+    return dataclasses.replace(live, out_of_order=not live.out_of_order) if wanted.out_of_order else live
 
 
 def update(before: Address, after: Address, _owner: str) -> Iterator[Request]:
