@@ -1,4 +1,4 @@
-"""How far a plan can reach: what must be read again to know what it came to."""
+"""Finds the scopes in which a plan's changes can have effects: these are read again after an apply."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ _IN_TABLES = frozenset(kind.name for kind in KINDS if kind.transaction)
 
 
 class Reach(NamedTuple):
-    """Scopes by what can be different in them: everything; nftables; veths with their other end in one of the first."""
+    """The scopes where something can differ after a plan.
+
+    ``whole``: anything; ``tables``: nftables objects only; ``beside``: veths whose other end is in a scope of
+    ``whole`` only.
+    """
 
     whole: frozenset[str]
     tables: frozenset[str]
     beside: frozenset[str]
 
     def kinds(self, scope: str) -> frozenset[str]:
-        """The kinds of which an object in the scope can be different."""
+        """The kinds whose objects can differ in the scope."""
         if scope in self.whole:
             return _EVERY
         return (_IN_TABLES if scope in self.tables else frozenset()) | (
@@ -34,11 +38,11 @@ class Reach(NamedTuple):
 
 
 def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
-    """What can differ after the changes from what it was before, by scope; None stands for everything everywhere.
+    """The scopes where the changes can have effects; None where they can have effects in any scope.
 
-    An address, a route, a rule, a setting or an nftables object never shows outside of its own namespace, and
-    nftables objects among themselves.  A link does show, at its other end, and where another link lies on it in a
-    namespace of its own (a macvlan's container, say); what lies on another may change that in turn.
+    An address, a route, a rule, a sysctl or an nftables object has effects in its own scope only, and an nftables
+    object only on other nftables objects.  A link also has effects at its other end, and where a link of another
+    namespace lies on it (a macvlan in a container); such a link in turn can have effects on the one below.
     """
     listed = list(changes)
     if any(map(_reaches_out, listed)):
@@ -50,7 +54,7 @@ def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
         near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
     if links:
         leaning = frozenset(_leaning(found))
-        if leaning & near:  # nobody knows in which namespace the link is that it lies on
+        if leaning & near:  # the namespace of the link below is unknown
             return None
         near |= leaning
     beside = {far for scope in near & found.scopes.keys() for far, _ in found.scopes[scope].peers.values()} - near
@@ -58,7 +62,7 @@ def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
 
 
 def _reaches_out(change: Change) -> bool:
-    if change.key.kind == "namespace":  # what goes takes along links that nobody counts
+    if change.key.kind == "namespace":  # with a deletion the kernel deletes links that were never read
         return change.action != "create"
     kind = BY_NAME[change.key.kind]
     return kind.shows == EVERYWHERE and not kind.local(change)
@@ -72,14 +76,14 @@ def _links(change: Change) -> Iterator[tuple[str, str]]:
 
 
 def _other_ends(found: LiveState, scope: str, names: set[str]) -> Iterator[str]:
-    """Where the peers are of veths that are only configured here (as an interface)."""
+    """The scopes of the peers of veths that are declared here as interfaces."""
     if scope in found.scopes:
         state = found.scopes[scope]
         yield from (far for index, (far, _) in state.peers.items() if state.links[index].name in names)
 
 
 def _leaning(found: LiveState) -> Iterator[str]:
-    """The scopes with a link that lies on one of another scope; a veth's two ends are known."""
+    """The scopes with a link that lies on a link of another scope, except veths, whose ends are known."""
     for state in found.scopes.values():
         if any(row.peer_nsid >= 0 and row.kind not in _TWO_ENDED for row in state.links.values()):
             yield state.scope

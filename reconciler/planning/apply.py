@@ -1,4 +1,4 @@
-"""A plan carried out: stage by stage, and what fails blocks only what needs it."""
+"""Carries out a plan stage by stage; a failed change blocks only the changes that need it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from reconciler.model.keys import Key
 from reconciler.model.requests import Request
 from reconciler.planning.plan import Plan, Step
 
-# ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL: what was to be deleted went by itself.
+# ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL: the object to delete is gone already.
 ALREADY_GONE = frozenset({2, 3, 19, 99})
 
 
 class Southbound(Protocol):
-    """Where requests go: entries are independent of each other, each an ordered list of requests."""
+    """Sends requests: the entries of a batch are independent, each is an ordered list of requests."""
 
     def send(self, batch: list[list[Request]]) -> list[Failure | None]: ...
 
@@ -31,7 +31,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A change that was not tried, and the failed key that it waited for."""
+    """A change that was not tried, and the key of the failed change that it needed."""
 
     change: Change
     waits_for: Key
@@ -52,9 +52,9 @@ def apply(
     keep_going: bool = True,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Send every stage of the plan; ``progress`` is told how many steps are done.
+    """Send every stage of the plan; ``progress`` is called with the number of steps done so far.
 
-    Ends early behind a stage with a failure unless it is to ``keep_going``, and where ``stop`` says so.
+    Stops after a stage with a failure unless ``keep_going``, and before a stage when ``stop()`` is true.
     """
     outcome = Outcome()
     last = {step.change.key: step for stage in plan.stages for step in stage}
@@ -86,7 +86,7 @@ def _blocked(step: Step, outcome: Outcome) -> bool:
 
 
 def _causes(step: Step, outcome: Outcome) -> Iterator[Key]:
-    """The failed key that a need leads to; of a blocked need, the one that blocks it."""
+    """The failed keys among the step's needs; for a need that is blocked itself, the failed key that blocks it."""
     for key in step.needs:
         if key in outcome.failed:
             yield key

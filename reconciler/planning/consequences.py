@@ -1,4 +1,4 @@
-"""What the kernel takes along with the changes of a plan, and how nothing of others is lost by it."""
+"""The objects that the kernel deletes because of a plan's changes, and the measures that save those of others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Settings = Mapping[tuple[str, str], str]  # (scope, sysctl) -> value
 
 _UNKNOWN: Settings = MappingProxyType({})
 _GOING = ("delete", "replace")
-# What goes on a link that is set down, or whose MTU falls below what IPv6 needs.
+# The grounds that end on a link that is set down, or whose MTU falls below what IPv6 needs.
 _PARTS = {"down": ("ipv4", "ipv6", "neighbours", "proxies"), "narrow": ("ipv6",)}
 
 _TAKES = having(lambda kind: kind.takes)
@@ -31,10 +31,10 @@ _DURING = having(lambda kind: kind.during)
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """An object that vanishes with a change of another one.
+    """An object that the kernel deletes because of a change of another object.
 
-    ``ground`` is what it stood on, ``cause`` the key of the change; ``late``: not before all that the plan makes is
-    there.
+    ``ground`` is the ground that it loses, ``cause`` the key of the change; ``late``: only after all creations of the
+    plan.
     """
 
     live: Live
@@ -44,14 +44,18 @@ class Loss:
 
 
 class Consequences:
-    """What goes with the changes, whatever the depth: a VLAN on a macvlan on a bridge, its addresses, its routes."""
+    """Everything lost because of the changes, at any depth: a VLAN on a macvlan on a bridge, its addresses, routes.
+
+    ``losses`` are the objects lost, by key.  ``taken`` maps each ground that ends to the key of the change that takes
+    it, ``lasting`` are those that end for good.  ``values`` are live sysctls; an unknown one counts as a match.
+    """
 
     def __init__(self, changes: Sequence[Change], live: LiveObjects, values: Settings = _UNKNOWN) -> None:
         self._live = live
         self._changed = {change.key for change in changes if change.action in _GOING}
         self._last = goes_last(changes, live)
         self.losses: dict[Key, Loss] = {}
-        self.taken: dict[Ground, Key] = {}  # with the change that takes it
+        self.taken: dict[Ground, Key] = {}
         self.lasting: set[Ground] = set()
         for taking in sorted(takings(changes, live), key=lambda one: (one.cause in self._last, not one.lasting)):
             if taking.only is None or values.get(taking.only[:2], taking.only[2]) == taking.only[2]:
@@ -70,7 +74,7 @@ class Consequences:
                     waiting += self._lose(key, ground, taking.cause)
 
     def _parts(self, ground: Ground) -> Iterator[Ground]:
-        """What else goes with a ground: on the same link, and on the links that lie on it and follow."""
+        """The grounds that end with this one: on the same link, and on the links that lie on it and follow it."""
         if ground.what in _PARTS:
             yield from (Ground(what, ground.scope, ground.name) for what in _PARTS[ground.what])
             for key in self._standing_on.get(Ground("device", ground.scope, ground.name), ()):
@@ -93,13 +97,13 @@ class Consequences:
 
     @property
     def gone(self) -> frozenset[Place]:
-        """The links that go."""
+        """The links that are deleted."""
         return frozenset((ground.scope, ground.name) for ground in self.taken if ground.what == "device")
 
     def absorbs(self, change: Change) -> bool:
-        """Whether a deletion needs no request of its own: the object goes with its link or its namespace.
+        """Whether a deletion needs no request: the kernel deletes the object with its link or its namespace.
 
-        A link that reaches out of a namespace that goes needs one: the namespace may live on for a while.
+        A link with an end outside of the deleted namespace needs a request: a process may keep the namespace alive.
         """
         return any(
             ground in self.taken
@@ -113,7 +117,7 @@ class Consequences:
 
 
 def grounds(key: Key, held: Any) -> Iterator[Ground]:
-    """All that an object stands on: its namespaces, the links that it lies on, and what its kind adds."""
+    """All grounds that an object needs: its namespaces, the links that it lies on, and those of its kind."""
     kind = BY_NAME[key.kind]
     beneath = tuple(kind.lies_on(held))
     yield from (Ground("device", *place) for place in beneath)
@@ -124,7 +128,7 @@ def grounds(key: Key, held: Any) -> Iterator[Ground]:
 
 
 def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:
-    """The grounds that changes take by themselves: namespaces, links, and what the kinds know of."""
+    """The grounds that changes take directly: namespaces, links, and those that the kinds return."""
     for change in changes:
         if change.action in _GOING:
             if change.key.kind == "namespace":
@@ -136,7 +140,7 @@ def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:
 
 
 def goes_last(changes: Sequence[Change], live: LiveObjects) -> set[Key]:
-    """The deletions that come after all that is made, so that nothing is without them for a moment."""
+    """The keys of the deletions that run after all creations, so that no object that needs them is lost."""
     by_kind = _by_kind(changes, _GOES_LAST)
     return {key for kind, listed in by_kind.items() for key in _GOES_LAST[kind](listed, live)}
 
@@ -153,14 +157,15 @@ def _links(key: Key, held: Any) -> Iterable[Place]:
     return BY_NAME[key.kind].links(held)
 
 
-# ------------------------------------------------------------------------------------------------ what must be known
+# ------------------------------------------------------------------------------------------------ what must be read
 
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What only some plans need to know of the kernel, and no other run reads.
+    """What must be read from the kernel only for some plans.
 
-    ``neighbours`` are scopes, ``sysctls`` names by scope; ``uppers``: links of other namespaces that lie on ours.
+    ``neighbours`` are the scopes whose neighbours to read, ``sysctls`` the names of sysctls by scope.
+    ``uppers``: read the links of other namespaces that lie on ours.
     """
 
     neighbours: frozenset[str] = frozenset()
@@ -169,7 +174,7 @@ class Unread:
 
 
 def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
-    """What else must be read to know what these changes take along; None for nothing."""
+    """What must be read to know the consequences of these changes; None for nothing."""
     found = list(takings(changes, live))
     taken = [taking.ground for taking in found]
     settings: dict[str, set[str]] = defaultdict(set)
@@ -207,10 +212,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """How nothing of others is lost: changes that put things back, and settings by the key of their change.
+    """How a plan keeps the objects of others.
 
-    ``gone`` are objects of others that are lost: what daemons put on a link goes with it.  ``taken`` is all that goes
-    with the changes; ``anew`` are the links that are made again.
+    ``restored`` are changes that restore objects after the plan.
+    ``gone`` are the objects of others that are lost: those of daemons on a deleted link, and all that --force accepts.
+    ``settings`` are sysctls to hold while a change runs, by the key of that change.
+    ``taken`` are all consequences; ``anew`` are the links that are deleted and may be created again.
     """
 
     restored: tuple[Change, ...] = ()
@@ -220,7 +227,7 @@ class Measures:
     anew: frozenset[Place] = frozenset()
 
     def loss(self, key: Key) -> Loss:
-        """How an object that is put back, or gone, is lost."""
+        """The loss of an object that is in ``restored`` or ``gone``."""
         assert self.taken is not None
         return self.taken.losses[key]
 
@@ -231,9 +238,10 @@ NO_MEASURES = Measures()
 def measures(
     changes: Sequence[Change], live: LiveObjects, topologies: Collection[str], values: Settings, force: bool = False
 ) -> tuple[Measures, list[Problem]]:
-    """What is done so that nothing of others is lost, and a problem for each object of theirs that nothing can save.
+    """The measures that save the objects of others, and a problem for each one that cannot be saved.
 
-    ``values`` are the live sysctls that ``unread`` asked for; with ``force`` what cannot be saved is gone.
+    ``values`` are the live sysctls named by ``unread``.  With ``force``, an object that cannot be saved is listed in
+    ``gone`` and is no problem.
     """
     taken = Consequences(changes, live, values)
     planned = {change.key: change for change in changes}
@@ -268,17 +276,17 @@ def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) ->
 
 
 def _counts(key: Key, loss: Loss, topologies: Collection[str]) -> bool:
-    """Whether an object must not be lost: it is not this run's, and does not come back by itself."""
+    """Whether an object must not be lost: no topology of this run owns it, and it does not come back by itself."""
     kind, held = BY_NAME[key.kind], loss.live
     if held.owner in topologies:
-        return kind.existing and kind.put_back is not None  # a neighbour on a link of ours, which no file can name
+        return kind.existing and kind.put_back is not None  # a neighbour on a link of ours: no file can declare it
     if held.owner == KERNEL:
         return loss.ground.what == "learned" or not kind.comes_back(held.object)
     return held.owner != UNKNOWN
 
 
 def _goes_with_its_link(loss: Loss) -> bool:
-    """What a daemon or the kernel puts on a link goes with that link, and IPv6 that was learned with IPv6."""
+    """Whether an object of the kernel or of a daemon is lost because its link, its namespace or IPv6 on it ends."""
     return loss.live.owner == KERNEL and loss.ground.what in ("device", "scope", "ipv6")
 
 
@@ -299,7 +307,7 @@ def _refusal(key: Key, loss: Loss) -> str:
 
 
 class Afterwards:
-    """The objects as a plan leaves them, without what is lost (see kinds.grounds.After)."""
+    """The objects after a plan, without those that are lost (see kinds.grounds.After)."""
 
     def __init__(self, changes: Sequence[Change], live: LiveObjects, taken: Consequences) -> None:
         self.lasting: Collection[Ground] = taken.lasting
@@ -316,6 +324,6 @@ class Afterwards:
         return self._by_scope.get((scope, kind), ())
 
     def put_back(self, key: Key, held: Any) -> None:
-        """It is there again; what is put back after it may stand on it."""
+        """Add a restored object: objects that are restored later may need it."""
         self.objects[key] = held
         self._by_scope[key.scope, key.kind].append(held)

@@ -1,4 +1,4 @@
-"""Desired and live objects, compared by key: set arithmetic, then the attributes of what differs."""
+"""Compares desired and live objects by key: the changes needed, and the problems that forbid them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ _SETTLE = having(lambda kind: kind.settle)
 def diff(
     desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], adopt: bool = False
 ) -> tuple[list[Change], list[Problem]]:
-    """The changes that turn live into desired, and what stands in their way.
+    """The changes that turn live into desired, and the problems that forbid them.
 
-    Only what belongs to ``topologies`` is ever changed or deleted.  ``adopt`` lets the changes
-    take over objects that bear no stamp.
+    Only objects of ``topologies`` are changed or deleted; with ``adopt`` also desired objects without a stamp.
     """
     desired = _settled(desired, live)
     found = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
@@ -49,13 +48,13 @@ def diff(
 
 
 def _once_an_entry(found: Mapping[Key, Change | Problem | None]) -> Iterator[Problem]:
-    """The problems; of a range of ports, which is one entry, only the first."""
-    told: set[tuple[str, Origin]] = set()
+    """The problems; for a range of ports, which is one entry, only the first."""
+    reported: set[tuple[str, Origin]] = set()
     for key, one in found.items():
         if isinstance(one, Problem):
-            if key.kind not in _CLASHES or (key.kind, one.origin) not in told:
+            if key.kind not in _CLASHES or (key.kind, one.origin) not in reported:
                 yield one
-            told.add((key.kind, one.origin))
+            reported.add((key.kind, one.origin))
 
 
 def _made_again(
@@ -65,7 +64,7 @@ def _made_again(
     taken: Consequences,
     adopt: bool,
 ) -> dict[Key, Change | Problem | None]:
-    """The objects that are desired and go along with another change; and ports whose bridge goes."""
+    """New results for desired objects that the kernel deletes because of another change, and for ports of bridges."""
     again: dict[Key, Change | Problem | None] = {}
     gone = taken.gone
     for key, wanted in desired.items() if taken.losses or gone else ():
@@ -88,24 +87,24 @@ def _create(key: Key, wanted: Desired) -> Change:
 
 def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
     if cause.kind == "namespace" and key.scope == cause.name:
-        return None  # a namespace's own links: they are not wanted without it
+        return None  # a namespace's own links: they are not needed without it
     where = "on which it lies or where its other end is"
     return Problem(wanted.origin, f"{key.name} would go with {cause}, {where}; declare that too, or move it away")
 
 
 def by_line(changes: Sequence[Change], lines: Mapping[tuple[Key, str], Origin]) -> list[Change]:
-    """The changes; of one that does nothing but what another line of the file implies, that line is the origin."""
+    """The changes; where all attributes that differ are implied by one other line, that line is the origin."""
     keys = {key for key, _ in lines}
-    return [_told_by(one, lines) if one.key in keys else one for one in changes]
+    return [_implied_by(one, lines) if one.key in keys else one for one in changes]
 
 
-def _told_by(change: Change, lines: Mapping[tuple[Key, str], Origin]) -> Change:
+def _implied_by(change: Change, lines: Mapping[tuple[Key, str], Origin]) -> Change:
     origins = {lines.get((change.key, word), change.origin) for word in change.differs}
     return dataclasses.replace(change, origin=origins.pop()) if len(origins) == 1 else change
 
 
 def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
-    """Desired, completed where a kind needs to see the kernel to know what it wants."""
+    """The desired objects, completed with values that only the kernel knows (Kind.settle)."""
     settled: dict[Key, Desired] = {}
     for key, wanted in desired.items():
         settle = _SETTLE.get(key.kind)
@@ -127,7 +126,7 @@ def _compare(key: Key, wanted: Desired, held: Live | None, adopt: bool) -> Chang
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
             return Problem(wanted.origin, text)
         return _create(key, wanted)
-    # of 10,000 ports most are just right
+    # equality first: of 10,000 port maps most do not differ
     differs = () if wanted.object == held.object else differences(kind, wanted.object, held.object)
     if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
         stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
@@ -140,7 +139,7 @@ def _compare(key: Key, wanted: Desired, held: Live | None, adopt: bool) -> Chang
 def _own(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], stamped: bool) -> Change | None:
     if differs:
         return _change(way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
-    # A route or an address of ours whose owner was forgotten is claimed again by the records alone.
+    # A route or an address of ours whose record was lost only gets a new record.
     claimed = stamped or BY_NAME[key.kind].ownership == PROTOCOL
     return None if claimed else _change("adopt", key, held.object, wanted, ())
 
@@ -163,12 +162,12 @@ def _foreign(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], ad
 
 
 def way(kind: Kind, differs: tuple[str, ...]) -> Action:
-    """Whether the attributes that differ can change in place."""
+    """ "replace" or "update": whether the attributes that differ can change in place."""
     return "replace" if kind.replace_on & set(differs) else "update"
 
 
 def differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
-    """The names of the attributes that differ; equality of the masked objects alone decides that any do."""
+    """The names of the attributes that differ; () exactly where the masked objects are equal."""
     masked = kind.mask(wanted, held)
     if masked == wanted:
         return ()
@@ -194,7 +193,7 @@ def _problem(key: Key, wanted: Desired, text: str) -> Problem:
     return Problem(wanted.origin, text)
 
 
-# ------------------------------------------------------------------------------------------------ what goes
+# ------------------------------------------------------------------------------------------------ deletions
 
 
 def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Change]:
@@ -209,7 +208,7 @@ def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset
 
 
 def _released(key: Key, held: Live, release: Callable[[Any], Any]) -> Iterator[Change]:
-    """What goes back of an object that is there without us."""
+    """The update that restores an object that netrecon only configured."""
     after = release(held.object)
     differs = differences(BY_NAME[key.kind], after, held.object)
     if differs:
@@ -217,12 +216,12 @@ def _released(key: Key, held: Live, release: Callable[[Any], Any]) -> Iterator[C
 
 
 def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:
-    """Whether it is this run's, or a link that a run was killed over before it could stamp it: nobody else's."""
+    """Whether an object may be deleted: it is this run's, or a link that a killed run created and did not stamp."""
     return held.owner in topologies or (held.owner == UNKNOWN and any(BY_NAME[key.kind].links(held.object)))
 
 
 def _of_adopted(changes: list[Change], live: LiveObjects) -> Iterator[Problem]:
-    """What lies in a namespace that is taken over, bears no stamp and is not declared: to adopt is not to delete."""
+    """Objects in an adopted namespace that have no stamp and are not declared: they must not be deleted."""
     taken = {c.key.name: c for c in changes if c.action == "adopt" and c.key.kind == "namespace"}
     for change in (change for change in changes if taken and change.action == "delete"):
         scopes = {change.key.scope, *(scope for scope, _ in BY_NAME[change.key.kind].links(change.before))}
@@ -239,7 +238,7 @@ def _bears_stamp(change: Change, owner: str) -> bool:
 
 
 def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
-    """What is as declared, but will not be once the kernel has carried out the other changes of its kind."""
+    """Updates for objects that do not differ now, but will once the kernel has made other changes of their kind."""
     by_kind: dict[str, dict[Key, Change]] = {}
     for change in changes:
         if BY_NAME[change.key.kind].upset is not None:
@@ -256,7 +255,7 @@ def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
 
 
 def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:
-    """Links to be created whose name somebody else's link has, under whatever kind."""
+    """Links to be created whose name is taken by a link that does not leave, of any kind."""
     taken = {where: key for key, held in live.items() for where in BY_NAME[key.kind].links(held.object)}
     leaving = {change.key for change in changes if change.action in ("delete", "replace")}
     gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
@@ -275,24 +274,24 @@ def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObject
 
 
 def _clashing(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
-    """Objects that take a place which one of another run's topology has under another key: ports that overlap."""
+    """Objects whose place is taken by a topology outside this run, under another key: ports that overlap."""
     claims: dict[tuple[str, str], list[Claim]] = {}
     for key, held in live.items() if _CLASHES else ():
         if key.kind in _CLASHES and held.owner not in topologies and key not in desired:
             claims.setdefault((key.scope, key.kind), []).append(Claim(held.object, held.owner, None))
-    told: set[Origin] = set()
+    reported: set[Origin] = set()
     for key, wanted in desired.items() if claims else ():
         if (key.scope, key.kind) in claims:
             claims[key.scope, key.kind].append(Claim(wanted.object, wanted.owner, wanted.origin))
     for (_, kind), listed in claims.items():
         for claim, text in _CLASHES[kind](listed):
-            if claim.origin is not None and claim.origin not in told:
-                told.add(claim.origin)  # once for a range
+            if claim.origin is not None and claim.origin not in reported:
+                reported.add(claim.origin)  # once for a range
                 yield Problem(claim.origin, text)
 
 
 def _impossible(changes: list[Change], desired: DesiredObjects) -> Iterator[Problem]:
-    """What the kernel cannot have, also with all that the plan makes."""
+    """Objects that the kernel cannot have, even after all creations of the plan."""
     made = [change for change in changes if change.action in ("create", "replace")]
     asked = [change for change in made if change.key.kind in _IMPOSSIBLE]
     if not asked:

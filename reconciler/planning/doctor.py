@@ -1,4 +1,4 @@
-"""What keeps packets from where a topology would send them, though all its own objects are as declared."""
+"""Finds what stops a topology's packets although all its objects are as declared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Objects = Mapping[Key, Any]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One obstacle: what it is, and what to do.  ``key`` names the object it concerns, None for all of the scope."""
+    """One obstacle and what to do about it; ``key`` is the object that it concerns, None for the whole scope."""
 
     scope: str
     topic: Literal["forwarding", "barrier", "listener", "loop", "dead"]
@@ -35,7 +35,7 @@ class Finding:
 
 
 def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
-    """The scopes worth a look, each with the (protocol, port) that it publishes."""
+    """The scopes that forward packets, each with the (protocol, port) pairs that it publishes."""
     found: dict[str, set[tuple[str, int]]] = {}
     for key, held in objects.items():
         if key.kind in _SENDS:
@@ -48,8 +48,9 @@ def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
 def diagnose(
     objects: Objects, around: Mapping[str, Surroundings], applied: bool, beside: Objects = MappingProxyType({})
 ) -> list[Finding]:
-    """Every obstacle in the way of the objects; ``applied`` says that what they declare will be so.
+    """Every obstacle to the objects' packets.
 
+    ``around`` are the facts of the host by scope.  ``applied``: count declared sysctls as already set.
     ``beside`` are live objects that stay as they are.
     """
     by_scope: dict[str, list[tuple[Key, Any]]] = {}
@@ -68,7 +69,7 @@ def diagnose(
 
 
 def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:
-    """Addresses on ports of bridges: what comes to such a port is the bridge's, and so are the answers."""
+    """Addresses on ports of bridges: packets that arrive at a port go to the bridge, so these addresses are dead."""
     masters: dict[tuple[str, str], str] = {}
     for key, held in objects.items():
         ports = _PORTS.get(key.kind)
@@ -142,7 +143,7 @@ def _legacy_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[
 
 
 def _sources(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """The sources that packets leave from, by the nft word of their family: of the families that the chain sees."""
+    """The sources of forwarded packets by the nft word of their family, for the families of the chain."""
     all_sources = [_SENDS[key.kind](held) for key, held in sending if not BY_NAME[key.kind].publishes]
     for word, sign in (("ip", False), ("ip6", True)):
         sources = [source for source in all_sources if (":" in source) == sign]
@@ -171,7 +172,7 @@ def _same_place(listen: str, listener: Listener) -> bool:
     if ":" not in listen:
         everywhere = listener.address == "0.0.0.0" or (listener.address == "::" and not listener.only6)
         return everywhere or (not six and listen in ("0.0.0.0", listener.address))
-    # nothing that is sent to ::1 is ever translated
+    # packets to ::1 are never translated
     return six and listener.address != "::1" and (listener.address == "::" or listen in ("::", listener.address))
 
 

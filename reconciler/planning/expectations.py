@@ -1,4 +1,4 @@
-"""What a topology says must be true of the traffic, and where packets that prove it would end."""
+"""The expectations of a topology about its traffic, and where packets that prove them arrive."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from reconciler.model.quoting import Path
 
 _TARGET = re.compile(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
 _HOLDS, _TRANSLATES = having(lambda kind: kind.holds), having(lambda kind: kind.translates)
-HOPS = 8  # a port map may lead to another one
+HOPS = 8  # port maps in a row that are followed
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """``port`` 0 and ``protocol`` icmp stand for a ping; ``to`` is as it was written."""
+    """Packets from ``scope`` reach ``address`` or do not (``reach``); port 0 with protocol icmp is a ping.
+
+    ``to`` is the target as written in the file.
+    """
 
     scope: str
     to: str
@@ -34,7 +37,7 @@ class Expectation:
 def parse(
     data: Mapping[str, Any], names: Names, at: Callable[[Path], Origin], problem: Callable[[Path, str], None]
 ) -> Iterator[Expectation]:
-    """The expectations of a document that passed the schema; what they name and is not there is a problem."""
+    """The expectations of a document that passed the schema; ``problem`` gets each name that does not exist."""
     for index, entry in enumerate(data.get("expect") or ()):
         path: Path = ("expect", index)
         scope = str(entry["from"])
@@ -58,7 +61,7 @@ def _is_scope(scope: str, names: Names) -> bool:
 
 
 def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> str:
-    """The address that a name stands for: an address itself, a namespace's first one, or a name of ``hosts``."""
+    """The address of a name: of an address itself, a namespace's first one, of ``hosts`` that one; "" for none."""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
@@ -72,7 +75,7 @@ def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> st
 
 
 def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]:
-    """The scope, address and port at which its packets arrive, behind all port maps; scope "" where nobody is known."""
+    """The scope, address and port at which its packets arrive after all port maps; scope "" where it is unknown."""
     scope, address, port = _holder(one.address, one.scope, objects), one.address, one.port
     for _ in range(HOPS):
         sent_on = _sent_on(scope, one.protocol, address, port, objects)

@@ -1,4 +1,4 @@
-"""What one run is about, what it plans and what it came to: data for pipeline and report."""
+"""The data of one run: ``Intent`` (what is desired), ``Planned`` (what will change) and ``Result`` (what happened)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a run is about: the topologies by name and the objects that they are to have.
+    """The topologies of a run, and its options; ``names`` without a topology are to be deleted.
 
-    These are put together once: with 10,000 ports that takes 30 ms, and every stage asks for them.
-    ``settled``: what they leave to be chosen has been chosen, and is kept for the rest of the run.
+    ``desired`` is computed once, since every stage needs it: with 10,000 ports it takes 30 ms.
+    ``settled``: the addresses, subnets and ports that the topologies leave to netrecon are chosen, for the whole run.
     """
 
     names: frozenset[str]
@@ -50,19 +50,19 @@ class Intent:
 def to_have(
     topologies: Iterable[Topology], adopt: bool = False, force: bool = False, keep_going: bool = False
 ) -> Intent:
-    """That the kernel has what the topologies say, and nothing else of theirs."""
+    """The intent that the kernel has the objects of the topologies, and no others of theirs."""
     listed = tuple(topologies)
     return Intent(frozenset(one.name for one in listed), listed, adopt, force, keep_going)
 
 
 def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = False) -> Intent:
-    """That nothing is left of the topologies of these names."""
+    """The intent that the kernel has no object of the topologies of these names."""
     return Intent(frozenset(names), (), False, force, keep_going)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, what it was made from (``found`` are the rows that were read), and warnings: what will be in its way."""
+    """A plan, with the live objects and the rows (``found``) that it was made from, and the findings of the doctor."""
 
     intent: Intent
     plan: Plan
@@ -77,7 +77,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An expectation and what came of it; ``shows`` is how, in a word."""
+    """An expectation and the outcome of its test; ``shows`` is what the test showed, in a word."""
 
     expectation: Expectation
     reached: bool
@@ -90,10 +90,10 @@ class Proof:
 
 @dataclass(slots=True)
 class Result:
-    """What an apply came to.
+    """The result of an apply.
 
-    ``remaining`` are the changes that live still wanted afterwards; ``trouble`` is what went wrong beside what failed.
-    Then ``undone`` was taken back, and ``left`` could not be: what would have done it, and why not.
+    ``remaining`` are the changes that were still needed afterwards; ``trouble`` is an error of the run as a whole.
+    After a rollback: ``undone`` are the changes undone, ``left`` those that failed to be undone, with the error.
     """
 
     applied: int = 0

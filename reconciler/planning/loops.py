@@ -1,4 +1,4 @@
-"""Bridges that links join in a ring: without the spanning tree a broadcast circles there for ever."""
+"""Finds rings of bridges without the spanning tree protocol, in which a broadcast circles for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _JOINS, _SPANNING = having(lambda kind: kind.joins), having(lambda kind: kind.sp
 
 
 def closing(objects: Mapping[Key, Any]) -> Iterator[tuple[Key, list[str]]]:
-    """Each link that closes a ring in which no bridge runs STP, with the bridges of the ring's whole."""
+    """Each link that closes a ring in which no bridge runs STP, with all bridges that are connected to the ring."""
     joined: dict[Place, Place] = {}
     members: dict[Place, list[Place]] = {}
     rings: list[tuple[Key, Place]] = []
@@ -42,7 +42,7 @@ def _root(joined: dict[Place, Place], place: Place) -> Place:
 
 
 def _opened(objects: Mapping[Key, Any]) -> frozenset[Place]:
-    """The bridges that find rings and open them."""
+    """The bridges that run STP, which blocks one port of each ring."""
     kinds = ((key, held, _SPANNING.get(key.kind)) for key, held in objects.items())
     found = (BY_NAME[key.kind].links(held) for key, held, spanning in kinds if spanning and spanning(held))
     return frozenset(place for places in found for place in places)

@@ -1,4 +1,4 @@
-"""After an apply: which desired and live objects its changes can have made different; all others need no comparison."""
+"""Selects, after an apply, the desired and live objects that its changes can have changed; only these are compared."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from reconciler.planning.diff import DesiredObjects
 from reconciler.planning.intent import Intent, Planned
 
 _CHANGED_ROWS = having(lambda kind: kind.changed_rows)
-_WITH_ENDS = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)  # the kernel's words for them
+_WITH_ENDS = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)  # link types with two ends
 
 
 def keys(intent: Intent, reach: Reach) -> Iterator[Key]:
-    """The desired objects that can be different, but for those that changed rows tell (see ``_where_different``)."""
+    """The keys of desired objects that can differ, except for kinds compared by rows (see ``_where_different``)."""
     desired = intent.desired
     for one in intent.topologies:
         for (scope, kind), names in one.names.by_scope.items():
@@ -36,9 +36,9 @@ def keys(intent: Intent, reach: Reach) -> Iterator[Key]:
 def objects(
     planned: Planned, reach: Reach, wanted: Collection[Key], found: LiveState, view: state.View
 ) -> tuple[DesiredObjects, dict[Key, Live]]:
-    """What is to be compared, desired and live: ``planned`` was carried out, then ``found`` was read.
+    """The desired and live objects to compare, after ``planned`` was carried out and ``found`` was read.
 
-    ``wanted`` are the ``keys`` of the reach.
+    ``wanted`` is the result of ``keys`` for the same ``reach``.
     """
     before, after = _where_different(planned.found, found, reach.tables)
     after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
@@ -53,15 +53,15 @@ def _leads_into(whole: Collection[str], kind: str, held: Any) -> bool:
     return any(scope in whole for scope, _ in BY_NAME[kind].links(held))
 
 
-# ------------------------------------------------------------------ what of the rows
+# ------------------------------------------------------------------ rows
 
 
 def _where_different(
     before: LiveState, after: LiveState, scopes: Iterable[str]
 ) -> tuple[dict[str, ScopeState], dict[str, ScopeState]]:
-    """The scopes as they were, and all as they are, without the rows of some kinds that are the same in both.
+    """``scopes`` as before, and all scopes as after, without the rows of some kinds that are equal in both.
 
-    Of 10,000 ports, those that are just what they were need no second comparison.
+    Of 10,000 ports, those that did not change need no second comparison.
     """
     old: dict[str, ScopeState] = {}
     new = dict(after.scopes)
@@ -73,7 +73,7 @@ def _where_different(
 
 
 def _leading_into(whole: Collection[str], scope: ScopeState) -> ScopeState:
-    """A scope with only those of its links with another end that have it in one that was read again."""
+    """The scope without the links with two ends whose other end is in a scope that was not read again."""
     links = {
         index: row
         for index, row in scope.links.items()

@@ -1,4 +1,4 @@
-"""A stable topological sort that names a cycle."""
+"""A stable topological sort that reports cycles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Node = TypeVar("Node", bound=Hashable)
 
 
 class Cycle(ValueError):
-    """Things that need each other in a ring; ``ring`` names them in order."""
+    """Nodes that need each other in a ring; ``ring`` lists them in order."""
 
     def __init__(self, ring: list[Any]) -> None:
         super().__init__(" needs ".join(str(node) for node in ring))
@@ -18,12 +18,12 @@ class Cycle(ValueError):
 
 
 def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) -> list[list[Node]]:
-    """Nodes in levels: each needs only nodes of earlier levels; within a level by ``rank``.
+    """The nodes in levels: each needs only nodes of earlier levels; within a level they are sorted by ``rank``.
 
-    Needs that are no nodes themselves count as met.  Raises Cycle.
+    A need that is no node counts as met.  Raises Cycle.
     """
     inner = {node: [one for one in needed if one in needs and one != node] for node, needed in needs.items()}
-    if inner and not any(inner.values()):  # thousands of ports, say
+    if inner and not any(inner.values()):  # thousands of ports, for example
         return [sorted(inner, key=rank)]
     sorter: TopologicalSorter[Node] = TopologicalSorter(inner)
     try:

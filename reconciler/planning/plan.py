@@ -1,4 +1,4 @@
-"""Changes in the order in which they run."""
+"""Orders changes into a plan: stages of steps with their requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLES = frozenset(kind.name for kind in KINDS if kind.transaction and kind.car
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Part of a change that runs at once: a replace is two steps.  ``needs`` are keys that must not have failed."""
+    """A change, or one half of a replace; ``needs`` are the keys of changes that must not have failed before it."""
 
     change: Change
     requests: tuple[Request, ...]
@@ -34,7 +34,7 @@ class Step:
 class Plan:
     """``stages`` run one after the other; the steps of one stage do not depend on each other.
 
-    What ``measures`` puts back is in the stages and not among the changes.
+    The changes that ``measures`` restores are in the stages, but not in ``changes``.
     """
 
     changes: tuple[Change, ...]
@@ -49,9 +49,10 @@ def order(
     measures: Measures = NO_MEASURES,
     restoring: bool = False,
 ) -> Plan:
-    """The plan of the changes: what goes, settings that go back, what comes, what goes then, and what is put back.
+    """The plan: deletions, sysctls that get an old value back, creations and updates, late deletions, restorations.
 
-    ``restoring``: what is only stamped gets the stamp that its ``after`` bears, not the owner's.
+    ``names`` are those of the topologies.  ``restoring`` (a rollback): an adopted object gets the stamp of its
+    ``after``, not the owner's.
     """
     listed = list(changes)
     late = goes_last(listed, live)
@@ -81,7 +82,7 @@ def order(
 
 
 def _meanwhile(step: Step, measures: Measures) -> Step:
-    """A step between the settings that it needs and those that were there; of a replacement, the deletion."""
+    """The step with requests before and after it for the sysctls to hold; of a replace only the deletion has them."""
     settings = measures.settings.get(step.change.key, ()) if step.deleting or step.change.action != "replace" else ()
     if not settings:
         return step
@@ -102,7 +103,7 @@ def _put_back(change: Change, measures: Measures) -> Step:
 
 
 def _in_nft(change: Change, tables: set[str]) -> bool:
-    """What a table holds goes with the table, last of all: until then it isolates what is being taken down."""
+    """Whether a deletion runs in the nft transaction, and not first: until then a table isolates what is deleted."""
     return change.key.kind in _IN_TABLES and (change.key.scope in tables or change.action == "delete")
 
 
@@ -123,7 +124,7 @@ def _joined(names: Iterable[Names]) -> Names:
 
 
 def live_names(live: Mapping[Key, Live]) -> Names:
-    """Who is who among live objects."""
+    """The Names of live objects."""
     names = Names({key: held.object for key, held in live.items()})
     for key, held in live.items():
         names.by_scope.setdefault((key.scope, key.kind), []).append(key)
@@ -133,7 +134,7 @@ def live_names(live: Mapping[Key, Live]) -> Names:
 
 
 def _stages(changes: list[Change], names: Names, deleting: bool, restoring: bool) -> Iterator[tuple[Step, ...]]:
-    """Levels of steps; deletions run against the direction of need."""
+    """The steps in levels; deletions run in the reverse order of their needs."""
     place = {change.key: number for number, change in enumerate(changes)}
     by_key = {change.key: change for change in changes}
     needs = {key: _needs(change, names, deleting) for key, change in by_key.items()}
@@ -147,7 +148,7 @@ def _directed(found: list[list[Key]], deleting: bool) -> Iterable[list[Key]]:
 
 def _needs(change: Change, names: Names, deleting: bool) -> list[Key]:
     kind = BY_NAME[change.key.kind]
-    if change.key.kind in _IN_TABLES:  # all of one scope is one transaction: only the namespace comes before it
+    if change.key.kind in _IN_TABLES:  # all of one scope is one transaction, which needs only the namespace
         return [Key("namespace", HOST, change.key.scope)] if change.key.scope != HOST else []
     held = change.before if deleting or change.after is None else change.after
     return list(dict.fromkeys(kind.needs(held, names)))
@@ -168,7 +169,7 @@ def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: boo
 
 
 def _as_they_run(stages: list[tuple[Step, ...]]) -> Iterator[Change]:
-    """Each change once, where its last part runs."""
+    """Each change once, at the place of its last step."""
     last = {step.change.key: number for number, stage in enumerate(stages) for step in stage}
     for number, stage in enumerate(stages):
         for step in stage:

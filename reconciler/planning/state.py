@@ -1,4 +1,4 @@
-"""What was read from the kernel, as objects with owners."""
+"""Turns the rows read from the kernel into live objects with owners."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LiveState, ScopeState
 
-Memory = Mapping[str, Mapping[Key, Noted]]  # by scope, what is on record (see safety/records.py)
+Memory = Mapping[str, Mapping[Key, Noted]]  # the records by scope (see safety/records.py)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Through whose eyes live is seen: the topologies of this run and what they want.
+    """What reading needs to know of this run: its topologies, desired objects (``wanted``) and records (``memory``).
 
-    ``relaxed`` names the namespaces that are not exclusive; ``adopting``: a wanted namespace without
-    a stamp is seen as if it were ours already, so that the plan shows all that this will mean.
+    ``relaxed`` are the namespaces that are not exclusive.  ``adopting``: a desired namespace without a stamp counts
+    as ours already, so that the plan shows all consequences of adopting it.
     """
 
     topologies: frozenset[str]
@@ -32,13 +32,13 @@ class View:
     adopting: bool = False
 
     def is_exclusive(self, state: ScopeState) -> bool:
-        """Whether everything static in a namespace is its owner's: what a file does not say, ``lo`` does."""
+        """Whether everything static in a namespace is its owner's; without a file the group of its ``lo`` shows it."""
         if state.scope == HOST or state.scope in self.relaxed:
             return False
         return namespace.key_of(state.scope) in self.wanted or not state.shared
 
     def owner_of(self, state: ScopeState) -> str:
-        """The topology that a namespace belongs to, "" for the host's and for nobody's."""
+        """The topology that owns a namespace, "" for the host and for a foreign namespace."""
         if state.scope == HOST or state.owner or not self.adopting:
             return "" if state.scope == HOST else state.owner
         wanted = self.wanted.get(namespace.key_of(state.scope))
@@ -50,12 +50,12 @@ _BORN_WITH = having(lambda kind: kind.born_with)
 
 
 def settings(keys: Iterable[Key], memory: Memory = MappingProxyType({})) -> dict[str, set[str]]:
-    """By scope, the sysctls that must be read to know the objects of these keys and of those on record."""
+    """By scope, the sysctls that must be read for the objects of these keys and for those on record."""
     found: dict[str, set[str]] = {}
     for key in itertools.chain(*memory.values(), keys):
-        told = _SETTINGS.get(key.kind)
-        if told is not None:
-            found.setdefault(key.scope, set()).update(told(key))
+        sysctls_of = _SETTINGS.get(key.kind)
+        if sysctls_of is not None:
+            found.setdefault(key.scope, set()).update(sysctls_of(key))
     return found
 
 
@@ -64,7 +64,7 @@ def _every(_scope: str) -> Container[str]:
 
 
 def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] = _every) -> dict[Key, Live]:
-    """All live objects of the scopes read, by key, each with its owner; ``only`` tells which kinds of a scope."""
+    """All live objects of the scopes read, by key, each with its owner; ``only(scope)`` are the kinds to read there."""
     found: dict[Key, Live] = {}
     adopted = _adopted(view)
     for state in live.scopes.values():
@@ -82,7 +82,7 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
 
 
 def _adopted(view: View) -> dict[tuple[str, str], str]:
-    """The links that a run may take over, as (scope, name), each with the topology that wants it."""
+    """The links that a run may adopt, as (scope, name), each with the topology that declares it."""
     if not view.adopting:
         return {}
     made = ((key, wanted) for key, wanted in view.wanted.items() if not BY_NAME[key.kind].existing)
@@ -108,7 +108,7 @@ def _reading(
 
 
 def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[str]]) -> Iterator[tuple[Key, Live]]:
-    """Files of namespaces that are gone."""
+    """Files of namespaces that no longer exist."""
     for scope in sorted({scope for scope, _ in live.files} - set(live.scopes)):
         reading = _reading(live, ScopeState(scope), view)
         for kind in KINDS:
@@ -117,7 +117,7 @@ def _left_behind(live: LiveState, view: View, only: Callable[[str], Container[st
 
 
 def _newborn(scope: str, owner: str, view: View, names: Container[str]) -> Iterator[tuple[Key, Live]]:
-    """What a namespace brings along when it is created, of what is wanted or the kernel's: nobody needs to make it."""
+    """The objects of a namespace that does not exist yet which the kernel creates with it: desired or the kernel's."""
     for name, born_with in _BORN_WITH.items():
         if name in names:
             held = born_with(scope, owner)

@@ -1,4 +1,4 @@
-"""From plain data that passed the schema to the desired objects, with every reference checked."""
+"""Builds the desired objects of a topology from data that passed the schema, and checks all references."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLASHES = having(lambda kind: kind.clashes)
 
 
 class Document(Protocol):
-    """A loaded file: its name, its data, and the place of any path in it."""
+    """A loaded file: its name, its data, and the place (line and column) of any path in it."""
 
     @property
     def file(self) -> str: ...
@@ -35,9 +35,10 @@ class Document(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The desired objects of one document; ``exclusive`` are the namespaces that are whole its own.
+    """The desired objects of one document; ``exclusive`` are the namespaces that it declares in full.
 
-    ``draft`` is for whoever made the document of a richer one, and may have to make it once more.
+    ``draft`` is the lowered document (networks.lowered.Lowered) of a topology with networks, which is lowered again
+    when the host is known; None for any other.
     """
 
     name: str
@@ -51,9 +52,9 @@ class Topology:
 def build(document: Document, references: bool = True) -> Topology:
     """The topology of a document.
 
-    Raises InputError with every problem that the schema cannot see: dangling references, keys
-    that are written twice, gateways out of reach.  Without ``references`` it does not ask whether what an
-    object refers to is there: parts of the document may have been left out.
+    Raises InputError with every problem that the schema does not find: references to missing objects, keys declared
+    twice, unreachable gateways.  Without ``references`` it does not check references: parts of the document may have
+    been left out.
     """
     data = document.data
     problems: list[Problem] = []
@@ -90,7 +91,7 @@ def _expected(
 
 
 def problems(document: Document, references: bool) -> list[Problem]:
-    """What ``build`` would raise."""
+    """The problems that ``build`` would raise, [] for none."""
     try:
         build(document, references)
     except InputError as error:
@@ -105,7 +106,7 @@ def _scopes(data: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
 
 
 def _at(document: Document, prefix: Path, paths: dict[Origin, Path]) -> Callable[[Path], Origin]:
-    """The place of a path in a scope; ``paths`` remembers what each place is the place of."""
+    """A function from a path in a scope to its place; ``paths`` collects the full path of each place."""
 
     def at(path: Path) -> Origin:
         origin = document.place((*prefix, *path))
@@ -148,7 +149,7 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
 
 
 def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin]) -> None:
-    """Add the objects that others imply, each kind once, in the order of KINDS."""
+    """Add the objects that follow from others, each kind once, in the order of KINDS."""
     for kind in KINDS:
         for key, held, origin in list(kind.imply(names)):
             fresh = key not in objects
@@ -167,21 +168,21 @@ def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> It
 
 
 def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
-    """The desired objects of several topologies as one; InputError where two of them want one key."""
+    """The desired objects of several topologies together; InputError where two declare one key or one place."""
     listed = list(topologies)
     if len(listed) == 1:
         return dict(listed[0].objects)
     objects: dict[Key, Desired] = {}
     problems: list[Problem] = []
-    told: set[tuple[str, Origin, Origin]] = set()
+    reported: set[tuple[str, Origin, Origin]] = set()
     for topology in listed:
         for key, wanted in topology.objects.items():
             other = objects.setdefault(key, wanted)
             if other is wanted or (BY_NAME[key.kind].shareable and other.object == wanted.object):
                 continue
             places = (key.kind, wanted.origin, other.origin)
-            if places not in told:  # once for a range of ports
-                told.add(places)
+            if places not in reported:  # once for a range of ports
+                reported.add(places)
                 text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
                 problems.append(Problem(wanted.origin, text))
     problems.extend(_same_names(listed))
@@ -192,7 +193,7 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
 
 
 def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:
-    """Objects of different topologies that take one place: within one topology they are found by its parse."""
+    """Objects of different topologies in one place (``parse`` reports those within one topology)."""
     claims: dict[tuple[str, str], list[Claim]] = {}
     owners: dict[tuple[str, str], set[str]] = {}
     for key, one in objects.items():

@@ -1,4 +1,4 @@
-"""A plan carried out: snapshot, apply, verify; and back where it does not come out as declared."""
+"""Carries out a plan: snapshot, apply, verify, and roll back where the result is not as declared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 if TYPE_CHECKING:
     from reconciler.safety.undo_log import Unsettled
 
-ROUNDS = 3  # an apply may undo by side effect what an earlier part of it did; then it looks and goes on
+ROUNDS = 3  # a change may undo an earlier one by a side effect: then the plan is made and carried out again
 
 
 def apply(
@@ -33,10 +33,10 @@ def apply(
     interrupt: Interrupt = NO_INTERRUPT,
     arm: Callable[[], object] | None = None,
 ) -> Result:
-    """Carry the plan out and look again; what does not come out as declared is taken back as a whole.
+    """Carry out the plan and read the kernel again; if it is not as declared, roll back all changes.
 
-    ``arm`` is called when there is a snapshot and nothing is changed yet; then the snapshot stays until somebody
-    confirms.
+    ``progress`` is called with the number of steps done.  ``arm`` is called after the snapshot and before the first
+    change; with it the snapshot stays until the changes are confirmed.  Raises NetreconError if nothing was changed.
     """
     started = time.monotonic()
     result = Result()
@@ -45,7 +45,7 @@ def apply(
         _carry_out(kernel, planned, result, progress, interrupt, arm)
     else:
         _remember(planned, result)
-        rollback.forget(kernel)  # what a run left that was killed after its last change
+        rollback.forget(kernel)  # the snapshot of a run that was killed after its last change
     result.seconds = time.monotonic() - started
     return result
 
@@ -70,7 +70,7 @@ def _carry_out(
         _rounds(kernel, planned, result, progress, interrupt)
         if planned.intent.verify and result.verified:
             _verify(kernel, planned, result)
-    except Exception as error:  # whatever it is, the host must not be left half way
+    except Exception as error:  # after any error the host must not be left half changed
         result.trouble = _words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
         _remember(planned, result)
@@ -110,7 +110,7 @@ def _words(error: Exception) -> str:
 def _rounds(
     kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
 ) -> None:
-    """Go on until live equals desired or nothing moves any more; to the first failure, unless told to go on."""
+    """Carry out plans until live equals desired or a round changes nothing; stop at a failure unless ``keep_going``."""
     problems: list[Problem] = []
     for number in range(ROUNDS):
         with stage("send"):
@@ -118,7 +118,7 @@ def _rounds(
         result.applied += sum(change.action != "restore" for change in outcome.applied)
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
-            whole = result.failed or result.blocked or outcome.stopped or problems  # what only a look at all can settle
+            whole = result.failed or result.blocked or outcome.stopped or problems  # then everything must be read
             if not whole and look.in_sync(kernel, planned):
                 result.remaining = []
                 return
@@ -126,7 +126,7 @@ def _rounds(
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
             result.failed, result.blocked = [], []
-            result.trouble = "; ".join(map(str, problems))  # there were none, or nothing would have been changed
+            result.trouble = "; ".join(map(str, problems))  # new problems: with old ones nothing would have changed
             return
         if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
             return
@@ -136,12 +136,12 @@ def _rounds(
 def _remember(planned: Planned, result: Result) -> None:
     try:
         ownership.after(planned, result)
-    except KernelError as error:  # a full disk: the record says too much then, which harms nothing
+    except KernelError as error:  # a full disk: the record then has too much, which does no harm
         result.notes.append(str(error))
 
 
 def _need_libnftables(planned: Planned) -> None:
-    """Found out before the first change: MissingDependency means that nothing was done."""
+    """Load libnftables before the first change, so that MissingDependency means that nothing was changed."""
     if any(BY_NAME[change.key.kind].transaction == NFT for change in planned.changes):
         nft_tables.library()
 

@@ -1,4 +1,4 @@
-"""The host's kernel, opened for one run."""
+"""Opens the host's kernel for one run, which needs root."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def need_root() -> None:
-    """Raise NetreconError for anybody else."""
+    """Raise NetreconError for any user except root."""
     if os.geteuid() != 0:
         raise NetreconError("this reads and changes other network namespaces, which needs root; run it with sudo")
 
 
 def kernel() -> Kernel:
-    """The kernel's sockets and namespaces; close it, or use it in a with block."""
+    """The kernel's sockets and namespaces; close it, or use it in a with block.  Raises NetreconError without root."""
     need_root()
     from reconciler.kernel.namespaces.worker import Kernel
 

@@ -1,4 +1,4 @@
-"""From the files of a command line to topologies; and once more, when it is known what the kernel holds of them."""
+"""Loads the files of a command line as topologies, and lowers them again once the host was read."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def load(arguments: Sequence[str]) -> list[Topology]:
-    """The topologies of files, folders and ``-``; InputError with the problems of all of them.
+    """The topologies of files, folders and ``-`` (stdin).  Raises InputError with the problems of all of them.
 
-    Addresses that are left to netrecon are those of a host that holds nothing yet; ``settled`` mends that.
+    Addresses that are left to netrecon are chosen as for an empty host; ``settled`` chooses them for the real one.
     """
     return build(lower(documents(arguments)))
 
@@ -33,7 +33,7 @@ def load_one(file: str) -> Topology:
 
 
 def documents(arguments: Sequence[str]) -> list[Document]:
-    """The files as data that passed the schema; InputError with the problems of all of them."""
+    """The files as data that passed the schema.  Raises InputError with the problems of all of them."""
     found: list[Document] = []
     problems: list[Problem] = []
     for file in sources.expand(list(arguments)):
@@ -42,7 +42,7 @@ def documents(arguments: Sequence[str]) -> list[Document]:
         except InputError as error:
             problems.extend(error.problems)
     if problems:
-        # What can be said of the others' meaning is said at once too.
+        # With the other problems of the files that passed the schema.
         raise InputError(sorted({*problems, *_problems(lower(found))}))
     return found
 
@@ -60,7 +60,7 @@ def _document(file: str) -> Document:
 
 
 def _judged(kept: Document, references: bool) -> list[Problem]:
-    """What is wrong with what is left of a document that breaks the schema."""
+    """The problems of the valid part of a document that breaks the schema."""
     if not references:  # networks and sandboxes are nothing but references to each other
         return topology.problems(kept, references)
     (lowered,) = lower([kept])
@@ -72,7 +72,7 @@ def _loaded(file: str) -> Document:
 
 
 class Seen(NamedTuple):
-    """The host as it was read; the resolv.conf behind a local resolver; the (protocol, port) that are listened on."""
+    """The host: its live state, the resolv.conf behind a local resolver, the (protocol, port) that are listened on."""
 
     live: LiveState
     upstream: str = ""
@@ -80,16 +80,16 @@ class Seen(NamedTuple):
 
 
 def import_compose(file: str) -> tuple[dict[str, Any], list[Problem]]:
-    """A Docker Compose file as the data of a topology, and what of it has no equivalent."""
+    """A Docker Compose file as the data of a topology, and a problem for each part without an equivalent."""
     from reconciler.language.compose import convert
 
     return convert.convert(_loaded(file))
 
 
 def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]:
-    """All in the words of level one, in their order; without ``seen``, for a host that holds nothing.
+    """The documents in the words of level one, in their order; without ``seen``, for an empty host.
 
-    One after the other, so that no two are given the same subnet; those that name theirs come first.
+    They are lowered one after the other, so that no two get the same subnet; those that name theirs come first.
     """
     if not any(has_level_two(one.data) for one in listed):
         with stage("lower"):
@@ -118,7 +118,7 @@ def _context(one: Document, names: frozenset[str], seen: Seen | None) -> tuple[L
 
 
 def build(lowered: Iterable[Lowered]) -> list[Topology]:
-    """The topologies; InputError with the problems of all of them."""
+    """The topologies of the documents.  Raises InputError with the problems of all of them."""
     listed = list(lowered)
     topologies: list[Topology] = []
     problems: list[Problem] = []
@@ -138,7 +138,7 @@ def build(lowered: Iterable[Lowered]) -> list[Topology]:
 
 
 def _not_said_already(found: Iterable[Problem], said: Iterable[Problem]) -> Iterator[Problem]:
-    """Without what only says in level one's words what is wrong with a network that was said to be wrong."""
+    """The problems without those that report an error of a network a second time, in the words of level one."""
     paths = [one.origin.path for one in said]
     return (one for one in found if not _leads_to(one.origin.path, paths))
 
@@ -156,7 +156,7 @@ def _problems(lowered: Iterable[Lowered]) -> list[Problem]:
 
 
 def settled(topologies: Sequence[Topology], seen: Seen) -> tuple[Topology, ...]:
-    """The topologies with the addresses, subnets and ports that the kernel holds of them."""
+    """The topologies lowered again for the host: with the addresses, subnets and ports that it has of them."""
     drafts: list[Lowered] = [one.draft for one in topologies if one.draft is not None]
     again = lower([one.document for one in drafts], seen)
     changed = [new for old, new in zip(drafts, again, strict=True) if new.problems or new.data != old.data]

@@ -1,4 +1,4 @@
-"""One look at the kernel: what is read there, and what differs from what is desired."""
+"""Reads the kernel and compares it with what is desired: all of it, or what a plan can have changed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from reconciler.safety import records
 
 
 class Again(NamedTuple):
-    """The filter of a look after an apply: what is in ``reach`` is read; all else is taken as ``planned`` found it.
+    """The filter of a look after an apply: scopes of ``reach`` are read, all others are as in ``planned``.
 
-    ``keys`` are the desired objects that can be different.
+    ``keys`` are the keys of the desired objects that can differ.
     """
 
     planned: Planned
@@ -37,7 +37,7 @@ class Again(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was read, and the desired and live objects that are to be compared."""
+    """The rows that were read (``found``), and the desired and live objects to compare."""
 
     intent: Intent
     view: state.View
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
 
 def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
-    """Look at everything: the plan, and what stands in its way."""
+    """Read everything: the plan, and the problems that forbid it.  Raises KernelError."""
     seen = see(kernel, intent)
     changes, problems = _difference(seen)
     changes = by_line(changes, ChainMap(*(one.names.lines for one in seen.intent.topologies)))
@@ -58,9 +58,9 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
 
 
 def in_sync(kernel: Kernel, planned: Planned) -> bool:
-    """Whether all that the plan can have changed is as desired now that it was carried out.
+    """Whether everything that the plan can have changed is as desired after it was carried out.
 
-    Where it is not, or where nobody can say how far a change shows, only a look at everything tells more.
+    False also where a change can have effects in any scope: then everything must be read (``look``).
     """
     reach = affected.of(planned.changes, planned.found)
     if reach is None:
@@ -70,7 +70,7 @@ def in_sync(kernel: Kernel, planned: Planned) -> bool:
 
 
 def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
-    """Read everything, or ``again`` what a plan can have changed.  Raises KernelError."""
+    """Read everything, or with ``again`` what a plan can have changed.  Raises KernelError."""
     memory = _memory(intent)
     found = _rows(kernel, intent, memory, again)
     intent = _settled(kernel, intent, found)
@@ -86,7 +86,7 @@ def _memory(intent: Intent) -> state.Memory:
 
 
 def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | None = None) -> LiveState:
-    """What the kernel holds, without asking yet whose it is."""
+    """The rows of the kernel, before owners are known."""
     settings = state.settings(again.keys if again else intent.desired, memory)
     with stage("read"):
         if again is not None:
@@ -106,13 +106,13 @@ def _difference(seen: Seen) -> tuple[list[Change], list[Problem]]:
 
 
 def _kept(kernel: Kernel, seen: Seen, changes: list[Change]) -> tuple[Measures, list[Problem]]:
-    from reconciler.safety import keeping  # a check that finds nothing to do has no use for it
+    from reconciler.safety import keeping  # not needed by a check that finds nothing to do
 
     with stage("diff"):
         return keeping.keep(kernel, changes, seen.live, seen.found, seen.view, seen.intent.force)
 
 
-# ------------------------------------------------------------------ what the topologies leave to be chosen
+# ------------------------------------------------------------------ addresses, subnets and ports left to netrecon
 
 
 def _unsettled(intent: Intent) -> bool:
@@ -120,7 +120,7 @@ def _unsettled(intent: Intent) -> bool:
 
 
 def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
-    """The intent with the addresses, subnets and ports that its networks hold; once for a run, from its first look."""
+    """The intent with the addresses, subnets and ports of its networks; chosen once for a run, at its first look."""
     if not _unsettled(intent):
         return intent
     topologies = load.settled(intent.topologies, _facts(kernel, found))
@@ -128,7 +128,7 @@ def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
 
 
 def facts(kernel: Kernel, intent: Intent) -> load.Seen:
-    """What the choice depends on."""
+    """The facts of the host that the choice of addresses, subnets and ports depends on."""
     return _facts(kernel, _rows(kernel, intent, _memory(intent)))
 
 

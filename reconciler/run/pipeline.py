@@ -1,4 +1,4 @@
-"""From topologies to a plan that may be carried out.  How it goes on: converge.py."""
+"""Makes a plan that may be carried out; converge.py carries it out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EDITS, _HOLDS = having(lambda kind: kind.edits), having(lambda kind: kind.holds
 
 
 def lower(arguments: Sequence[str], kernel: Kernel | None) -> list[Lowered]:
-    """The files in the words of level one, as they are for this host; without a kernel, for one that holds nothing."""
+    """The files in the words of level one, for this host; without a kernel, for an empty host.  Raises InputError."""
     documents = load.documents(arguments)
     lowered = load.lower(documents)
     topologies = load.build(lowered)
@@ -41,9 +41,9 @@ def plan(
     warn: bool = True,
     guard: Callable[[Planned], list[Problem]] = lambda _planned: [],
 ) -> Planned:
-    """Read, compare, order, and look around unless ``warn`` is off.
+    """Read the kernel, compare and order: the plan, with the findings of the doctor unless ``warn`` is off.
 
-    Raises Refused with all that stands in the way, and what ``guard`` finds.
+    Raises Refused with all problems, those of ``guard`` included.
     """
     planned, problems = look.look(kernel, intent)
     problems += [*_occupied(kernel, planned), *_managed_elsewhere(planned), *guard(planned)]
@@ -58,7 +58,7 @@ def plan(
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
-    """Namespaces to be deleted in which processes live."""
+    """Namespaces to be deleted that have live processes."""
     going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
     if planned.intent.force or not going:
         return []
@@ -71,7 +71,7 @@ def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
 
 
 def _managed_elsewhere(planned: Planned) -> list[Problem]:
-    """Files of the host into which no block can go."""
+    """Files of the host that another program manages, so that no block can be written."""
     wanted = [c for c in planned.changes if c.key.kind in _EDITS and c.after]
     files = [(change, file) for change in wanted if (file := _EDITS[change.key.kind](change.after))]
     texts = [(change, dns_files.managed_elsewhere(file)) for change, file in files]

@@ -1,4 +1,4 @@
-"""A plan carried out for real in a throwaway copy of the host, before the host itself is touched."""
+"""Rehearses a plan: carries it out in a throwaway copy of the host, before the host itself is changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PARTIAL = having(lambda kind: kind.partial)
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """How many changes were applied and verified, and what of the host the copy lacks."""
+    """The number of changes applied and verified, and the objects of the host that the copy lacks."""
 
     applied: int
     lacking: tuple[str, ...]
@@ -43,7 +43,7 @@ class Rehearsed:
 def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
     """Rebuild ``live`` in a throwaway host, apply the intent there and verify it; the process must have one thread.
 
-    Raises InputError with what the kernel refused, NetreconError where there can be no throwaway host.
+    Raises InputError with the changes that the kernel refused, NetreconError if no throwaway host can be made.
     """
     known = records.load()
     ours, theirs = os.pipe()
@@ -59,7 +59,7 @@ def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
 
 
 def stand_ins(intent: Intent) -> dict[Key, Live]:
-    """An empty host, but for the links that the topologies take as given."""
+    """The live objects of an empty host with only the links that the topologies configure but do not create."""
     existing = [(BY_NAME[key.kind], one.object) for key, one in intent.desired.items() if BY_NAME[key.kind].existing]
     given = {place for kind, held in existing for place in kind.links(held) if place[0] == HOST} - {(HOST, "lo")}
     return {other_link.key_of(*place): Live(other_link.OtherLink(*place, ""), "") for place in sorted(given)}
@@ -113,10 +113,10 @@ def _understood(text: str) -> Rehearsed:
 
 
 def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
-    """Bring the empty host to the live state; the keys of what could not be rebuilt.
+    """Turn the empty host into the live state; the keys of the objects that could not be rebuilt.
 
-    It is the way back to a snapshot that holds everything.  First come the namespaces, then stand-ins for what
-    is no kind of ours or hardware, then all the rest.
+    It is a rollback to a snapshot of everything: first namespaces, then stand-ins for hardware and for links that
+    netrecon cannot create, then all the rest.
     """
     entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_there(key, held, live)}
     for wave in ("namespace", ""):
@@ -129,23 +129,23 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
 
 
 def _is_ours(kind: Kind) -> bool:
-    """Whether a topology can have one: others have a stand-in."""
+    """Whether a topology can declare such objects: those of other kinds have stand-ins."""
     return kind.makes or kind.existing
 
 
 def _is_there(key: Key, held: Live, live: LiveObjects) -> bool:
-    """Not so what a namespace will bring along that is not made yet."""
+    """Whether the object exists on the host now, and is known in full; not with a namespace yet to be created."""
     return _is_whole(key, held) and (key.scope == HOST or namespace.key_of(key.scope) in live)
 
 
 def _is_whole(key: Key, held: Live) -> bool:
-    """Not so a veth with its far end in a namespace that was not read."""
+    """Whether the object is known in full; a veth is not whose peer is in a namespace that was not read."""
     partial = _PARTIAL.get(key.kind)
     return partial is None or not partial(held.object)
 
 
 def _borrowed(live: LiveObjects) -> set[Place]:
-    """The links that a stand-in takes the place of: what netrecon does not make, or of which it knows a part only."""
+    """The links that need a stand-in: those that netrecon cannot create or does not know in full."""
     kinds = ((BY_NAME[key.kind], held.object) for key, held in live.items() if not _is_made(key, held))
     return {place for kind, held in kinds for place in kind.links(held) if place[1] != "lo"}
 
@@ -155,7 +155,7 @@ def _is_made(key: Key, held: Live) -> bool:
 
 
 def _stand_in(scope: str, name: str) -> Iterable[Request]:
-    """One end of a veth: it can be a port, has a carrier, and every kernel and user namespace has it."""
+    """A veth in place of a link: it can be a port, it has a carrier, and every kernel and user namespace allows it."""
     peer = {"attrs": (("IFLA_IFNAME", f"~{abs(hash(name)) % 10**8}"),)}
     info = {"attrs": (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": (("VETH_INFO_PEER", peer),)}))}
     yield Netlink(scope, "newlink", {}, (("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)), 0x600)

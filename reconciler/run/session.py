@@ -1,4 +1,4 @@
-"""One run that changes the kernel: lock, settle an old confirmation, plan, guard, apply, confirm or go back."""
+"""One run that changes the kernel: lock, settle an old confirmation, plan, guard, apply, confirm or roll back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from reconciler.safety.interrupts import Interrupt
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How an intent is to be carried out.
+    """The options of a run.
 
-    ``confirm_within``: seconds in which somebody has to confirm it, 0 when nobody has to.  ``protect``: addresses
-    that must stay reachable.  ``warn``: look for what will keep packets from where they are sent.
+    ``lock_timeout``: seconds to wait for the lock.  ``confirm_within``: seconds in which the changes must be
+    confirmed, 0 for no confirmation.  ``protect``: addresses that must stay reachable.  ``warn``: add the findings of
+    the doctor to the plan.
     """
 
     lock_timeout: float = 0.0
@@ -37,23 +38,23 @@ class Terms:
 
 
 class Audience(Protocol):
-    """Who is told of the run while it goes on."""
+    """Gets reports of the run while it goes on."""
 
     def note(self, text: str) -> None:
-        """Something about the run itself; "" is nothing."""
+        """A note about the run; "" is none."""
 
     def planned(self, planned: Planned) -> None:
-        """What will be done, before it is."""
+        """The plan, before it is carried out."""
 
     def progress(self, planned: Planned) -> AbstractContextManager[Callable[[int], None]]:
-        """Calls it with the number of changes that are done."""
+        """A context with a function that is called with the number of steps done."""
 
     def ended(self, planned: Planned, result: Result) -> None:
-        """How it ended; no signal stops the run until this returns."""
+        """The result; no signal stops the run until this returns."""
 
 
 def run(intent: Intent, terms: Terms, audience: Audience) -> Result:
-    """Carry the intent out.  Raises NetreconError (Refused, LockHeld) where nothing was changed."""
+    """Carry out the intent.  Raises NetreconError (Refused, LockHeld) if nothing was changed."""
     host.need_root()
     with lock.held(terms.lock_timeout):
         if terms.rehearse:
@@ -69,9 +70,9 @@ def run(intent: Intent, terms: Terms, audience: Audience) -> Result:
 
 
 def rehearsed_first(intent: Intent) -> str:
-    """For --rehearse: what the rehearsal came to, "" where there is nothing to do.
+    """For --rehearse: the result of the rehearsal as text, "" where there is nothing to do.
 
-    Raises InputError where the kernel would refuse.  The copy is made by fork, so this reads by a kernel of its own.
+    Raises InputError if the kernel refuses a change there.  The rehearsal forks, so it opens a kernel of its own.
     """
     from reconciler.run import rehearsal
 
@@ -84,7 +85,7 @@ def rehearsed_first(intent: Intent) -> str:
 
 
 def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -> Planned:
-    """The plan, which cuts nobody off, after an earlier run is settled."""
+    """The plan, after an earlier run is settled.  Raises Refused also if the plan would cut somebody off."""
     audience.note(committing.refuse_or_settle(kernel))
     if intent.force or terms.confirm_within:
         return pipeline.plan(kernel, intent, terms.warn)
@@ -92,12 +93,12 @@ def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -
 
 
 def _lockouts(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> list[Problem]:
-    """Where the plan would cut off the SSH session that runs it, one of ``protect``, or the host."""
+    """Problems where the plan would cut off the SSH session that runs it, an address of ``protect``, or the host."""
     if not planned.changes:
         return []
     ssh, addresses = ssh_session.ssh_session(), list(protect)
     if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
-        return []  # a published port can take a session away, and no route
+        return []  # no session to protect, and nftables objects change no route
     from reconciler.safety import lockout
 
     protected = [lockout.Protected(address) for address in addresses]
@@ -113,7 +114,7 @@ def _lockouts(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> list[
 def _apply(
     kernel: Kernel, planned: Planned, terms: Terms, audience: Audience, interrupt: Interrupt
 ) -> tuple[Result, Confirmation | None]:
-    """Apply; what came of it, and the confirmation that is now waited for."""
+    """Apply the plan: the result, and the confirmation that is now pending, None for none."""
     armed: list[Confirmation] = []
 
     def arm() -> None:
@@ -139,9 +140,9 @@ def _begun(one: Confirmation, result: Result) -> Confirmation | None:
 
 
 def _confirmed(planned: Planned, result: Result, one: Confirmation, audience: Audience) -> Result:
-    """Wait for the confirmation, without the lock."""
+    """Wait for the confirmation, without the lock; the result with the outcome."""
     audience.note(f"{one} (in any shell, or typed here)")
-    # The end of a session (SIGHUP) must not take back what its user may confirm from a new one.
+    # The end of a session (SIGHUP) must not roll back changes that its user may confirm from a new one.
     with interrupts.put_off((signal.SIGINT,)) as interrupt:
         settled = committing.wait(one, host.kernel, interrupt)
         result.confirmed = settled.state == "confirmed"

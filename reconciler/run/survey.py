@@ -1,4 +1,4 @@
-"""What the kernel holds of all topologies, and what keeps packets from where they are sent: list and doctor."""
+"""list and doctor: the objects that the kernel has of all topologies, and the obstacles to their packets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reconciler.safety import records
 
 
 def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
-    """The names of the topologies, and what is in their way; None stands for all that the kernel holds."""
+    """The names of the topologies, and the doctor's findings; None stands for all topologies in the kernel."""
     if topologies is not None:
         names = [one.name for one in topologies]
         seen = look.see(kernel, to_have(topologies))
@@ -33,7 +33,7 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
 
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
-    """By topology, how many objects of each kind the kernel holds."""
+    """By topology, the number of objects of each kind in the kernel."""
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
     found = _everything(kernel)
     links = ((key, one) for key, one in found.items() if not BY_NAME[key.kind].existing)
@@ -54,7 +54,7 @@ def _is_held(key: Key, one: Live, made: Container[tuple[Place, str]]) -> bool:
 
 
 def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
-    """What is in the way of the objects, which are ``applied`` or are to be."""
+    """The doctor's findings for the objects; ``applied`` and ``beside``: see doctor.diagnose."""
     scopes = doctor.published(objects)
     if not scopes:
         return doctor.diagnose(objects, {}, applied, beside)
@@ -64,7 +64,7 @@ def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any]
 
 
 def _everything(kernel: Kernel) -> dict[Key, Live]:
-    """All objects of all topologies, and what else lies in the namespaces that they own."""
+    """All live objects of all topologies, and the other objects in the namespaces that they own."""
     remembered = records.load()
     memory = records.memory(remembered, ())
     found = live.read(kernel, bool, (), state.settings((), memory), TABLES)

@@ -1,4 +1,4 @@
-"""Proves what the files expect of the traffic: netrecon verify, and apply --verify."""
+"""Tests the expectations of topologies with real packets: netrecon verify, and apply --verify."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reconciler.planning.topology import Topology
 
 
 def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
-    """Send real packets for every expectation; a listener is there for the time of it where nothing listens."""
+    """Send real packets for every expectation; where nothing listens, a listener is opened for the test."""
     objects = {key: one.object for key, one in topology.together(topologies).items()}
     expected = [one for topology_ in topologies for one in topology_.expectations]
     asked = [
@@ -23,7 +23,7 @@ def prove(kernel: Kernel, topologies: Sequence[Topology]) -> list[Proof]:
 
 
 def disproved(proofs: Iterable[Proof]) -> str:
-    """What does not hold, "" when all does."""
+    """A message with the expectations that do not hold, "" if all hold."""
     failed = [one.expectation for one in proofs if not one.holds]
-    told = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
-    return f"not as expected: {', '.join(told)}" if failed else ""
+    texts = (f"{one.scope} {'does not reach' if one.reach else 'reaches'} {one.to} ({one.origin})" for one in failed)
+    return f"not as expected: {', '.join(texts)}" if failed else ""

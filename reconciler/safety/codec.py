@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON and back, by their type hints: how a snapshot is kept in a file."""
+"""Turns frozen dataclasses into JSON data and back, by their type hints; snapshots are stored in this form."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Plain = Any  # what json.dumps takes
 
 
 def encode(value: Any) -> Plain:
-    """A dataclass or a tuple as the list of its parts, bytes in hexadecimal, a secret as its digest; all else stays."""
+    """A dataclass or tuple as a list of its parts, bytes in hexadecimal, a secret as its digest; other values as is."""
     form: Any = type(value)
-    if form is str or value is None or form is bool or form is int:  # nine parts of ten
+    if form is str or value is None or form is bool or form is int:  # nine values of ten
         return value
     names = _names(form)
     if names is not None:
@@ -36,16 +36,16 @@ def _names(form: Any) -> tuple[str, ...] | None:
 
 
 def decode(form: Any, plain: Plain) -> Any:
-    """The dataclass or NamedTuple ``form`` from what ``encode`` made of it.
+    """The dataclass or NamedTuple ``form`` from the data that ``encode`` made of it.
 
-    Raises ValueError, TypeError, KeyError or IndexError where the data is of another form (of another release, say).
+    Raises ValueError, TypeError, KeyError or IndexError for data of another form (from another release, for example).
     """
     return _decoder(form)(plain)
 
 
 @cache
 def _decoder(hint: Any) -> Callable[[Plain], Any]:
-    """How a value of one type hint is decoded."""
+    """The decoder for values of one type hint."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType or origin is typing.Union:
         decoders = [_decoder(one) for one in inner if one not in (type(None), Secret)]
@@ -65,7 +65,7 @@ def _decoder(hint: Any) -> Callable[[Plain], Any]:
 
 
 def _secret_or(*others: Callable[[Plain], Any]) -> Callable[[Plain], Any]:
-    """Decodes the digest of a secret, and by the first of ``others`` what is no digest."""
+    """A decoder for the digest of a secret; other values are decoded by the first of ``others``."""
 
     def decode_secret(plain: Plain) -> Any:
         return Secret.remembered(plain["sha256"]) if isinstance(plain, dict) or not others else others[0](plain)

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, put off to a moment at which it is safe to stop."""
+"""Defers SIGINT, SIGTERM and SIGHUP to a moment at which it is safe to stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupt:
-    """Called, it says whether a signal has come; ``name`` is the first one's, "" for none."""
+    """Callable: whether a signal has arrived; ``name`` is the name of the first signal, "" for none."""
 
     name = ""
 
@@ -28,7 +28,7 @@ NO_INTERRUPT = Interrupt()
 
 @contextlib.contextmanager
 def put_off(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[Interrupt]:
-    """Inside, the signals only leave a note; one that was ignored before (nohup) stays so."""
+    """Inside, signals are only recorded in the Interrupt; a signal that was ignored before (nohup) stays ignored."""
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt

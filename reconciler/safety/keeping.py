@@ -1,4 +1,4 @@
-"""Reads what only some plans need to know, and decides how nothing of others is lost by this one."""
+"""Reads what the consequences of a plan depend on, and decides how the objects of others are saved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def keep(
     view: state.View,
     force: bool = False,
 ) -> tuple[Measures, list[Problem]]:
-    """The measures, and a problem for each object of others that nothing can save; ``live`` gets what was read."""
+    """The measures, and a problem for each object of others that cannot be saved; adds the objects read to ``live``."""
     asked = consequences.unread(changes, live)
     if asked is None:
         return NO_MEASURES, []
@@ -36,7 +36,7 @@ def keep(
 
 
 def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:
-    """The neighbours of the scopes, and the links of namespaces that nobody asked for."""
+    """The neighbours of the scopes, and the links of namespaces that were not read before."""
 
     def kinds(scope: str) -> Collection[str]:
         if scope not in before.scopes:
@@ -47,7 +47,7 @@ def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collect
 
 
 def read_aside(kernel: Kernel, found: LiveState, keys: Collection[Key], view: state.View) -> dict[Key, Live]:
-    """The objects of kinds that no other read brings, in the scopes of those of the keys that are of such a kind."""
+    """The live objects of the kinds that are only read when needed (Kind.aside), in the scopes of such keys."""
     scopes = {key.scope for key in keys if BY_NAME[key.kind].aside} & found.scopes.keys()
     if not scopes:
         return {}

@@ -1,4 +1,4 @@
-"""One run at a time per host: a lock that the kernel releases when its holder dies (flock(2))."""
+"""The lock that allows one run at a time on a host; the kernel releases it when its holder dies (flock(2))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from reconciler.safety import state_dir
 
 @contextlib.contextmanager
 def held(timeout: float) -> Iterator[None]:
-    """Hold the lock for the length of a with block; LockHeld after ``timeout`` seconds."""
+    """Hold the lock inside a with block.
+
+    Raises LockHeld if another process holds it for ``timeout`` seconds, KernelError if the file cannot be opened.
+    """
     path = os.path.join(state_dir.FOLDER, "lock")
     try:
         state_dir.make_folder()

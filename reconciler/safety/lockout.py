@@ -1,4 +1,4 @@
-"""What a plan would cut: the way to whoever runs it from afar, and the host's only default route."""
+"""Finds what a plan would cut off: the remote user who runs it, protected addresses, and the only default route."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _HOLDS = having(lambda kind: kind.holds)
 _LEADS = having(lambda kind: kind.leads)
 _CONNECTS = having(lambda kind: kind.connects)
 _CAPTURES = having(lambda kind: kind.captures)
-_LEADING = {*_HOLDS, *_LEADS}  # of what is there these alone decide; of the links the changes tell
+_LEADING = {*_HOLDS, *_LEADS}  # only these live objects matter; links are checked by the changes
 Objects = Mapping[Key, Any]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Protected:
-    """Somebody far away who must stay within reach; ``local`` and ``port`` are our end of a session."""
+    """A remote address that must stay reachable; ``local`` and ``port`` are our end of its session ("", 0: none)."""
 
     peer: str
     local: str = ""
@@ -40,7 +40,7 @@ class Protected:
 
 
 def of_session(peer: str, local: str, port: int) -> Protected | None:
-    """Who is to be protected of an SSH session; None where its addresses cannot be understood."""
+    """The peer of an SSH session; None where its addresses cannot be parsed."""
     peer, _, zone = peer.partition("%")
     try:
         return Protected(_plain(peer), _plain(local.partition("%")[0]), port, zone)
@@ -54,16 +54,16 @@ def _plain(text: str) -> str:
 
 
 def way_to(planned: Planned, one: Protected) -> tuple[str, str]:
-    """The link that leads to the peer now and the neighbour on it, "" where there is none."""
+    """The link of the present route to the peer, "" for none, and the neighbour on it: the gateway or the peer."""
     found = _lookup(_now(planned), one.address)
     hop = found.hops[0] if found is not None and found.hops else None
     return (one.dev or (hop.dev or "" if hop else ""), hop.via or one.peer if hop else one.peer)
 
 
 def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
-    """Why the plan must not run unattended, each with the line that asks for it.
+    """The reasons why the plan must not run without confirmation, each with the line of the file that causes it.
 
-    ``protected`` are (who, the bridge port that leads there or ""); only the host scope matters.
+    ``protected`` are (peer, the bridge port by which it is reached or "").  Only the host scope is checked.
     """
     now = _now(planned)
     then = _then(planned)
@@ -118,7 +118,7 @@ def _of_host(objects: Objects) -> dict[Key, Any]:
 
 
 def _then(planned: Planned) -> dict[Key, Any]:
-    """The host's addresses and routes as the plan will leave them."""
+    """The host's addresses and routes after the plan."""
     taken = planned.plan.measures.taken or Consequences(planned.changes, planned.live)
     after = Afterwards(planned.changes, planned.live, taken)
     for change in planned.plan.measures.restored:
@@ -127,7 +127,7 @@ def _then(planned: Planned) -> dict[Key, Any]:
 
 
 def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:
-    """With the routes that the kernel makes for new addresses, without those of addresses that go."""
+    """The objects with the routes that the kernel adds for new addresses, without those of deleted addresses."""
     moved = [change for change in changes if change.key.kind in _CONNECTS and change.key.scope == HOST]
     subnets = {_CONNECTS[key.kind](held) for key, held in left.items() if key.kind in _CONNECTS}
     gone = {_CONNECTS[c.key.kind](c.before) for c in moved if c.action == "delete"} - subnets
@@ -159,7 +159,7 @@ def _routes(objects: Objects) -> Iterator[Any]:
 
 
 def _lookup(objects: Objects, peer: Address) -> Any:
-    """The route of table main that leads to the peer: the longest prefix, then the lowest metric."""
+    """The route to the peer in table main: the longest prefix, then the lowest metric."""
     fitting = [one for one in _routes(objects) if peer in ipaddress.ip_network(one.to)]
     return min(fitting, key=lambda one: (-int(one.to.partition("/")[2]), one.metric), default=None)
 
@@ -178,7 +178,7 @@ def _told(held: Any) -> str:
 
 
 def _captures(change: Change, one: Protected) -> bool:
-    """Whether it stands in front of the port that the session came in by."""
+    """Whether the change publishes the local port of the session, so that new connections to it end elsewhere."""
     if change.key.kind not in _CAPTURES or change.after is None or change.key.scope != HOST or not one.port:
         return False
     return _CAPTURES[change.key.kind](change.after, one.local, one.port)

@@ -1,4 +1,4 @@
-"""What a run puts on record: before the kernel has it, and as it is to stay."""
+"""Writes the records of a run: before its first change, and after its last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RECORD = having(lambda kind: kind.record)
 
 
 def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, str]) -> None:
-    """On record before the kernel has it: a run that is killed leaves at worst a record too many.
+    """Write the records before the changes, so that a killed run leaves no change unrecorded.  Raises KernelError.
 
     ``at_birth`` and ``upset``: see kinds.context.Noting.
     """
@@ -28,7 +28,7 @@ def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, st
 
 
 def after(planned: Planned, result: Result) -> None:
-    """The records as they are to stay, once all is as declared.  Raises KernelError."""
+    """Write the final records, if the result is verified.  Raises KernelError."""
     if result.verified:
         known = records.load()
         for name, record in _records(planned, known, {}, {}).items():
@@ -41,7 +41,7 @@ def _save(name: str, old: Record, new: Record) -> None:
 
 
 def settings_of_newborn(planned: Planned) -> set[str]:
-    """The settings that the plan writes in namespaces that it makes: what they are at birth only a new one can tell."""
+    """The sysctls that the plan writes in namespaces that it creates; their old values must be read in a new one."""
     born = {change.key.name for change in planned.changes if change.key.kind == "namespace" and change.before is None}
     written = (change.key for change in planned.changes if change.key.scope in born)
     return {key.name for key in written if BY_NAME[key.kind].restores}
@@ -50,13 +50,13 @@ def settings_of_newborn(planned: Planned) -> set[str]:
 def _records(
     planned: Planned, known: Mapping[str, Record], at_birth: Mapping[str, str], upset: Mapping[Key, str]
 ) -> dict[str, Record]:
-    """By topology, what the kinds want on record of its objects."""
+    """The records of each topology, as the kinds of its objects make them."""
     found: dict[str, Record] = {name: {} for name in planned.intent.names}
     changes = {change.key: change for change in planned.changes}
     for one in planned.intent.topologies:
         noted = ChainMap(known.get(one.name, {}), *known.values())
         noting = Noting(one.names, changes, planned.live, noted, at_birth, upset)
         keys = (key for (_, kind), keys in one.names.by_scope.items() if kind in _RECORD for key in keys)
-        told = ((key, _RECORD[key.kind](key, one.objects[key].object, noting)) for key in keys)
-        found[one.name] = {key: record for key, record in told if record is not None}
+        pairs = ((key, _RECORD[key.kind](key, one.objects[key].object, noting)) for key in keys)
+        found[one.name] = {key: record for key, record in pairs if record is not None}
     return found

@@ -1,7 +1,7 @@
-"""What each topology has on record, for which the kernel has no place: one file in the folder each.
+"""The records of topologies: facts about objects that the kernel cannot store, in one file per topology.
 
-``{"format": 2, "records": {key: record}}``; what a record means is known to its kind, and what a run puts on record
-to ownership.py.  Records help, but no apply is wrong without them: what is not on record is left alone.
+A file is ``{"format": 2, "records": {key: record}}``.  The kind of the object knows what its record means;
+ownership.py writes records.  No apply is wrong without records: what is not on record is left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Record = dict[Key, Any]  # of one topology
 
 
 def load() -> dict[str, Record]:
-    """The records of all topologies; a file that cannot be understood counts as lost."""
+    """The records of all topologies by name; a file that cannot be read or parsed counts as lost."""
     records: dict[str, Record] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(state_dir.FOLDER)):
@@ -35,7 +35,7 @@ def load() -> dict[str, Record]:
 
 
 def save(topology: str, record: Record) -> None:
-    """Write one topology's record atomically; an empty one is removed.  Raises KernelError."""
+    """Write a topology's record atomically; for an empty record the file is deleted.  Raises KernelError."""
     path = os.path.join(state_dir.FOLDER, f"{topology}.json")
     try:
         if not record:
@@ -48,14 +48,14 @@ def save(topology: str, record: Record) -> None:
 
 
 def from_plain(data: dict[str, Any]) -> Record:
-    """The record that ``to_plain`` was given; ValueError, KeyError or TypeError for anything else."""
+    """The record from the data that ``to_plain`` made; raises ValueError, KeyError or TypeError for other data."""
     plain = data["records"] if "records" in data else _of_format_1(data)
     records = ((_key(text), record) for text, record in plain.items())
     return {key: BY_NAME[key.kind].recall(record) for key, record in records}
 
 
 def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
-    """The records of a version that had three sorts of them."""
+    """The records of a file of format 1, which had three sorts of them."""
     ports = {text: port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
     return {**dict.fromkeys(data["shared"], True), **data["sysctls"], **ports}
 
@@ -66,15 +66,15 @@ def _key(text: str) -> Key:
 
 
 def to_plain(record: Record) -> dict[str, Any]:
-    """A record as what json.dumps takes."""
+    """A record as data for json.dumps."""
     return {"format": 2, "records": {str(key): one for key, one in sorted(record.items())}}
 
 
 def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
-    """The records as ``read`` wants them.
+    """The records by scope, as the kinds' ``read`` gets them.
 
-    Of several topologies that have an object on record, one that is not part of this run comes first: as
-    long as it holds a sysctl, nobody puts the old value back.  Some kinds tell what of a record is not the other's too.
+    Where several topologies have a record of an object, that of a topology outside this run (``topologies``) is used:
+    as long as it declares a sysctl, the old value is not restored.  A kind with ``without_others`` compares the two.
     """
     found: dict[str, dict[Key, Noted]] = {}
     mine = set(topologies)

@@ -1,4 +1,4 @@
-"""A run that can be undone: the snapshot before the first change, and the reconcile back to it."""
+"""Takes the snapshot before the first change of a run, and reconciles the kernel back to it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from reconciler.planning.plan import live_names, order
 from reconciler.safety import keeping, records, snapshot, undo_log
 from reconciler.safety.snapshot import Snapshot
 
-# Namespaces first, then what is in them, and again for what went with a link that had to be made anew.
+# Namespaces first, then their content, and again for objects that were lost with a link that was created again.
 ROUNDS = 5
 _UNMAKABLE = Failure(errno.ENOTSUP, "netrecon cannot make it again, or waits for what it could not")
 
 
 def southbound(kernel: Kernel, parking: bool = False) -> Southbound:
-    """The way to the kernel; ``parking``: namespaces are put aside rather than deleted."""
+    """Sends requests to the kernel; ``parking``: a namespace is moved aside, not deleted."""
     from reconciler.kernel.writer import Writer
 
     return Writer(kernel, {}, lambda scope, requests: nft_tables.transact(kernel, scope, requests), parking)
 
 
 def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
-    """Take the snapshot and put it on disk; KernelError where it cannot be kept."""
+    """Take the snapshot and write it to disk.  Raises KernelError if it cannot be written."""
     settings = _settings(kernel, snapshot.lost_links(planned))
     tables = {key: nft_tables.listing(kernel, key.scope, key.name) for key in snapshot.edited_tables(planned)}
     taken = snapshot.with_tables(snapshot.take(planned), tables)
@@ -64,21 +64,21 @@ def _settings(kernel: Kernel, lost: Iterable[tuple[str, str]]) -> list[LinkSetti
 
 
 def forget(kernel: Kernel) -> None:
-    """What was done stays: namespaces that were put aside go for good."""
+    """Give up the possibility to go back: delete the snapshot, and the namespaces that were moved aside."""
     kernel.release_parked()
     undo_log.settle()
 
 
 def abandon(kernel: Kernel, entry: undo_log.Unsettled) -> None:
-    """Forget a run that changed nothing yet."""
+    """Undo the preparation of a run that has changed nothing yet."""
     _records_back(entry)
     forget(kernel)
 
 
 def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[Failed]]:
-    """Go back to the snapshot; what was undone, and what could not be, with the kernel's reason.
+    """Go back to the snapshot: the changes undone, and those that failed to be undone, with the error.
 
-    Only when all is as it was the snapshot is forgotten: else a later attempt may do better.
+    The snapshot is deleted only when nothing failed, so that a later attempt is possible.
     """
     from reconciler.kernel.proc import link_settings
 
@@ -107,7 +107,7 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
 
 
 def _only_secrets(change: Change) -> bool:
-    """Whether all that is left to do is to give back secrets of which the disk kept the digests alone."""
+    """Whether the change only restores secrets of which the disk has nothing but the digest."""
     return change.after is not None and bool(change.differs) and lost_secrets(change.after) >= {*change.differs}
 
 
@@ -124,7 +124,7 @@ def _names(taken: Snapshot) -> Names:
 
 def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
     found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
-    memory = records.memory(records.load(), taken.topologies)  # those of the run: they tell what it reserved
+    memory = records.memory(records.load(), taken.topologies)  # records of the run: they have what it reserved
     return found, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
 
 
@@ -135,7 +135,7 @@ def _objects(kernel: Kernel, taken: Snapshot, found: LiveState, view: state.View
 
 def _records_back(entry: undo_log.Unsettled) -> None:
     for name, record in entry.records.items():
-        with contextlib.suppress(KernelError):  # a full disk: the record says too much then, which harms nothing
+        with contextlib.suppress(KernelError):  # a full disk: the record then has too much, which does no harm
             records.save(name, record)
 
 

@@ -1,4 +1,4 @@
-"""What a run could destroy, as it was before, and the changes that lead back to it."""
+"""The snapshot: the objects that a run may change or delete, as before the run, and the changes back to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reconciler.safety import codec
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One object before the run: ``held`` None where there was none; then ``made`` is what the run makes there."""
+    """One object before the run; ``held`` None: it did not exist, and ``made`` is the object that the run creates."""
 
     held: Live | None
     made: Any
@@ -29,7 +29,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a plan touches or may take along, and through whose eyes it was read (see state.View)."""
+    """The objects that a plan changes or that the kernel may delete with it, and how to read them (see state.View)."""
 
     topologies: frozenset[str]
     relaxed: frozenset[str]
@@ -37,13 +37,13 @@ class Snapshot:
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The namespaces that it speaks of, without the host."""
+        """The namespaces of its entries, without the host."""
         named = {key.name for key in self.entries if key.kind == "namespace"}
         return frozenset(named | {key.scope for key in self.entries if key.scope != HOST})
 
     @property
     def wanted(self) -> dict[Key, Desired]:
-        """The entries as a reading wants them, so that it finds the same objects under the same keys."""
+        """The entries as desired objects, so that reading returns the same objects under the same keys."""
         found = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
         return {key: Desired(held, entry.owner, NO_ORIGIN) for key, entry, held in found if held is not None}
 
@@ -54,8 +54,8 @@ class Snapshot:
 def take(planned: Planned) -> Snapshot:
     """The snapshot of a plan.
 
-    Where links or addresses change, all that is in the scope belongs to it but for nftables and files: a route
-    goes with its address, a port with its bridge.  What is only made has nothing to lose.
+    Of a scope where links or addresses change it has every object except nftables and files, since the kernel may
+    delete routes with an address and ports with a bridge.  A namespace that the plan creates has nothing to lose.
     """
     born = {c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "create"}
     entries = {change.key: _entry(change, planned) for change in planned.changes}
@@ -78,12 +78,12 @@ def _entry(change: Change, planned: Planned) -> Kept:
 
 
 def was_read(key: Key, found: LiveState) -> bool:
-    """Whether the object was there to be read: a namespace that is not there holds nothing but its files."""
+    """Whether the object could be read: of a namespace that does not exist only files are read."""
     return key.scope == HOST or key.scope in found.scopes or (key.scope, key.name) in found.files
 
 
 def _stirred(change: Change) -> Iterator[str]:
-    """The scopes where the kernel may delete other objects because of this change: a route with its address, say."""
+    """Scopes where the kernel may delete other objects because of this change, such as a route with its address."""
     if change.action in ("create", "adopt") or change.before is None:
         return
     kind = BY_NAME[change.key.kind]
@@ -99,18 +99,18 @@ def _taken(planned: Planned) -> Iterable[Ground]:
 
 
 def lost_links(planned: Planned) -> Iterator[tuple[str, str]]:
-    """The links, as (scope, name), that the plan takes away: their settings under /proc/sys go with them."""
+    """The links, as (scope, name), that the plan deletes: their sysctls are deleted with them."""
     for change in planned.changes:
         if change.action in ("delete", "replace") and change.before is not None:
             yield from BY_NAME[change.key.kind].links(change.before)
 
 
 def upset(planned: Planned) -> dict[str, set[str]]:
-    """By scope, the settings that the kernel may write by itself with those that the plan writes."""
+    """By scope, the sysctls that the kernel may change because of those that the plan writes."""
     found: dict[str, set[str]] = {}
     for change in planned.changes:
         scope = planned.found.scopes.get(change.key.scope)
-        if scope is None:  # it is made by the plan
+        if scope is None:  # the plan creates it
             continue
         links = [row.name for row in scope.links.values()]
         for key in BY_NAME[change.key.kind].upsets(change.before or change.after, links):
@@ -119,27 +119,27 @@ def upset(planned: Planned) -> dict[str, set[str]]:
 
 
 def held_meanwhile(planned: Planned) -> dict[tuple[str, str], str]:
-    """(scope, sysctl) -> value before, of the settings that hold while some change is made."""
+    """(scope, sysctl) -> value before, of the sysctls that have another value while a change runs."""
     settings = planned.plan.measures.settings.values()
     return {(one.scope, one.key): one.before for listed in settings for one in listed}
 
 
 def upset_before(snapshot: Snapshot, planned: Planned) -> dict[Key, str]:
-    """The settings that change by themselves, as they were."""
+    """The values before the run of the sysctls that the kernel may change by itself."""
     keys = [sysctl.key_of(scope, name) for scope, names in upset(planned).items() for name in names]
     held = ((key, entry.held) for key in keys if (entry := snapshot.entries.get(key)) is not None)
     return {key: str(one.object.value) for key, one in held if one is not None}
 
 
 def edited_tables(planned: Planned) -> Iterator[Key]:
-    """The nftables tables that objects alone would not bring back to the letter."""
+    """The nftables tables that the plan changes: a rollback restores them from their listing."""
     for change in planned.changes:
         if BY_NAME[change.key.kind].listed and change.before is not None:
             yield change.key
 
 
 def with_settings(snapshot: Snapshot, settings: Mapping[tuple[str, str], str]) -> Snapshot:
-    """The snapshot with settings, (scope, sysctl) -> value, that links had."""
+    """The snapshot with an entry for each sysctl of ``settings``: (scope, sysctl) -> value."""
     entries = dict(snapshot.entries)
     for (scope, name), value in settings.items():
         entries.setdefault(sysctl.key_of(scope, name), Kept(Live(sysctl.Sysctl(scope, name, value), ""), None, ""))
@@ -147,7 +147,7 @@ def with_settings(snapshot: Snapshot, settings: Mapping[tuple[str, str], str]) -
 
 
 def with_tables(snapshot: Snapshot, tables: Mapping[Key, str]) -> Snapshot:
-    """The snapshot with the text of tables."""
+    """The snapshot with the listings of tables, by key."""
     entries = dict(snapshot.entries)
     for key, text in tables.items():
         entry = entries[key]
@@ -161,9 +161,9 @@ def with_tables(snapshot: Snapshot, tables: Mapping[Key, str]) -> Snapshot:
 
 
 def undo(snapshot: Snapshot, live: LiveObjects) -> list[Change]:
-    """The changes that lead from live back to the snapshot.
+    """The changes that turn live back into the snapshot.
 
-    A namespace that comes back brings its content along, so nothing else is planned before it is there.
+    A restored namespace has its content again, so while one is missing only namespaces are restored.
     """
     spaces = [key for key in snapshot.entries if key.kind == "namespace"]
     returning = [key for key in spaces if snapshot.entries[key].held and key not in live]
@@ -175,7 +175,7 @@ def undo(snapshot: Snapshot, live: LiveObjects) -> list[Change]:
 def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
     kind, before = BY_NAME[key.kind], entry.held
     if before is None:
-        # What bears no stamp somebody else made meanwhile; a setting that a kernel module brought cannot go.
+        # An object without a stamp was created by others meanwhile; a sysctl of a kernel module cannot be deleted.
         if now is not None and now.owner not in (NOBODY, KERNEL) and not (kind.existing or kind.restores):
             yield Change("delete", key, now.object, None, (), "disruptive", entry.owner)
         return
@@ -194,7 +194,7 @@ def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
 
 
 def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Change]:
-    """Leave out what another change does: a namespace or a link that goes, or a table that comes as a whole."""
+    """The changes without those that another one includes: a deleted namespace or link, a table from its listing."""
     taken = Consequences([change for change in changes if change.action == "delete"], live)
     listed = (change for change in changes if BY_NAME[change.key.kind].listed and change.after is not None)
     whole = {change.key for change in listed if change.after.text}
@@ -212,7 +212,7 @@ def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Cha
 
 
 def to_plain(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot as what json.dumps takes."""
+    """The snapshot as data for json.dumps."""
     entries = []
     for key, entry in snapshot.entries.items():
         held = entry.held and [codec.encode(entry.held.object), entry.held.owner, entry.held.whole]
@@ -221,7 +221,10 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def from_plain(data: Mapping[str, Any]) -> Snapshot:
-    """The snapshot that ``to_plain`` was given; ValueError, TypeError, KeyError or IndexError for anything else."""
+    """The snapshot from the data that ``to_plain`` made.
+
+    Raises ValueError, TypeError, KeyError or IndexError for other data.
+    """
     entries = {}
     for kind, scope, name, held, made, owner in data["entries"]:
         form = BY_NAME[kind].form

@@ -1,4 +1,4 @@
-"""The folder /run/netrecon and its files, which nobody else can plant."""
+"""Reads and writes the files of /run/netrecon so that no other user can plant a file there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ FOLDER = "/run/netrecon"
 
 
 def read_file(name: str) -> dict[str, Any]:
-    """A JSON file of the folder; OSError or ValueError where it cannot be read, or is somebody else's."""
+    """The data of a JSON file in the folder.
+
+    Raises OSError if it cannot be read or belongs to another user, ValueError if it is not JSON.
+    """
     handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, encoding="utf-8") as file:
         if os.fstat(handle).st_uid not in (0, os.geteuid()):
@@ -22,10 +25,10 @@ def read_file(name: str) -> dict[str, Any]:
 
 
 def make_folder() -> None:
-    """Make the folder one in which nobody else can plant files.
+    """Create the folder, writable only by its owner, or make it so.
 
-    Raises OSError, EPERM where it is somebody else's.  A tmpfs that was mounted here is open to all at first: it is
-    closed, and what others put there meanwhile is thrown out.
+    Raises OSError, with EPERM if it belongs to another user.  A tmpfs mounted there is writable by all at first: its
+    mode is changed, and files of other users are deleted.
     """
     os.makedirs(FOLDER, mode=0o755, exist_ok=True)
     found = os.lstat(FOLDER)
@@ -39,12 +42,12 @@ def make_folder() -> None:
 
 
 def write_file(name: str, text: str, mode: int = 0o644) -> None:
-    """Write a file of the folder atomically and onto the disk; no link is followed.  Raises OSError."""
+    """Write a file in the folder atomically and with fsync; no symbolic link is followed.  Raises OSError."""
     make_folder()
     path = os.path.join(FOLDER, name)
     temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with contextlib.suppress(FileNotFoundError):  # of a run with our pid that was killed
+    with contextlib.suppress(FileNotFoundError):  # left by a killed run with our pid
         os.unlink(temporary)
     try:
         with os.fdopen(os.open(temporary, flags, mode), "w", encoding="utf-8") as file:

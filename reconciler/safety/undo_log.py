@@ -1,4 +1,4 @@
-"""The snapshot and the records of a run on disk, from before its first change until it is settled."""
+"""Stores on disk what a run needs to go back, from before its first change until the run is settled."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reconciler.safety.records import Record
 from reconciler.safety.snapshot import Snapshot
 
 NAME = "snapshot"
-FORMAT = 2  # objects are kept by the positions of their fields: another release has others
+FORMAT = 2  # objects are stored by the positions of their fields, which another release may change
 
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """What there is to go back to: the objects, the topologies' records as they were, and lost links' settings."""
+    """The state before a run: the objects, the topologies' records, and the sysctls of links that it deletes."""
 
     snapshot: Snapshot
     records: dict[str, Record]
@@ -29,7 +29,7 @@ class Unsettled:
 
 
 def write(entry: Unsettled) -> None:
-    """Put it on disk, whole or not at all.  Raises KernelError (a full disk, say): then nothing may be changed."""
+    """Write it to disk atomically.  Raises KernelError (a full disk, for example): then nothing may be changed."""
     data: dict[str, Any] = {"format": FORMAT, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
     data["settings"] = [codec.encode(one) for one in entry.settings]
     data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
@@ -41,7 +41,7 @@ def write(entry: Unsettled) -> None:
 
 
 def read() -> Unsettled | None:
-    """What an unsettled run left; None where there is none, or none of this boot, or none that can be understood."""
+    """The entry of an unsettled run of this boot; None where there is none, or where it cannot be read."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         data = state_dir.read_file(NAME)
         if data["boot"] == boot() and data["format"] == FORMAT:
@@ -52,15 +52,15 @@ def read() -> Unsettled | None:
 
 
 def settle() -> None:
-    """Forget it: what was done stays, or is undone."""
+    """Delete the entry: the run's changes stay, or they are undone already."""
     with contextlib.suppress(OSError):
         for name in os.listdir(state_dir.FOLDER):
-            if name == NAME or name.endswith(".tmp"):  # and what killed runs were writing
+            if name == NAME or name.endswith(".tmp"):  # .tmp: left by killed runs
                 os.unlink(os.path.join(state_dir.FOLDER, name))
 
 
 def boot() -> str:
-    """The kernel's identity of this boot."""
+    """The kernel's id of this boot, "" if it cannot be read."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return ""

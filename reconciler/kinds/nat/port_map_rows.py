@@ -23,7 +23,7 @@ def folded(changes: Iterable[Change]) -> Iterator[tuple[Run, str]]:
         if len(run) < FEWEST:
             yield from (([change], "") for change in run)
         else:
-            yield run, _told(run)
+            yield run, _line(run)
 
 
 def _place(change: Change) -> tuple[str, str, str, str, int]:
@@ -66,7 +66,7 @@ def _step(one: Any, other: Any) -> int | None:
     return step if same and whole and other.port == one.port + 1 and step in (0, 1) else None
 
 
-def _told(run: Run) -> str:
+def _line(run: Run) -> str:
     """A line such as ``1,000 port maps tcp 8000-8999 → 172.16.0.2``, with scope and listen where not the default."""
     first, last = (change.after or change.before for change in (run[0], run[-1]))
     words = [f"{len(run):,} port maps"]

@@ -1,4 +1,4 @@
-"""apply --confirm-within, confirm and rollback: what is applied stays only when somebody says so in time."""
+"""apply --confirm-within, confirm and rollback: changes are rolled back unless they are confirmed in time."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from reconciler.safety import lock, rollback, undo_log
 from reconciler.safety.commit_confirmed import confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
 
-GRACE = 10.0  # seconds after which we do ourselves what the watchdog should have done
+GRACE = 10.0  # seconds after the deadline until apply itself rolls back, if the watchdog has not
 _YES = ("confirm", "netrecon confirm", "yes", "y")
 _NO = ("rollback", "netrecon rollback", "no", "n")
 Undone = tuple[list[Change], list[Failed]]
 
 
 def refuse_or_settle(kernel: Kernel) -> str:
-    """Make room for a new run, with the lock held: what an earlier one still waits for comes first.
+    """Before a new run, with the lock held: settle the confirmation of an earlier one; a note about it, "" for none.
 
-    Raises Refused while a confirmation is pending.  One that is overdue, since its watchdog is gone, is rolled back
-    here; the answer then says so.
+    Raises Refused while a confirmation is pending.  An overdue one, whose watchdog is gone, is rolled back here.
     """
     found = confirmation.pending()
     if found is None:
@@ -42,7 +41,7 @@ def refuse_or_settle(kernel: Kernel) -> str:
 
 
 def arm(topologies: frozenset[str], window: float) -> Confirmation:
-    """Begin a confirmation and start its watchdog; KernelError leaves neither."""
+    """Begin a confirmation of ``window`` seconds and start its watchdog.  Raises KernelError, and then does neither."""
     from reconciler.safety.commit_confirmed import watchdog
 
     one = confirmation.begin(topologies, window)
@@ -55,7 +54,7 @@ def arm(topologies: frozenset[str], window: float) -> Confirmation:
 
 
 def confirm(kernel: Kernel) -> Confirmation:
-    """Keep what was applied, with the lock held; NetreconError where nothing waits for it."""
+    """Keep the changes, with the lock held.  Raises NetreconError if no confirmation is pending."""
     found = confirmation.pending()
     if found is None:
         raise NetreconError("no confirmation is pending")
@@ -64,7 +63,7 @@ def confirm(kernel: Kernel) -> Confirmation:
 
 
 def go_back(kernel: Kernel) -> Undone:
-    """Go back to the snapshot of the latest unsettled run, with the lock held; NetreconError where there is none."""
+    """Go back to the snapshot of the unsettled run, with the lock held.  Raises NetreconError if there is none."""
     entry, found = undo_log.read(), confirmation.pending()
     if entry is None:
         if found is not None:
@@ -78,13 +77,13 @@ def go_back(kernel: Kernel) -> Undone:
 
 
 def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
-    """What the watchdog does: wait until it is due, and go back unless somebody has settled it."""
+    """The watchdog's work: wait until the confirmation ``identity`` is due, and go back unless it is settled."""
     from reconciler.safety.commit_confirmed import watchdog
 
     watchdog.settle_in()
     found = confirmation.read()
     while found is not None and found.id == identity and (due := confirmation.wait(found)) is not None:
-        with lock.held(3600.0):  # an apply that takes longer than its window holds it: then the clock starts anew
+        with lock.held(3600.0):  # an apply that takes longer than its window holds it, and then restarts the clock
             found = confirmation.pending()
             if found is not None and found.id == identity and found.seconds == 0:
                 with kernel() as opened:
@@ -94,7 +93,7 @@ def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
 
 
 def wait(one: Confirmation, kernel: Callable[[], Kernel], interrupted: Callable[[], bool]) -> Confirmation:
-    """Wait, without the lock, until it is settled by anybody: here at the prompt, elsewhere, or by the watchdog."""
+    """Wait, without the lock, until the confirmation is settled: at this prompt, elsewhere, or by the watchdog."""
     asking = sys.stdin is not None and sys.stdin.isatty()
     while True:
         found = confirmation.read()
@@ -119,7 +118,7 @@ def _locked(kernel: Callable[[], Kernel], action: Callable[[Kernel], object]) ->
 
 
 def _answer() -> str:
-    """A line typed at the prompt, "" for none yet; a terminal that is gone says nothing any more."""
+    """A line typed at the prompt, "" for none yet, and for a terminal that is closed."""
     try:
         ready = select.select([sys.stdin], [], [], confirmation.POLL)[0]
         line = os.read(sys.stdin.fileno(), 200) if ready else b""

@@ -1,7 +1,7 @@
-"""An apply that must be confirmed: who waits for it, how long still, and the watchdog that goes back without it.
+"""The file /run/netrecon/confirmation: the state and the deadline of an apply that must be confirmed.
 
-The file /run/netrecon/confirmation is all that apply, confirm, rollback and the watchdog know of each other; whoever
-changes it holds the lock.  Time is CLOCK_BOOTTIME, which goes on while the host sleeps and nobody can set.
+apply, confirm, rollback and the watchdog communicate by this file only; whoever changes it holds the lock.  Times are
+of CLOCK_BOOTTIME, which goes on while the host sleeps and which nobody can set.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from reconciler.model.errors import Failure, KernelError
 from reconciler.safety import state_dir, undo_log
 
 NAME = "confirmation"
-POLL = 0.25  # seconds between two looks at the file
+POLL = 0.25  # seconds between two reads of the file
 
 State = Literal["applying", "pending", "confirmed", "rolled back", "not whole"]
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """``deadline`` is a CLOCK_BOOTTIME in seconds, ``window`` how many it was given; ``told`` is for people."""
+    """``deadline`` is a CLOCK_BOOTTIME and ``window`` the time allowed, both in seconds; ``told`` is a message."""
 
     id: str
     state: State
@@ -34,11 +34,11 @@ class Confirmation:
     window: float
     deadline: float
     told: str = ""
-    previous: tuple[str, State] = ("", "confirmed")  # id and state of the one before: whoever waited may look too late
+    previous: tuple[str, State] = ("", "confirmed")  # id and state of the one before, for an apply that reads late
 
     @property
     def seconds(self) -> float:
-        """How long still, 0 when it is overdue."""
+        """The seconds left, 0 when it is overdue."""
         return max(0.0, self.deadline - now())
 
     @property
@@ -55,7 +55,7 @@ def now() -> float:
 
 
 def begin(topologies: Iterable[str], window: float) -> Confirmation:
-    """A confirmation that counts from now; ``restart`` it when all is applied."""
+    """A new confirmation whose ``window`` seconds start now; ``restart`` it after the apply."""
     before = read()
     previous: tuple[str, State] = (before.id, before.state) if before is not None else ("", "confirmed")
     names = tuple(sorted(topologies))
@@ -63,17 +63,17 @@ def begin(topologies: Iterable[str], window: float) -> Confirmation:
 
 
 def restart(one: Confirmation) -> Confirmation:
-    """The clock starts: everything is applied."""
+    """Start the window again, after the apply."""
     return write(dataclasses.replace(one, state="pending", deadline=now() + one.window))
 
 
 def close(one: Confirmation, state: State, told: str = "") -> Confirmation:
-    """Settle it, and tell whoever waits."""
+    """Settle the confirmation; whoever waits for it reads that in the file."""
     return write(dataclasses.replace(one, state=state, told=told))
 
 
 def write(one: Confirmation) -> Confirmation:
-    """Put it on disk.  Raises KernelError."""
+    """Write the file.  Raises KernelError."""
     data = {"boot": undo_log.boot(), **dataclasses.asdict(one)}
     try:
         state_dir.write_file(NAME, json.dumps(data), 0o644)
@@ -93,13 +93,13 @@ def read() -> Confirmation | None:
 
 
 def pending() -> Confirmation | None:
-    """The confirmation that is waited for, overdue or not."""
+    """The confirmation that is not settled, overdue or not; None for none."""
     found = read()
     return found if found is not None and found.open else None
 
 
 def wait(one: Confirmation) -> Confirmation | None:
-    """Sleep until it is due; itself when nobody has settled it by then, None when somebody has."""
+    """Sleep until the confirmation is due; the confirmation, or None as soon as somebody has settled it."""
     while True:
         found = read()
         if found is None or found.id != one.id or not found.open:
@@ -110,7 +110,7 @@ def wait(one: Confirmation) -> Confirmation | None:
 
 
 def same_host(pid: int) -> bool:
-    """Whether a process has our network and our mounts."""
+    """Whether a process is in our network namespace and our mount namespace."""
     try:
         return all(
             os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino

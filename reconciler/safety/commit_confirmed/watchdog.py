@@ -1,4 +1,4 @@
-"""A process of its own that goes back when nobody confirms, whatever becomes of the session that applied."""
+"""Starts the watchdog: a separate process that goes back when nobody confirms, even if the session has ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reconciler.model.errors import Failure, KernelError
 from reconciler.safety.commit_confirmed.confirmation import Confirmation, same_host
 
 READY = b"armed\n"
-PATIENCE = 20  # seconds in which it must say that it is there
+PATIENCE = 20  # seconds in which it must report that it runs
 SYSTEMD = "/run/systemd/system"
 _CODE = "import sys; from reconciler.cli.main import main; sys.exit(main(['rollback', '--when-due', sys.argv[1]]))"
 
 
 def start(one: Confirmation) -> str:
-    """Arm it and say by what; KernelError where that cannot be done."""
+    """Start the watchdog; the timer or process that it is, for people.  Raises KernelError if it cannot start."""
     if _by_systemd(one):
         return f"systemd timer {_unit(one)}"
     return f"process {_by_process(one)}"
@@ -38,7 +38,7 @@ def _unit(one: Confirmation) -> str:
 
 
 def _by_systemd(one: Confirmation) -> bool:
-    """A transient timer, which no end of a session touches; only where systemd's services see the same host as we."""
+    """Start a transient timer, which outlives the session; False if systemd is not there or sees another host."""
     run = shutil.which("systemd-run")
     if run is None or not os.path.isdir(SYSTEMD) or not same_host(1):
         return False
@@ -49,7 +49,7 @@ def _by_systemd(one: Confirmation) -> bool:
 
 
 def _by_process(one: Confirmation) -> int:
-    """In a session of its own, so that neither a terminal nor a process group takes it along."""
+    """Start a process in a session of its own, so that no signal of a terminal or a process group ends it; its pid."""
     ours, theirs = os.pipe()
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -70,7 +70,7 @@ def _by_process(one: Confirmation) -> int:
 
 
 def settle_in() -> None:
-    """In the watchdog itself: say that we are there, and let go of everything of the session."""
+    """In the watchdog itself: report that it runs, and close what belongs to the session."""
     os.chdir("/")
     with contextlib.suppress(OSError):
         os.write(1, READY)
