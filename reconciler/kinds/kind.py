@@ -233,15 +233,15 @@ class Kind:
 
     @property
     def makes(self) -> bool:
-        """Whether netrecon can make one."""
+        """Whether netrecon can create such objects."""
         return self.create is not _nothing
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """The keys of a topology that its objects are written under."""
+        """The sections of a topology in which its objects are declared."""
         return tuple(self.section.split())
 
     @property
     def has_ends(self) -> bool:
-        """Whether its objects are links that a topology declares, and that others can refer to."""
+        """Whether its objects are links that a topology declares and that other objects can refer to."""
         return self.ends is not _nothing

@@ -184,6 +184,7 @@ def upset(wanted: Sysctl, changes: Mapping[Key, Change]) -> Sysctl:
 
 
 def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
+    """The sysctls that the kernel may change when this one is written; ``links`` are those of its scope."""
     return (Key("sysctl", sysctl.scope, name) for name in sysctl_effects.reached(sysctl.key, links))
 
 
@@ -312,6 +313,7 @@ def impossible(sysctl: Sysctl, made: Names) -> str:
 
 
 def is_local(change: Change) -> bool:
+    """Whether each namespace has its own value of the sysctl."""
     return change.key.name.startswith(_OF_ONE_SCOPE)
 
 

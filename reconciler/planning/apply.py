@@ -20,11 +20,14 @@ ALREADY_GONE = frozenset({2, 3, 19, 99})
 class Southbound(Protocol):
     """Sends requests: the entries of a batch are independent, each is an ordered list of requests."""
 
-    def send(self, batch: list[list[Request]]) -> list[Failure | None]: ...
+    def send(self, batch: list[list[Request]]) -> list[Failure | None]:
+        """Send all entries; for each its failure, None where it succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
+    """A change that the kernel refused, and its error."""
+
     change: Change
     failure: Failure
 
@@ -39,6 +42,8 @@ class Blocked:
 
 @dataclass(slots=True)
 class Outcome:
+    """What became of the changes of a plan; ``stopped``: it ended before the last stage."""
+
     applied: list[Change] = field(default_factory=list)
     failed: dict[Key, Failed] = field(default_factory=dict)
     blocked: dict[Key, Blocked] = field(default_factory=dict)

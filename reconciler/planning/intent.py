@@ -39,10 +39,12 @@ class Intent:
 
     @cached_property
     def desired(self) -> dict[Key, Desired]:
+        """The desired objects of all topologies.  Raises InputError where two declare one key or one place."""
         return topology.together(self.topologies)
 
     @cached_property
     def relaxed(self) -> frozenset[str]:
+        """The declared namespaces that are not exclusive."""
         spaces = (key.name for one in self.topologies for key in one.objects if key.kind == "namespace")
         return frozenset(spaces) - {name for one in self.topologies for name in one.exclusive}
 
@@ -111,4 +113,5 @@ class Result:
 
     @property
     def verified(self) -> bool:
+        """Whether everything is as declared."""
         return not (self.failed or self.blocked or self.remaining or self.trouble)

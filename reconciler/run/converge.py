@@ -63,7 +63,7 @@ def _carry_out(
         if arm is not None:
             arm()
         ownership.before(planned, _at_birth(planned), snapshot.upset_before(before.snapshot, planned))
-    except KernelError:  # a full disk, say: nothing has been changed yet
+    except KernelError:  # a full disk, for example: nothing has been changed yet
         rollback.abandon(kernel, before)
         raise
     try:
@@ -147,4 +147,5 @@ def _need_libnftables(planned: Planned) -> None:
 
 
 def southbound(kernel: Kernel) -> Southbound:
+    """Sends requests to the kernel; a namespace to be deleted is moved aside, so that a rollback can restore it."""
     return rollback.southbound(kernel, parking=True)

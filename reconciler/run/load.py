@@ -29,6 +29,7 @@ def load(arguments: Sequence[str]) -> list[Topology]:
 
 
 def load_one(file: str) -> Topology:
+    """The topology of one file, as ``load``.  Raises InputError."""
     return build(lower([_document(file)]))[0]
 
 

@@ -46,7 +46,7 @@ def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
 
 
 def _is_held(key: Key, one: Live, made: Container[tuple[Place, str]]) -> bool:
-    """Not what is on record only to go back: interfaces of others, settings of a link or a namespace of ours."""
+    """Whether the object counts: interfaces do not, nor sysctls of links and namespaces of the same topology."""
     kind = BY_NAME[key.kind]
     if kind.restores:
         return key.scope == HOST and not any((place, one.owner) in made for place in kind.lies_on(one.object))

@@ -61,6 +61,7 @@ def create(bridge: Bridge, owner: str) -> Iterator[Request]:
 
 
 def spanning(bridge: Bridge) -> bool:
+    """Whether it runs STP."""
     return bool(bridge.stp)
 
 

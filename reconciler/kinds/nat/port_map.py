@@ -178,7 +178,7 @@ def _only(elements: Mapping[Any, Any], services: set[tuple[str, int]]) -> dict[A
 
 def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to: tuple[Any, ...]) -> tuple[Key, Live]:
     mapped = PortMap(scope, *listens, to[0], to[1], table)
-    if len(to) > 2:  # a comment, say
+    if len(to) > 2:  # it has more than a target, such as a comment
         (own,) = elements(mapped)
         found = ruleset.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
         mapped = PortMap(scope, *listens, to[0], to[1], table, found)

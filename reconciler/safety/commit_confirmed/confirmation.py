@@ -51,6 +51,7 @@ class Confirmation:
 
 
 def now() -> float:
+    """CLOCK_BOOTTIME in seconds."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
