@@ -131,6 +131,7 @@ class Kind:
     takes    (changes of this kind, live objects) -> the Takings of the changes, except the links that they delete
     goes_last    (changes of this kind, live objects) -> the keys of deletions that must run after all creations
     during   (changes of this kind, live objects) -> (key of a change, sysctl, value to hold while that change runs)
+    sets     change -> (sysctl, value) where it writes a setting; None where it does not
     returns  (live, After) -> whether it can be restored after the plan
     comes_back   live object of the kernel or a daemon -> whether it appears again by itself
     put_back     (live, whether a link below it was created again) -> requests that restore it
@@ -190,6 +191,7 @@ class Kind:
     takes: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[Taking]] | None = None
     goes_last: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[Key]] | None = None
     during: Callable[[Sequence[Change], Mapping[Key, Live]], Iterable[tuple[Key, str, str]]] | None = None
+    sets: Callable[[Change], tuple[str, str] | None] | None = None
     returns: Callable[[Any, After], bool] | None = None
     comes_back: Callable[[Any], bool] = _always
     listed: bool = False

@@ -8,7 +8,7 @@ from dataclasses import field
 from reconciler.kinds import kind
 from reconciler.kinds.context import Reading
 from reconciler.kinds.kind import Kind
-from reconciler.model.changes import KERNEL, Live
+from reconciler.model.changes import KERNEL, NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request
@@ -28,13 +28,15 @@ class Rule:
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
-    if not (reading.exclusive and reading.owner):
+    """Those of namespaces that bear a stamp, with which they go."""
+    if not reading.owner:
         return
+    whose = reading.owner if reading.exclusive else NOBODY
     scope = reading.state.scope
     for row in reading.state.rules:
         static = row.protocol in (RTPROT_UNSPEC, RTPROT_BOOT, RTPROT_STATIC, PROTOCOL)
         born_with = row.priority in _KERNELS_OWN and row.protocol == RTPROT_UNSPEC
-        owner = reading.owner if static and not born_with else KERNEL
+        owner = whose if static and not born_with else KERNEL
         family = "ipv6 " if row.family == AF_INET6 else ""
         yield Key("rule", scope, f"{row.priority}/{family}{row.text}"), Live(Rule(scope, row.text, row.raw), owner)
 

@@ -220,25 +220,25 @@ def lies_on(sysctl: Sysctl) -> tuple[tuple[str, str], ...]:
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
     """disable_ipv6 deletes the IPv6 addresses and routes of a link or of all; forwarding deletes learned routes."""
-    set_to = {change.key: value for change in changes if (value := _set_to(change)) is not None}
-    for key, value in set_to.items():
+    values = {change.key: value for change in changes if (value := _set_to(change)) is not None}
+    for key, value in values.items():
         match = _SWITCH.fullmatch(key.name)
         if match is None or value == "0" or match[1] == "default":
             continue
         if match[2] == "forwarding":
-            yield from _learned(key, set_to, live)
+            yield from _learned(key, values, live)
             continue
         links = _links_of(key.scope, live) if match[1] == "all" else [match[1].replace("/", ".")]
         for link in links:
             own = Key("sysctl", key.scope, f"net.ipv6.conf.{link.replace('.', '/')}.disable_ipv6")
-            again = match[1] == "all" and set_to.get(own, _value_of(live.get(own))) == "0"
+            again = match[1] == "all" and values.get(own, _value_of(live.get(own))) == "0"
             yield Taking(Ground("ipv6", key.scope, link), key, not again)
 
 
 _SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.(disable_ipv6|forwarding)")
 
 
-def _learned(cause: Key, set_to: Mapping[Key, str], live: Mapping[Key, Live]) -> Iterator[Taking]:
+def _learned(cause: Key, values: Mapping[Key, str], live: Mapping[Key, Live]) -> Iterator[Taking]:
     """Forwarding on one link or on all deletes the learned routes of every link whose accept_ra is 1.
 
     Links with accept_ra 2 keep them, and where it is 0 a daemon adds the routes (rt6_purge_dflt_routers in
@@ -247,12 +247,18 @@ def _learned(cause: Key, set_to: Mapping[Key, str], live: Mapping[Key, Live]) ->
     routes = [held.object for key, held in live.items() if key.kind == "route" and key.scope == cause.scope]
     for link in sorted({hop.dev for one in routes if one.protocol == RTPROT_RA for hop in one.hops if hop.dev}):
         name = _accept_ra(link)
-        if set_to.get(key_of(cause.scope, name), "1") == "1":
+        if values.get(key_of(cause.scope, name), "1") == "1":
             yield Taking(Ground("learned", cause.scope, link), cause, True, (cause.scope, name, "1"))
 
 
 def _accept_ra(link: str) -> str:
     return f"net.ipv6.conf.{link.replace('.', '/')}.accept_ra"
+
+
+def sets(change: Change) -> tuple[str, str] | None:
+    """The setting, and the value that a change writes to it; None where it writes nothing."""
+    value = _set_to(change)
+    return None if value is None else (change.key.name, value)
 
 
 def _set_to(change: Change) -> str | None:
@@ -340,6 +346,7 @@ KIND = Kind(
     upsets=upsets,
     lies_on=lies_on,
     takes=takes,
+    sets=sets,
     shown=shown,
     harmless=True,
     restores=True,

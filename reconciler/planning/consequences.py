@@ -27,6 +27,7 @@ _PARTS = {"down": ("ipv4", "ipv6", "neighbours", "proxies"), "narrow": ("ipv6",)
 _TAKES = having(lambda kind: kind.takes)
 _GOES_LAST = having(lambda kind: kind.goes_last)
 _DURING = having(lambda kind: kind.during)
+_SETS = having(lambda kind: kind.sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ def measures(
     for key in sorted(foreign, key=lambda key: (RANK[key.kind], key)):
         loss, kind = foreign[key], BY_NAME[key.kind]
         held = loss.live.object
-        if after is not None and kind.returns is not None and kind.returns(held, after):
+        if after is not None and _stays(key, taken) and kind.returns is not None and kind.returns(held, after):
             after.put_back(key, held)
             restored.append(Change("restore", key, held, held, (), "none", loss.live.owner))
         elif force or kind.harmless or _goes_with_its_link(loss):
@@ -266,13 +267,32 @@ def measures(
     return Measures(tuple(restored), tuple(gone), settings, taken, frozenset(anew)), problems
 
 
+def _stays(key: Key, taken: Consequences) -> bool:
+    """Whether the namespace of an object is there when all is done."""
+    return Ground("scope", HOST, key.scope) not in taken.taken
+
+
 def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) -> dict[Key, list[Setting]]:
+    """What holds while a change is made; a setting that the plan itself writes is left as it writes it."""
     found: dict[Key, list[Setting]] = defaultdict(list)
+    going = {change.key for change in changes if change.action in _GOING} - goes_last(changes, live)
+    written = dict(_written(changes))
     for key, name, value in _during(changes, live):
         before = values.get((key.scope, name), value)
+        if key not in going:
+            before = written.get((key.scope, name), before)
         if before != value:
             found[key].append(Setting(key.scope, name, value, before))
     return found
+
+
+def _written(changes: Iterable[Change]) -> Iterator[tuple[tuple[str, str], str]]:
+    """The settings that the plan itself writes, as (scope, sysctl), with their values."""
+    for kind, listed in _by_kind(changes, _SETS).items():
+        for change in listed:
+            setting = _SETS[kind](change)
+            if setting is not None:
+                yield (change.key.scope, setting[0]), setting[1]
 
 
 def _counts(key: Key, loss: Loss, topologies: Collection[str]) -> bool:
