@@ -7,14 +7,16 @@ from typing import Any
 
 from reconciler.kinds.context import Reading
 from reconciler.kinds.grounds import Ground, Place, Taking
-from reconciler.kinds.links.link import IPV6_MIN_MTU, UNREAD
+from reconciler.kinds.links import bridge_follows
+from reconciler.kinds.links.link import IPV6_MIN_MTU, ends
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow
 
 
-def takes(changes: Sequence[Change], _live: Mapping[Key, Live]) -> Iterator[Taking]:
+def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
     """The grounds that updates take: of a link set down, with a new MAC address, or with an MTU too small for IPv6."""
+    yield from bridge_follows.takes(changes, live)
     for change in changes:
         if change.action == "update":
             for before, after in zip(ends(change.before), ends(change.after), strict=False):
@@ -29,12 +31,6 @@ def _lost(before: Any, after: Any) -> Iterator[Ground]:
         yield Ground("neighbours", *place)
     if after.mtu is not None and after.mtu < IPV6_MIN_MTU <= (before.mtu or after.mtu):
         yield Ground("narrow", *place)
-
-
-def ends(held: Any) -> tuple[Any, ...]:
-    """The link objects in an object: both ends of a veth that were read, the link itself, nothing for an OtherLink."""
-    found = (held.end, held.peer) if hasattr(held, "peer") else (held,)
-    return tuple(one for one in found if hasattr(one, "up") and one != UNREAD)
 
 
 def below(reading: Reading, row: LinkRow) -> Place | None:

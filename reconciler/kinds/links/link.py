@@ -123,6 +123,12 @@ def is_fixture(row: LinkRow) -> bool:
 # ------------------------------------------------------------------ comparing, and references
 
 
+def ends(held: Any) -> tuple[Any, ...]:
+    """The one or two ends of a link's object that say what all links have; none of a link of another type."""
+    found = (held.end, held.peer) if hasattr(held, "peer") else (held,)
+    return tuple(one for one in found if hasattr(one, "up") and one != UNREAD)
+
+
 def changed(before: Any, after: Any, words: Iterable[str]) -> dict[str, Any]:
     """The attributes of ``after`` that it manages and that differ from ``before``, by name."""
     pairs = {word: getattr(after, word, None) for word in words}

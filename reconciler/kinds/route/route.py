@@ -10,7 +10,7 @@ from reconciler.kinds import kind
 from reconciler.kinds.context import Noting
 from reconciler.kinds.grounds import After, Ground
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import effects
+from reconciler.kinds.links import link
 from reconciler.kinds.route import check, kernel_form, parse
 from reconciler.kinds.route.form import (
     AF_INET,
@@ -51,7 +51,7 @@ def _leads(route: Route, hop: NextHop, after: After) -> bool:
         return True
     under = after.links.get((route.scope, hop.dev))
     up = under is not None and all(
-        end.up is not False for end in effects.ends(under) if (end.scope, end.name) == (route.scope, hop.dev)
+        end.up is not False for end in link.ends(under) if (end.scope, end.name) == (route.scope, hop.dev)
     )
     return up and (not hop.via or hop.onlink or hop.via.startswith("fe80:") or _near_after(route, hop, after))
 
