@@ -6,16 +6,19 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.kinds.address.form import key_of
+from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.kind import RECORD, Kind
 from reconciler.kinds.links import effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
+from reconciler.kinds.route.form import KERNELS
 from reconciler.model.changes import Live
-from reconciler.model.keys import NO_ORIGIN, STAMP, Key, stamped
+from reconciler.model.keys import NO_ORIGIN, PROTOCOL, STAMP, Key, stamped
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
-from reconciler.model.rows import LinkRow
+from reconciler.model.rows import AddressRow, LinkRow, RouteRow
 
 
 def ends(source: Source) -> Iterator[Entry]:
@@ -57,10 +60,39 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
 
 
 def _back(reading: Reading, row: LinkRow, end: End, noted: going_back.Noted) -> going_back.Back:
-    """The values to restore; no master where the bridge of the record no longer exists."""
+    """The values to restore; no master where the bridge of the record no longer exists.
+
+    A link that others use by now stays up: their routes go with a link that is set down.
+    """
+    if noted.get("up") == (False, True) and _used_by_others(reading, row, noted):
+        noted = {word: pair for word, pair in noted.items() if word != "up"}
     there = {"", *(one.name for one in reading.state.links.values())}
     pairs = going_back.back(end, noted, going_back.births(reading.state, row))
     return tuple((word, "" if word == "master" and value not in there else value) for word, value in pairs)
+
+
+def _used_by_others(reading: Reading, row: LinkRow, noted: going_back.Noted) -> bool:
+    """Whether somebody else has an address or a route on a link, another link on it, or made it a port."""
+    if reading.exclusive and reading.owner:
+        return False
+    state = reading.state
+    upper = (one for one in state.links.values() if one.peer == row.index and one.peer_nsid < 0 and one.kind != "veth")
+    return (
+        (row.master != 0 and "master" not in noted)
+        or any(not one.alias.startswith(STAMP) for one in upper)
+        or any(_is_foreign(reading, row, one) for one in state.addresses if one.index == row.index)
+        or any(one.protocol not in (PROTOCOL, *KERNELS) for one in state.routes if _leads_over(one, row))
+    )
+
+
+def _is_foreign(reading: Reading, link: LinkRow, row: AddressRow) -> bool:
+    noted = reading.noted.get(key_of(reading.state.scope, link.name, row.address))
+    ours = noted is not None and noted.topology in reading.topologies
+    return not ours and row.scope != RT_SCOPE_LINK and row.protocol not in KERNEL_PROTOCOLS
+
+
+def _leads_over(route: RouteRow, link: LinkRow) -> bool:
+    return any(hop.oif == link.index for hop in route.hops)
 
 
 def record(key: Key, wanted: End, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
