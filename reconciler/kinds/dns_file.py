@@ -15,12 +15,11 @@ from reconciler.kinds.namespace import home
 from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
+from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteFile
 
 FILES = ("resolv.conf", "hosts")
-_FIRST = "# netrecon:"
-_BEGIN, _END = "# BEGIN netrecon:", "# END netrecon:"
 _LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
 
 
@@ -94,7 +93,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
             yield from _read_block(reading, key, text)
         else:
             first, _, rest = text.partition("\n")
-            stamp = first[len(_FIRST) :].strip() if first.startswith(_FIRST) else NOBODY
+            stamp = first[len(FILE_STAMP) :].strip() if first.startswith(FILE_STAMP) else NOBODY
             lines = tuple((rest if stamp else text).splitlines())
             owner = stamp or _overwritten(reading, key)
             yield key, Live(DnsFile(scope, name, lines, owner, text), owner, bool(stamp))
@@ -112,8 +111,8 @@ def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Li
     wanted = reading.wanted.get(key)
     for owner in (wanted.owner,) if wanted else sorted(reading.topologies):
         lines = text.splitlines()
-        if _BEGIN + owner in lines and _END + owner in lines:
-            block = lines[lines.index(_BEGIN + owner) + 1 : lines.index(_END + owner)]
+        if BLOCK_BEGIN + owner in lines and BLOCK_END + owner in lines:
+            block = lines[lines.index(BLOCK_BEGIN + owner) + 1 : lines.index(BLOCK_END + owner)]
             yield key, Live(DnsFile(HOST, key.name, tuple(block), owner), owner)
             return
 
@@ -122,7 +121,7 @@ def create(file: DnsFile, owner: str) -> Iterator[Request]:
     if file.text is not None:
         yield WriteFile(file.scope, file.name, file.text, owner)
         return
-    first, last = (_BEGIN + owner, [_END + owner]) if file.scope == HOST else (_FIRST + owner, [])
+    first, last = (BLOCK_BEGIN + owner, [BLOCK_END + owner]) if file.scope == HOST else (FILE_STAMP + owner, [])
     yield WriteFile(file.scope, file.name, "\n".join([first, *file.lines, *last]) + "\n", owner)
 
 

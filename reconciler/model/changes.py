@@ -1,4 +1,4 @@
-"""Objects with their owners, and what a plan does to them."""
+"""Desired and live objects with their owners, and the changes of a plan."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any, Literal
 from reconciler.model.data import dataclass
 from reconciler.model.keys import NO_ORIGIN, Key, Origin
 
-NOBODY = ""  # owner of a live object that bears no stamp
-KERNEL = "<kernel>"  # made by the kernel, DHCP, RA or a routing daemon: never touched, but it may satisfy
-UNKNOWN = "<netrecon>"  # bears our protocol number, but which topology's is not known any more
+NOBODY = ""  # owner of a live object without a stamp
+# Made by the kernel, DHCP, RA or a routing daemon.  It is never changed; a desired object equal to it counts as there.
+KERNEL = "<kernel>"
+UNKNOWN = "<netrecon>"  # has our protocol number or birth group, but no record says of which topology
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """A desired object, the topology that wants it, and where it is written."""
+    """A desired object, the topology that wants it, and its place in the file."""
 
     object: Any
     owner: str
@@ -25,7 +26,7 @@ class Desired:
 class Live:
     """A live object and its owner: a topology's name, NOBODY, KERNEL or UNKNOWN.
 
-    ``whole`` is False when the stamp is on a part of it only (one end of a veth).
+    ``whole`` is False when only a part of it is stamped (one end of a veth).
     """
 
     object: Any
@@ -33,14 +34,14 @@ class Live:
     whole: bool = True
 
 
-# restore: what is not ours and goes along with another change is put back in the same run
+# restore: an object that is not ours, which the kernel deletes because of another change, is made again in the same run
 Action = Literal["create", "update", "replace", "delete", "adopt", "restore"]
 Impact = Literal["none", "in-place", "disruptive"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object's way from live to desired.
+    """What a plan does to one object.
 
     ``before`` is None for a create, ``after`` None for a delete.  ``differs`` names the
     attributes that an update or a replace changes; ``owner`` is the topology.
@@ -53,4 +54,4 @@ class Change:
     differs: tuple[str, ...]
     impact: Impact
     owner: str
-    origin: Origin = NO_ORIGIN  # of what the files do not name: a deletion
+    origin: Origin = NO_ORIGIN  # a deletion has none: the object is in no file any more

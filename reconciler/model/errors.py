@@ -1,11 +1,11 @@
-"""What can go wrong, as one small tree.
+"""The errors that a user sees, as one small tree.
 
 NetreconError                the user sees one line and exit code 1
 ├── InputError               problems in the topology: a list of Problem
-├── Refused                  the live state forbids the plan: a list of Problem
-├── MissingDependency        a shared library or a kernel feature is not there
-├── LockHeld                 another run is at work (exit code 5)
-└── KernelError              the kernel said no: errno and its own words
+│   └── Refused              the live state forbids the plan: a list of Problem
+├── MissingDependency        a shared library or a kernel feature is missing
+├── LockHeld                 another run has the lock (exit code 5)
+└── KernelError              the kernel refused: errno and its text
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reconciler.model.keys import Origin
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong and its place, which is NO_ORIGIN for a problem of the live state."""
+    """One mistake and its place; NO_ORIGIN for a problem of the live state."""
 
     origin: Origin
     message: str
@@ -29,7 +29,7 @@ class Problem:
 
     @property
     def _order(self) -> tuple[str, int, int, str, str]:
-        """By place in the file; paths as text, because names and indexes do not compare."""
+        """By place in the file; paths as text, because Python cannot order a name and an index."""
         file, line, column, _path = self.origin
         return file, line, column, self.origin.dotted, self.message
 
@@ -39,7 +39,7 @@ class Problem:
 
 
 class NetreconError(Exception):
-    """Anything that is told to the user as one line."""
+    """An error that the user sees as one line, without a traceback."""
 
 
 class InputError(NetreconError):
@@ -51,15 +51,15 @@ class InputError(NetreconError):
 
 
 class Refused(InputError):
-    """The live state forbids the plan (a foreign object is in the way, say)."""
+    """The live state forbids the plan (for example, a link of that name exists and is not ours)."""
 
 
 class MissingDependency(NetreconError):
-    """Something that must be installed or built into the kernel is not there."""
+    """A shared library, a Python module or a kernel feature is missing."""
 
 
 class LockHeld(NetreconError):
-    """Another run holds the lock; ``pid`` is 0 when it could not be read."""
+    """Another run has the lock; ``pid`` is 0 when it could not be read."""
 
     def __init__(self, message: str, pid: int) -> None:
         super().__init__(message)

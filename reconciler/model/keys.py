@@ -1,4 +1,4 @@
-"""What objects are called: scopes, keys, places in files, and the stamps that say whose they are."""
+"""Identities: keys of objects, places in files, and the stamps that name an object's topology."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 from reconciler.model.quoting import Path, dotted
 
 HOST = "host"
-STAMP = "netrecon:"  # a link of ours carries the alias "netrecon:<topology>"
-# The kernel takes an alias only from a second message, after the link exists.  A link is therefore born in
-# this group: if we are killed in between, the next run still knows it for one of ours.
+STAMP = "netrecon:"  # a link of ours has the alias "netrecon:<topology>"
+# The kernel takes an alias only in a second message, after the link exists.  A link is therefore created in
+# this group: if we are killed in between, the next run still recognises it as ours.
 BIRTH_GROUP = 28274
-SHARED_GROUP = 28275  # of lo, where others may have things of their own in a namespace (exclusive: false)
+SHARED_GROUP = 28275  # lo is in this group where a namespace may have objects of others (exclusive: false)
 PROTOCOL = 110  # rtm_protocol, FRA_PROTOCOL and IFA_PROTO of what we create ("n"; free in rt_protos)
 
 
@@ -24,7 +24,7 @@ class Key(NamedTuple):
 
     @property
     def home(self) -> str:
-        """The scope that the object lies in; a namespace counts as its own."""
+        """The scope of the object; of a namespace, the namespace itself."""
         return self.name if self.kind == "namespace" else self.scope
 
     def __str__(self) -> str:
@@ -32,12 +32,12 @@ class Key(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """A place in a file; lines and columns count from 1, and line 0 is the file as a whole."""
+    """A place in a file; lines and columns count from 1, and line 0 means the whole file."""
 
     file: str
     line: int = 0
     column: int = 0
-    path: Path = ()  # in the YAML: ("bridges", "test0", "mtu")
+    path: Path = ()  # keys and indexes in the YAML: ("bridges", "test0", "mtu")
 
     @property
     def dotted(self) -> str:
@@ -48,9 +48,9 @@ class Origin(NamedTuple):
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-NO_ORIGIN = Origin("")  # of what stands in no file
+NO_ORIGIN = Origin("")  # of an object that is in no file
 
 
 def stamped(alias: str) -> str:
-    """The topology that an alias names, "" when it is not a stamp of ours."""
+    """The topology named by an alias "netrecon:<topology>"; "" for any other alias."""
     return alias[len(STAMP) :] if alias.startswith(STAMP) else ""

@@ -1,35 +1,35 @@
-"""Port numbers as sorted ranges: how the kernel lists them, and how people read them."""
+"""Port numbers as sorted ranges, and their text form ``1,5-9``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-PortRanges = tuple[tuple[int, int], ...]  # (first, last), both included; sorted, and none touches the next
+PortRanges = tuple[tuple[int, int], ...]  # (first, last), both included; sorted, with a gap between neighbours
 
 
 def ranges_of(ports: Iterable[int]) -> PortRanges:
-    """The ports as few ranges as will do."""
-    found: list[tuple[int, int]] = []
+    """The fewest ranges that hold exactly these ports."""
+    ranges: list[tuple[int, int]] = []
     for port in sorted(set(ports)):
-        if found and found[-1][1] == port - 1:
-            found[-1] = (found[-1][0], port)
+        if ranges and ranges[-1][1] == port - 1:
+            ranges[-1] = (ranges[-1][0], port)
         else:
-            found.append((port, port))
-    return tuple(found)
+            ranges.append((port, port))
+    return tuple(ranges)
 
 
 def ports_of(ranges: PortRanges) -> set[int]:
-    """Every port of the ranges."""
+    """Every port in the ranges."""
     return {port for first, last in ranges for port in range(first, last + 1)}
 
 
 def clipped(ranges: PortRanges, first: int, last: int) -> PortRanges:
-    """What of the ranges lies between first and last."""
+    """The parts of the ranges between ``first`` and ``last``, both included."""
     return tuple((max(a, first), min(b, last)) for a, b in ranges if b >= first and a <= last)
 
 
 def parse(text: str) -> PortRanges:
-    """``1,5-9`` as ranges: the form of ip_local_reserved_ports."""
+    """The ranges of ``1,5-9``, the text form of net.ipv4.ip_local_reserved_ports; ValueError for other text."""
     pairs = [part.partition("-") for part in text.split(",") if part.strip()]
     return ranges_of(port for first, _, last in pairs for port in range(int(first), int(last or first) + 1))
 

@@ -1,4 +1,4 @@
-"""What is sent to the kernel, as plain data: the writer alone sends it."""
+"""Requests to the kernel as plain data; only ``kernel/writer.py`` sends them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, Literal, NamedTuple
 from reconciler.model.data import dataclass
 from reconciler.model.port_ranges import PortRanges
 
-# Netlink.flags of what makes something: it may not be there yet; it must not be there; what is there is replaced.
+# Netlink.flags: make it if it is missing; fail with EEXIST if it exists; replace it if it exists (netlink(7)).
 NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE = 0x400, 0x200, 0x100
 
 
 class LinkRef(NamedTuple):
-    """Stands in a request for the ifindex of a link; looked up when it is sent."""
+    """Stands for the ifindex of a link, which is looked up when the request is sent."""
 
     scope: str
     name: str
 
 
 class NamespaceRef(NamedTuple):
-    """Stands in a request for a file descriptor of the namespace."""
+    """Stands for a file descriptor of the namespace, which is opened when the request is sent."""
 
     scope: str
 
@@ -29,12 +29,11 @@ class NamespaceRef(NamedTuple):
 class Netlink:
     """One rtnetlink message.
 
-    ``command`` is new/set/del + link/addr/route/rule; ``fields`` are the header's fields and
-    ``attributes`` the (name, value) pairs, both as pyroute2's message class calls them;
-    nested attributes are tuples of pairs under ``{"attrs": ...}``.  What only one kind of link, or a port, has is named
-    by the Attribute of its table (see attributes.py) in place of a name.  LinkRef and NamespaceRef
-    may stand for any integer.  ``flags`` are extra NLM_F_* bits (REQUEST and ACK go without saying).
-    ``optional``: a refusal by the kernel is no failure.
+    ``command`` is new/set/del + link/addr/route/rule/neigh.  ``fields`` are the header's fields and ``attributes`` the
+    (name, value) pairs, both with pyroute2's names; the value of a nested attribute is ``{"attrs": (pairs)}``.  An
+    attribute of one link type, or of a port, has its Attribute (see attributes.py) in place of the name.  A LinkRef
+    or NamespaceRef may stand in place of any integer.  ``flags`` are NLM_F_* bits beside REQUEST and ACK, which are
+    always set.  ``optional``: if the kernel refuses the request, it does not count as a failure.
     """
 
     scope: str
@@ -53,15 +52,15 @@ class Netlink:
     fields: Mapping[str, Any]
     attributes: tuple[tuple[str, Any], ...] = ()
     flags: int = 0
-    body: bytes = b""  # sent as it is in place of fields and attributes (a rule read from a dump)
+    body: bytes = b""  # sent unchanged in place of fields and attributes (a rule or route as it was dumped)
     optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CreateNamespace:
-    """Make /run/netns/<name> with ``lo`` stamped, in its group and up before anyone can see it.
+    """Make /run/netns/<name>; ``lo`` is up and has its alias and group before the name can be seen.
 
-    ``parked``: bring back the one that a DeleteNamespace put aside.
+    ``parked``: bring back the namespace that a DeleteNamespace parked, with all that is in it.
     """
 
     name: str
@@ -72,14 +71,14 @@ class CreateNamespace:
 
 @dataclass(frozen=True, slots=True)
 class DeleteNamespace:
-    """Unmount and remove /run/netns/<name>."""
+    """Unmount and remove /run/netns/<name>; the writer may park the namespace until the run has ended well."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSysctl:
-    """Write a /proc/sys value in one namespace; ``key`` in sysctl(8) spelling."""
+    """Write a /proc/sys value in one namespace; ``key`` is spelled as in sysctl(8)."""
 
     scope: str
     key: str
@@ -90,7 +89,8 @@ class WriteSysctl:
 class WriteFile:
     """Write a DNS file of a scope atomically; ``text`` None removes it.
 
-    In a namespace it is the whole file; in the host scope only the topology's marked block in it.
+    In a namespace this is the whole file /etc/netns/<scope>/<name>; in the host scope it is the block of topology
+    ``owner`` in /etc/<name>, with its two marker lines.
     """
 
     scope: str
@@ -103,9 +103,9 @@ class WriteFile:
 class NftFrame:
     """nft commands (native syntax) that make, rewrite or delete the fixed part of a table.
 
-    All NftFrame and NftElement requests of one scope go out as one atomic transaction:
-    element deletions first, then frames, then element additions.  ``stamp`` asks that the
-    rules be read back and stamped afterwards (False when the table is deleted).
+    All NftFrame and NftElement requests of one scope are sent as one atomic transaction:
+    element deletions first, then frames, then element additions.  With ``stamp``, the rules are
+    read back afterwards and their digests stored in the table; False where the table is deleted.
     """
 
     scope: str
@@ -116,7 +116,7 @@ class NftFrame:
 
 @dataclass(frozen=True, slots=True)
 class NftElement:
-    """One element of a set or map; ``text`` as nft writes it: ``tcp . 80 : 10.0.0.2 . 80``."""
+    """One element of a set or map to add or delete; ``text`` in nft's syntax: ``tcp . 80 : 10.0.0.2 . 80``."""
 
     scope: str
     table: str
@@ -127,11 +127,11 @@ class NftElement:
 
 @dataclass(frozen=True, slots=True)
 class ForgetFlows:
-    """Remove the conntrack entries that still do what a port map did before it changed.
+    """Delete the conntrack entries that a changed port map left behind; running flows keep to their entry.
 
-    Those of ``protocol`` that were opened to ``listen`` (0.0.0.0 or ::, any address) and ``port`` and went to
-    ``target``; with ``others``, those to an address of the scope itself that went anywhere else, and with
-    ``unanswered`` those too to which nobody has answered.
+    All are of ``protocol`` and were opened to ``listen`` (0.0.0.0 or :: for any address) and ``port``.  Deleted are
+    those that were translated to ``target`` and ``target_port``.  With ``others``, instead: those to an address of the
+    scope itself that went elsewhere; with ``unanswered`` also those that went to the target and had no answer yet.
     """
 
     scope: str
@@ -146,7 +146,7 @@ class ForgetFlows:
 
 @dataclass(frozen=True, slots=True)
 class ForgetUntranslated:
-    """As ForgetFlows with ``others`` and ``unanswered``, for every port that the table publishes when it is sent."""
+    """As ForgetFlows with ``others`` and ``unanswered``, for every port in the table when the request is sent."""
 
     scope: str
     table: str
@@ -154,9 +154,9 @@ class ForgetUntranslated:
 
 @dataclass(frozen=True, slots=True)
 class ReservePorts:
-    """Add port ranges (first, last) to net.ipv4.ip_local_reserved_ports and take others out of it.
+    """Add ranges (first, last) to net.ipv4.ip_local_reserved_ports and remove others from it.
 
-    The setting is one list that many share: it is read and written back when this is sent.
+    The setting is one list that other programs use too: it is read, changed and written when this is sent.
     """
 
     scope: str

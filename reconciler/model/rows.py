@@ -1,4 +1,4 @@
-"""What is read from the kernel: one row for each message of a dump, and the state of each namespace."""
+"""What was read from the kernel: a row for each message of a dump, and the state of each namespace."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class LinkRow:
     master: int  # ifindex, 0 for none
     alias: str  # IFLA_IFALIAS, "" for none
     txqueuelen: int
-    peer: int  # IFLA_LINK: the ifindex of a veth's peer, or of the link that this one lies on; 0 for none
-    peer_nsid: int  # IFLA_LINK_NETNSID: the namespace of that one as an nsid of this, -1 for "this one"
+    peer: int  # IFLA_LINK: the ifindex of a veth's peer, or of the link below (a VLAN's parent); 0 for none
+    peer_nsid: int  # IFLA_LINK_NETNSID: the namespace of that link as an nsid of this one, -1 for this namespace
     addr_gen_mode: int  # IFLA_INET6_ADDR_GEN_MODE: 0 eui64, 1 none, ...; -1 where IPv6 is absent
     group: int  # IFLA_GROUP
-    data: Mapping[str, Any] = field(default_factory=dict)  # what its type has (see attributes.py): our word -> value
-    port: Mapping[str, Any] = field(default_factory=dict)  # what it has as its master's port: the same
+    data: Mapping[str, Any] = field(default_factory=dict)  # IFLA_INFO_DATA by word (see attributes.py)
+    port: Mapping[str, Any] = field(default_factory=dict)  # IFLA_INFO_SLAVE_DATA by word
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class AddressRow:
     """One RTM_NEWADDR of a dump (linux/if_addr.h)."""
 
     index: int  # of its link
-    address: str  # "172.16.0.1/24": IFA_LOCAL (else IFA_ADDRESS) in canonical form, with its length
+    address: str  # "172.16.0.1/24": IFA_LOCAL (else IFA_ADDRESS) in canonical form, with its prefix length
     permanent: bool  # IFA_F_PERMANENT
     protocol: int  # IFA_PROTO, 0 where the kernel has none
     scope: int
@@ -48,7 +48,7 @@ class AddressRow:
 
 
 class Hop(NamedTuple):
-    """One next hop: ``via`` is "" for none, ``oif`` the ifindex of its link, 0 for none."""
+    """One next hop: ``via`` is the gateway, "" for none; ``oif`` the ifindex of its link, 0 for none."""
 
     via: str
     oif: int
@@ -58,7 +58,7 @@ class Hop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteRow:
-    """One RTM_NEWROUTE of a dump (linux/rtnetlink.h); cloned and local-table routes are left out."""
+    """One RTM_NEWROUTE of a dump (linux/rtnetlink.h); cloned routes and table local are left out."""
 
     family: int  # socket.AF_INET or AF_INET6
     to: str  # "10.9.0.0/16"; a default is "0.0.0.0/0" or "::/0"
@@ -72,25 +72,25 @@ class RouteRow:
     mtu: int  # RTAX_MTU, 0 for none
     hops: tuple[Hop, ...]  # one, or several for a multipath route; empty for a blackhole
     nexthop: int = 0  # RTA_NH_ID: the nexthop object (ip-nexthop(8)) that the hops come from, 0 for none
-    raw: bytes = field(default=b"", compare=False)  # the message's body: what RTM_NEWROUTE takes back
+    raw: bytes = field(default=b"", compare=False)  # the message's body, which can be sent as an RTM_NEWROUTE
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One RTM_NEWRULE of a dump (linux/fib_rules.h), whole, so that it can be named and deleted."""
+    """One RTM_NEWRULE of a dump (linux/fib_rules.h)."""
 
     family: int
     priority: int
     protocol: int
     table: int
     action: int
-    text: str  # "from 10.0.0.0/8 lookup 100": for people and as identity
-    raw: bytes  # the message's body (fib_rule_hdr and attributes): what RTM_DELRULE takes back
+    text: str  # "from 10.0.0.0/8 lookup 100", in the words of ip-rule(8): shown to people, and the rule's identity
+    raw: bytes  # the message's body (fib_rule_hdr and attributes), which can be sent as an RTM_DELRULE
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourRow:
-    """One permanent RTM_NEWNEIGH of a dump (linux/neighbour.h): what somebody set, not what was learned."""
+    """One RTM_NEWNEIGH of a dump (linux/neighbour.h) that somebody set: permanent or proxy, not learned."""
 
     index: int  # of its link
     address: str
@@ -103,10 +103,9 @@ class NeighbourRow:
 class TableRow:
     """One of our nftables tables (inet netrecon-<topology>) with all that is in it.
 
-    ``frame`` names each fixed part of the table and its exact form as text, so that two
-    tables with equal frames are the same to the last attribute.  ``elements`` holds, by set
-    name, the elements in our notation: a key (a tuple of strings and ints), or for maps
-    key -> value tuples.
+    ``frame`` has each fixed part of the table ("chain forward", "set isolated", ...) with its exact
+    form as text: tables with equal frames have the same chains, rules and sets.  ``elements`` has,
+    by set name, key -> value; both are tuples of strings and ints, the value of a plain set is ().
     """
 
     name: str
@@ -116,7 +115,7 @@ class TableRow:
 
 @dataclass(slots=True)
 class ScopeState:
-    """All that was read from one namespace in one go."""
+    """All that was read from one namespace."""
 
     scope: str
     links: dict[int, LinkRow] = field(default_factory=dict)  # by ifindex
@@ -124,9 +123,9 @@ class ScopeState:
     routes: list[RouteRow] = field(default_factory=list)
     rules: list[RuleRow] = field(default_factory=list)
     tables: dict[str, TableRow] = field(default_factory=dict)  # by table name
-    peers: dict[int, tuple[str, int]] = field(default_factory=dict)  # veth ifindex -> (scope, ifindex)
-    below: dict[int, tuple[str, int]] = field(default_factory=dict)  # of others: what they lie on, in the same form
-    neighbours: list[NeighbourRow] = field(default_factory=list)  # read where a plan may take them along
+    peers: dict[int, tuple[str, int]] = field(default_factory=dict)  # veth's ifindex -> (scope, ifindex) of its peer
+    below: dict[int, tuple[str, int]] = field(default_factory=dict)  # other link's ifindex -> those of the link below
+    neighbours: list[NeighbourRow] = field(default_factory=list)  # read only where a plan may delete some
 
     @property
     def owner(self) -> str:
@@ -135,7 +134,7 @@ class ScopeState:
 
     @property
     def shared(self) -> bool:
-        """Whether ``lo`` says that others may have things of their own here."""
+        """Whether the group of ``lo`` says that the namespace may have objects of others (exclusive: false)."""
         return self.lo is not None and self.lo.group == SHARED_GROUP
 
     @property
@@ -148,7 +147,7 @@ class ScopeState:
 
 @dataclass(slots=True)
 class LiveState:
-    """The kernel as it was read: one state per namespace, and what lies beside netlink."""
+    """All that was read: the state of each namespace, sysctls and DNS files."""
 
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     sysctls: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, key) -> value
@@ -156,7 +155,7 @@ class LiveState:
 
 
 class Listener(NamedTuple):
-    """A socket of the scope that takes what comes to a port; ``process`` is "" where it could not be found."""
+    """A listening socket of the scope; ``process`` is "" and ``pid`` 0 where the process could not be found."""
 
     protocol: str
     address: str  # "0.0.0.0"; "::" is every address of both families unless ``only6``
@@ -167,18 +166,18 @@ class Listener(NamedTuple):
 
 
 class Barrier(NamedTuple):
-    """A chain of somebody else's that drops what no rule of it accepts."""
+    """A base chain that is not ours and has policy drop."""
 
     family: str  # ip, ip6 or inet
     table: str
     chain: str
     hook: str
-    legacy: bool = False  # of iptables' old kernel interface, which nft does not show
+    legacy: bool = False  # of iptables-legacy (ip_tables), which nft does not list
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What decides, beside our own objects, whether a packet gets through one scope."""
+    """What else decides whether a packet gets through one scope: forwarding, foreign chains, listening sockets."""
 
     scope: str
     forwarding4: bool
@@ -189,9 +188,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Links, as (scope, name), whose IP settings under /proc/sys are the same.
+    """The settings under /proc/sys/net/*/conf/<link> that all ``links``, as (scope, name), have in common.
 
-    ``arrays`` is what a dump tells of most of them, ``values`` has all by family and name: ipv4, rp_filter, "1".
+    ``arrays`` is the form of most settings in a link dump; ``values`` has all: family -> name -> value, such as
+    ipv4, rp_filter, "1".
     """
 
     arrays: bytes

@@ -1,4 +1,4 @@
-"""A value that is used but never shown: people, files and logs get its digest."""
+"""A value that is sent to the kernel and never shown: output, files and logs have its digest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Secret:
-    """Equal to another one when their digests are; what came from a file has the digest alone."""
+    """Two secrets are equal when their digests are; one that was read from our own files has only a digest."""
 
     __slots__ = ("_value", "digest")
 
@@ -16,11 +16,11 @@ class Secret:
 
     @classmethod
     def remembered(cls, digest: str) -> Secret:
-        """The secret of which only the digest is known."""
+        """A secret of which only the digest is known."""
         return cls(None, digest)
 
     def reveal(self) -> Any:
-        """The value, for the message to the kernel alone; LookupError where only the digest is known."""
+        """The value, for the message to the kernel; LookupError where only the digest is known."""
         if self._value is None:
             raise LookupError("the value of a secret is not kept on disk")
         return self._value

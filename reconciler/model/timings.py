@@ -1,4 +1,4 @@
-"""Where the time of a run goes, stage by stage: what ``--debug timings`` and the benchmark print."""
+"""The time that each stage of a run takes: ``--debug timings`` and the benchmark print it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-# load, validate, lower, build: the topology; read, compare: the kernel; send, verify: an apply.
-# Stage -> seconds on the clock, and of the processor (all threads, user and system).
+# Stages: load, validate, lower and build work on the topology, read and compare on the live state, send and verify
+# are those of an apply.  Stage -> (wall seconds, processor seconds of all threads, user and system).
 _spent: dict[str, tuple[float, float]] = {}
 _running: list[str] = []
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Count the time of a with block; of stages within a stage only the outer one counts."""
+    """Count the time of a with block; a stage inside another one counts for the outer one."""
     if _running:
         yield
         return
@@ -30,7 +30,7 @@ def stage(name: str) -> Iterator[None]:
 
 
 def started() -> None:
-    """Note that the program proper begins: until here Python started and imported."""
+    """Count the time since the process was born as stage "start": Python's own start and the imports."""
     _spent.clear()
     with open("/proc/self/stat", "rb") as file:  # field 22 is the start in ticks since boot
         ticks = int(file.read().rpartition(b")")[2].split()[19])
@@ -39,7 +39,7 @@ def started() -> None:
 
 
 def lines() -> Iterable[str]:
-    """A table: a line per stage in the order in which they ran, and what is left of the processor's time."""
+    """A table: a line for each stage in the order in which they ran; "rest" is processor time outside of all stages."""
     yield f"{'stage':<10}{'wall ms':>10}{'cpu ms':>10}"
     for name, (wall, cpu) in _spent.items():
         yield f"{name:<10}{wall * 1000:>10.1f}{cpu * 1000:>10.1f}"

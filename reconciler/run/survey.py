@@ -11,6 +11,7 @@ from reconciler.kinds import BY_NAME, TABLES
 from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
 from reconciler.model.keys import HOST, Key
+from reconciler.model.names import block_owner
 from reconciler.planning import doctor, state
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import to_have
@@ -73,5 +74,5 @@ def _everything(kernel: Kernel) -> dict[Key, Live]:
 
 
 def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:
-    marks = (line for text in texts for line in text.splitlines() if line.startswith("# BEGIN netrecon:"))
-    return frozenset(mark.partition(":")[2] for mark in marks)
+    owners = (block_owner(line) for text in texts for line in text.splitlines())
+    return frozenset(filter(None, owners))

@@ -15,6 +15,7 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.names import table_name
 from reconciler.model.quoting import Path
 from reconciler.model.rows import TableRow
 
@@ -50,7 +51,7 @@ def parse(source: Source) -> Iterator[Parsed]:
             continue
         seen[link] = origin
         allow = tuple(sorted({str(name) for name in data.get("allow") or ()} - {link}))
-        table, within = ruleset.table_name(source.topology), bool(data.get("within", True))
+        table, within = table_name(source.topology), bool(data.get("within", True))
         made = Isolation(source.scope, link, allow, bool(data.get("internal")), table, within)
         yield key_of(source.scope, link), made, origin
 

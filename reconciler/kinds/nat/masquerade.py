@@ -15,6 +15,7 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.names import table_name
 from reconciler.model.quoting import Path
 from reconciler.model.rows import TableRow
 
@@ -50,7 +51,7 @@ def parse(source: Source) -> Iterator[Parsed]:
         seen.append((prefix, origin))
         links = data.get("except_out")
         kept = None if links is None else tuple(sorted({str(link) for link in links}))
-        made = Masquerade(source.scope, str(prefix), kept, to, ruleset.table_name(source.topology))
+        made = Masquerade(source.scope, str(prefix), kept, to, table_name(source.topology))
         yield Key("masquerade", source.scope, made.source), made, origin
 
 

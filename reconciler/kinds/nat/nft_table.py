@@ -15,6 +15,7 @@ from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.changes import Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.names import ADMIN_CHAIN, table_name
 from reconciler.model.requests import ForgetUntranslated, NftFrame, Request
 from reconciler.model.rows import TableRow
 
@@ -45,7 +46,7 @@ def imply(names: Names) -> Iterator[Parsed]:
         if kind in ruleset.NAT_KINDS and keys:
             needing.setdefault(scope, keys[0])
     for scope, key in needing.items():
-        table = ruleset.table_name(names.topology)
+        table = table_name(names.topology)
         links = published_links(names, scope)
         hairpin = sorted((link, prefix) for link, prefixes in links.items() for prefix in prefixes)
         made = NftTable(scope, table, _WHOLE, tuple(hairpin))
@@ -65,7 +66,8 @@ def _administrators(part: str) -> bool:
     if part in FRAME:
         return False
     name = part.partition(" ")[2]
-    return name == ruleset.ADMIN or name.startswith(f"{ruleset.ADMIN}-")
+    # chains and sets called admin, or admin-something, are the administrator's
+    return name == ADMIN_CHAIN or name.startswith(f"{ADMIN_CHAIN}-")
 
 
 def _hairpin(table: TableRow) -> Iterator[tuple[str, str]]:

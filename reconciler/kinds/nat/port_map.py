@@ -14,6 +14,7 @@ from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
+from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name
 from reconciler.model.quoting import Path
 from reconciler.model.requests import ForgetFlows, Request
 from reconciler.model.rows import ScopeState, TableRow
@@ -33,7 +34,7 @@ class PortMap:
     damage: tuple[ElementDifference, ...] = ()
 
 
-_SETS = ("pub_any4", "pub_any6", "pub_addr4", "pub_addr6")
+_SETS = (*PUBLISHED_ANY.values(), *PUBLISHED_ADDRESS.values())
 
 
 def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
@@ -44,7 +45,7 @@ def key_of(scope: str, protocol: str, listen: str, port: int) -> Key:
 
 def parse(source: Source) -> Iterator[Parsed]:
     seen = Listens()
-    table = ruleset.table_name(source.topology)
+    table = table_name(source.topology)
     for index, data in enumerate(source.data.get("port_maps") or ()):
         path: Path = ("port_maps", index)
         try:
@@ -129,18 +130,18 @@ def elements(mapped: PortMap) -> list[Element]:
     service = f"{mapped.protocol} . {mapped.port}"
     value = f"{mapped.target} . {mapped.target_port}"
     if mapped.listen == ANY[family]:
-        return [Element(f"pub_any{family}", service, value)]
-    return [Element(f"pub_addr{family}", f"{mapped.listen} . {service}", value)]
+        return [Element(PUBLISHED_ANY[family], service, value)]
+    return [Element(PUBLISHED_ADDRESS[family], f"{mapped.listen} . {service}", value)]
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
         for family in (4, 6):
-            everywhere = ruleset.members(table, f"pub_any{family}")
+            everywhere = ruleset.members(table, PUBLISHED_ANY[family])
             for (protocol, port), to in everywhere.items():
                 yield _held(scope, table.name, owner, (protocol, ANY[family], port), to)
-            for (listen, protocol, port), to in ruleset.members(table, f"pub_addr{family}").items():
+            for (listen, protocol, port), to in ruleset.members(table, PUBLISHED_ADDRESS[family]).items():
                 listens = (protocol, listen, port)
                 if listen != ANY[family]:
                     yield _held(scope, table.name, owner, listens, to)
@@ -193,7 +194,7 @@ def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tu
     key, held = found
     mapped: PortMap = held.object
     place = f"{mapped.listen} . {mapped.protocol} . {mapped.port}"
-    stray = Element(f"pub_addr{version_of(mapped.listen)}", place, ruleset.written(to))
+    stray = Element(PUBLISHED_ADDRESS[version_of(mapped.listen)], place, ruleset.written(to))
     actual = [*(ruleset.damaged(elements(mapped), mapped.damage) if beside else ()), stray]
     damage = ruleset.damage(elements(mapped), actual)
     return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)

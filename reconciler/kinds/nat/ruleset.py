@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 from reconciler.kinds.context import Reading
 from reconciler.model.keys import Key
+from reconciler.model.names import ADMIN_CHAIN, STAMP_CHAIN, table_owner
 from reconciler.model.requests import NftElement
 from reconciler.model.rows import TableRow
 
-PREFIX = "netrecon-"
 NAT_KINDS = ("port_map", "masquerade", "isolation")
-ADMIN = "admin"  # chains and sets named admin or admin-* are the administrator's
 
 _KEY4 = "ipv4_addr . inet_proto . inet_service"
 _KEY6 = "ipv6_addr . inet_proto . inet_service"
@@ -51,7 +50,7 @@ class Chain(NamedTuple):
 
 CHAINS: Mapping[str, Chain] = MappingProxyType(
     {
-        ADMIN: Chain("", ()),
+        ADMIN_CHAIN: Chain("", ()),
         "publish": Chain(
             "",
             (
@@ -75,7 +74,7 @@ CHAINS: Mapping[str, Chain] = MappingProxyType(
         "forward": Chain(
             "filter forward 0",
             (
-                f"jump {ADMIN}",
+                f"jump {ADMIN_CHAIN}",
                 "ct state established,related accept",
                 "iifname . oifname @allowed accept",
                 "iifname @internal drop",
@@ -138,8 +137,8 @@ def frame_text(table: str, live: Mapping[str, str]) -> str:
     lines = [f"add table inet {table}"]
     if live:
         lines += _clear(f"inet {table}", live)
-    # no rule jumps to it: its comment has the digests of the rules
-    stamp = f'  chain stamp {{ comment "{VERSION}"; }}'
+    # no rule points to it: it carries the digests of the rules as its comment
+    stamp = f'  chain {STAMP_CHAIN} {{ comment "{VERSION}"; }}'
     return "\n".join([*lines, f"table inet {table} {{", _BODY, stamp, "}"])
 
 
@@ -147,12 +146,12 @@ def _clear(table: str, live: Mapping[str, str]) -> Iterator[str]:
     chains = [name for part in live if (name := part.removeprefix("chain ")) != part]
     sets = [name for part in live if (name := part.removeprefix("set ")) != part]
     for chain in chains:
-        if chain != ADMIN or live["chain admin"] != "regular":
+        if chain != ADMIN_CHAIN or live[f"chain {ADMIN_CHAIN}"] != "regular":
             yield f"flush chain {table} {chain}"
     if live.get("stamp", "missing") != "missing":
-        yield f"flush chain {table} stamp"
-        yield f"delete chain {table} stamp"
-    for name in sets:  # before the chains: a foreign verdict map may refer to one
+        yield f"flush chain {table} {STAMP_CHAIN}"
+        yield f"delete chain {table} {STAMP_CHAIN}"
+    for name in sets:  # before the chains: a foreign verdict map may point to one
         if SETS.get(name) != live[f"set {name}"]:
             yield f"delete set {table} {name}"
     for chain in chains:
@@ -238,11 +237,6 @@ def move(scope: str, table: str, before: Iterable[Element], after: Iterable[Elem
     return gone + [NftElement(scope, table, e.set, "add", e.text) for e in want if e not in have]
 
 
-def table_name(topology: str) -> str:
-    """The name of a topology's table, the same in each scope."""
-    return PREFIX + topology
-
-
 def table_key(scope: str, table: str) -> Key:
     """The key of a table's object."""
     return Key("nft_table", scope, table)
@@ -251,4 +245,4 @@ def table_key(scope: str, table: str) -> Key:
 def owned_tables(reading: Reading) -> Iterator[tuple[TableRow, str]]:
     """Our tables of the scope, each with the topology in its name."""
     for table in reading.state.tables.values():
-        yield table, table.name.removeprefix(PREFIX)
+        yield table, table_owner(table.name)

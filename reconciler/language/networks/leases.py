@@ -12,9 +12,9 @@ from reconciler.kinds.links import bridge
 from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP, stamped
+from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name, table_owner
 from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
 
-TABLE = "netrecon-"  # and the topology's name: our nftables table in a scope
 MAIN, UNICAST = 254, 1
 BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 # A route this wide is a default route, or a half of one as VPNs make them: what is inside of it is not taken.
@@ -115,14 +115,14 @@ def _ports(state: ScopeState, topology: str) -> dict[Published, tuple[int, ...]]
 
 def _published(state: ScopeState, topology: str) -> Iterator[tuple[tuple[str, str, int], tuple[str, int]]]:
     """(protocol, listen, port) and (target, port) of each element of the maps of one table."""
-    table = state.tables.get(TABLE + topology)
+    table = state.tables.get(table_name(topology))
     if table is None:
         return
-    for name, everything in (("4", "0.0.0.0"), ("6", "::")):
-        for key, to in table.elements.get(f"pub_any{name}", {}).items():
+    for family, everything in ((4, "0.0.0.0"), (6, "::")):
+        for key, to in table.elements.get(PUBLISHED_ANY[family], {}).items():
             if len(key) == 2:
                 yield (key[0], everything, key[1]), (to[0], to[1])
-        for key, to in table.elements.get(f"pub_addr{name}", {}).items():
+        for key, to in table.elements.get(PUBLISHED_ADDRESS[family], {}).items():
             if len(key) == 3:
                 yield (key[1], key[0], key[2]), (to[0], to[1])
 
@@ -139,7 +139,7 @@ def facts_of(
     ``upstream`` is the resolv.conf behind a local resolver, where there is one; ``listening`` (protocol, port).
     """
     state = live.scopes[HOST]
-    others = [name.removeprefix(TABLE) for name in state.tables if name != TABLE + topology]
+    others = [table_owner(name) for name in state.tables if name != table_name(topology)]
     ports = {(protocol, port) for other in others for (protocol, _, port), _ in _published(state, other)}
     loopback = [row for row in state.links.values() if row.loopback]
     return HostFacts(

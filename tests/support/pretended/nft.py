@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.kinds.nat.ruleset import ADMIN
+from reconciler.model.names import ADMIN_CHAIN
 from reconciler.model.rows import TableRow
 
 Elements = dict[tuple[Any, ...], tuple[Any, ...]]
@@ -63,7 +63,7 @@ class Table:
 
     def sign(self) -> None:
         """What nft_tables does after a frame: leave the digests of all rules in the table."""
-        found = {name: digest(rules) for name, rules in self.rules.items() if rules and name != ADMIN}
+        found = {name: digest(rules) for name, rules in self.rules.items() if rules and name != ADMIN_CHAIN}
         self.stamp = ((self.stamp or ("", {}))[0], found)
 
 

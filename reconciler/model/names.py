@@ -1,0 +1,29 @@
+"""Names that netrecon gives to its nftables objects and DNS blocks: one room writes them, others recognise them."""
+
+from __future__ import annotations
+
+TABLE_PREFIX = "netrecon-"  # a topology's nftables table (family inet) in a scope is called netrecon-<topology>
+STAMP_CHAIN = "stamp"  # empty; its comment has the version of the table's fixed part and a digest of each chain's rules
+ADMIN_CHAIN = "admin"  # belongs to the administrator: its rules are never read or changed
+# Maps of the published ports by IP version: on every address of the scope, and on one address.
+PUBLISHED_ANY = {4: "pub_any4", 6: "pub_any6"}
+PUBLISHED_ADDRESS = {4: "pub_addr4", 6: "pub_addr6"}
+
+FILE_STAMP = "# netrecon:"  # and the topology: the first line of a DNS file in /etc/netns/<name>
+BLOCK_BEGIN = "# BEGIN netrecon:"  # and the topology: the lines around its block in the host's own DNS file
+BLOCK_END = "# END netrecon:"
+
+
+def table_name(topology: str) -> str:
+    """The nftables table of a topology, the same in every scope."""
+    return TABLE_PREFIX + topology
+
+
+def table_owner(table: str) -> str:
+    """The topology of a table; "" where the table is not ours."""
+    return table[len(TABLE_PREFIX) :] if table.startswith(TABLE_PREFIX) else ""
+
+
+def block_owner(line: str) -> str:
+    """The topology whose block this line of a DNS file begins; "" for any other line."""
+    return line[len(BLOCK_BEGIN) :] if line.startswith(BLOCK_BEGIN) else ""
