@@ -1,4 +1,4 @@
-"""Everything that one run needs to know of the kernel, read in one go; and a part of it once more."""
+"""Reads all that a run needs from the kernel, and later reads a part of it again."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def read(
     sysctls: Mapping[str, Iterable[str]],
     links: Tables,
 ) -> LiveState:
-    """The host scope, the ``wanted`` namespaces that exist, and those whose stamp is ``ours``.
+    """The state of the host scope, of the ``wanted`` namespaces that exist, and of those with a stamp for ``ours``.
 
-    ``sysctls`` names by scope the keys to read, ``links`` the attributes of each type of link.
+    ``ours`` gets the topology on the stamp, "" for none.  ``sysctls``: scope -> keys to read; ``links``: the link
+    attributes and dumps to read.  Raises KernelError.
     """
     chosen = set(wanted)
     names = kernel.namespaces()
@@ -42,12 +43,12 @@ def read_again(
     sysctls: Mapping[str, Iterable[str]],
     links: Tables,
 ) -> LiveState:
-    """``before`` with the ``scopes`` as they are now and, of those in ``tables``, the nftables.
+    """``before``, with the ``scopes`` read again, and with the nftables tables of the scopes in ``tables`` read again.
 
-    A scope that is no more is left out.
+    A scope that does not exist any more is left out.  Raises KernelError.
     """
-    there = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
-    fresh = _read(kernel, there, sysctls, links, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
+    existing = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
+    fresh = _read(kernel, existing, sysctls, links, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
     others = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
     kept = peers.carry_over(before.scopes, fresh.scopes, others)
     for scope in tables:
@@ -64,23 +65,23 @@ def read_again(
 def read_more(
     kernel: Kernel, found: LiveState, neighbours: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
 ) -> LiveState:
-    """``found`` with what only some plans need to know: see planning/consequences.py.
+    """``found`` with what only some plans need, see planning/consequences.py.
 
-    ``neighbours`` names scopes; with ``uppers``, namespaces that were not read come with those of their links that lie
-    on one that was.
+    ``neighbours``: the scopes whose neighbours are read.  With ``uppers``, namespaces that were not read are added with
+    those of their links that lie on a link that was read.  Raises KernelError.
     """
     scopes = dict(found.scopes)
     for scope in neighbours:
         if scope in scopes:
             scopes[scope] = dataclasses.replace(scopes[scope], neighbours=reader.read_neighbours(kernel, scope))
     if uppers:
-        scopes.update(_leaning_elsewhere(kernel, scopes))
+        scopes.update(_uppers_elsewhere(kernel, scopes))
     values = sysctl.read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})
     return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
 
 def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[str, list[LinkRow]]]:
-    """The links of the namespaces that were not read, by name or, of a container, by a process in it."""
+    """(namespace, links) of the namespaces that were not read; one without a name is called by a process in it."""
     for scope in kernel.with_sockets([*(name for name in kernel.namespaces() if name not in known), *kernel.unnamed()]):
         try:
             yield scope, reader.read_links(kernel, scope)
@@ -89,25 +90,25 @@ def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[st
                 raise
 
 
-def _leaning_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
-    """By namespace, the links that lie on one of the known scopes, and no others."""
+def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
+    """The other namespaces, each with only those of its links that lie on a link of a ``known`` scope."""
     others = {
         scope: ScopeState(scope, {row.index: row for row in rows if row.peer_nsid >= 0})
         for scope, rows in _links_elsewhere(kernel, known)
     }
-    leaning = {scope: state for scope, state in others.items() if any(map(peers.leans, state.links.values()))}
+    candidates = {scope: state for scope, state in others.items() if any(map(peers.leans, state.links.values()))}
     while True:
         try:
-            peers.resolve_below(kernel, {**known, **leaning})
+            peers.resolve_below(kernel, {**known, **candidates})
             break
         except KernelError:  # the last process of a container may have ended meanwhile
-            left = {scope: state for scope, state in leaning.items() if kernel.exists(scope)}
-            if len(left) == len(leaning):
+            existing = {scope: state for scope, state in candidates.items() if kernel.exists(scope)}
+            if len(existing) == len(candidates):
                 raise
-            leaning = left
+            candidates = existing
     return {
         scope: dataclasses.replace(state, links={index: state.links[index] for index in state.below})
-        for scope, state in leaning.items()
+        for scope, state in candidates.items()
         if state.below
     }
 

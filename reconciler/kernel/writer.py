@@ -1,4 +1,4 @@
-"""Requests carried out, with one result per change; the tables at the end say where each type of request goes."""
+"""Carries out requests and gives a result per change; the tables at the end name what sends each type of request."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from reconciler.startup import young_collected
 
 Nft = Callable[[str, list[NftFrame | NftElement]], Failure | None]
 Results = list[Failure | None]
-Destination = tuple[Callable[["Writer", str, list[Any]], Results], str]  # what takes it, and the scope
-_Numbered = list[tuple[int, Request]]  # requests with the numbers of their entries
+Destination = tuple[Callable[["Writer", str, list[Any]], Results], str]  # the method that sends it, and the scope
+_Numbered = list[tuple[int, Request]]  # requests, each with the index of its entry
 
 
 class Writer:
-    """The only sender of requests that change anything; ``sent`` counts them.
+    """The only sender of requests that change the kernel or a file; ``sent`` counts them.
 
-    ``live`` gives the first ifindexes; what it does not know is read from the kernel.  ``nft`` executes
-    all nft requests of one scope as one transaction.  ``parking``: namespaces are put aside rather than deleted.
+    ``live`` gives the ifindexes of known links; others are read from the kernel.  ``nft`` executes all nft requests of
+    one scope as one transaction.  With ``parking``, namespaces are parked instead of deleted.
     """
 
     def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState], nft: Nft, parking: bool = False) -> None:
@@ -52,11 +52,11 @@ class Writer:
         return self._sent + self._netlink.grouped
 
     def send(self, batch: list[list[Request]]) -> list[Failure | None]:
-        """Carry out a batch of entries, independent of each other, each an ordered list of requests.
+        """Carry out a batch of entries; each is an ordered list of requests, and independent of the others.
 
-        An entry is cut into runs that go to one place; all first runs are sent together, then all second
-        runs, and so on.  An entry with a failure goes no further.  The result has per entry its
-        first Failure, or None.
+        An entry is cut into runs of requests with one destination; all first runs are sent together, then all second
+        runs, and so on.  After a failure the rest of that entry is not sent.  The result has the first Failure of
+        each entry, or None.
         """
         with young_collected():
             return self._send(batch)
@@ -82,13 +82,13 @@ class Writer:
                 results[number] = results[number] or failure
 
     def _in_turn(self, places: Mapping[Destination, _Numbered]) -> Iterator[tuple[Destination, _Numbered]]:
-        """Each place with what goes there; the sockets for many namespaces are opened in batches."""
+        """Each destination with its requests; netlink last, so that sockets of many namespaces open in batches."""
         routes = {scope: listed for (take, scope), listed in places.items() if take is Writer._netlinks}
         yield from ((place, listed) for place, listed in places.items() if place[0] is not Writer._netlinks)
         yield from (((Writer._netlinks, scope), routes[scope]) for scope in self._kernel.with_sockets(routes))
 
     def _deliver(self, destination: Destination, requests: list[Request]) -> Results:
-        """The one way out: every request that changes state passes here, and is counted."""
+        """Send to one destination; every request passes here and is counted."""
         self._sent += len(requests)
         take, scope = destination
         return take(self, scope, requests)
@@ -117,7 +117,7 @@ class Writer:
             self._kernel.create_namespace(request.name, request.alias, request.group)
 
     def _delete_namespace(self, request: DeleteNamespace) -> None:
-        self._netlink.links.forget_all()  # the peers of its veths go with it
+        self._netlink.links.forget_all()  # the peers of its veths are deleted too, in any scope
         self._kernel.delete_namespace(request.name, self._parking)
 
     def _write_sysctl(self, request: WriteSysctl) -> Failure | None:
@@ -137,7 +137,7 @@ def _caught(call: Callable[[], Failure | None]) -> Failure | None:
         return error.failure
 
 
-# ------------------------------------------------------------------ where requests go
+# ------------------------------------------------------------------ what sends each type of request
 
 _ALONE: dict[type[Request], Callable[[Writer, Any], Failure | None]] = {
     CreateNamespace: Writer._create_namespace,
@@ -160,7 +160,12 @@ def _destination(request: Request) -> Destination:
 
 
 def _runs(entry: list[Request]) -> Iterator[list[Request]]:
-    """Consecutive requests with one destination; one that names a link starts anew behind one that made links."""
+    """Runs of consecutive requests with one destination.
+
+    A request that names a link also starts a new run after one that made or renamed links, because its ifindex can
+    be looked up only then.
+    """
+
     run: list[Request] = []
     renamed = False
     for request in entry:

@@ -123,7 +123,7 @@ def test_a_socket_is_kept_and_follows_the_name(kernel: Kernel) -> None:
 
 
 def test_more_namespaces_than_descriptors(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_ROOM", 100)
+    monkeypatch.setattr(worker, "_MAX_SOCKETS", 100)
     for number in range(300):
         kernel.create_namespace(f"n{number}", "")
     assert all(len(transport.dump(kernel.socket(name), 18, bytes(16))) == 1 for name in kernel.namespaces())

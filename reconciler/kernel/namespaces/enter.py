@@ -1,4 +1,4 @@
-"""What ``netrecon exec`` does before it becomes the command: enter a namespace for good."""
+"""Moves this process into a namespace for good, as ``netrecon exec`` does before it becomes the command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ETC = "/etc"
 
 
 def enter(name: str, dns: bool = True) -> list[str]:
-    """Move this process into the namespace, with its /sys and, where ``dns``, its resolv.conf and hosts.
+    """Move the calling thread into the namespace, with its /sys and, with ``dns``, its resolv.conf and hosts.
 
-    To be followed by os.execvp: only the calling thread moves.  The files of /etc/netns/<name>/
-    are bind mounted over those in /etc, in a mount namespace of our own, as ip-netns(8) does.  Returns one
-    line for each thing that could not be done and does no harm.
+    The caller runs os.execvp next.  The files in /etc/netns/<name>/ are bind mounted over those in /etc, in a mount
+    namespace of its own, as ip-netns(8) does.  Returns a warning for each mount that failed; KernelError where the
+    namespace is missing or must not be entered.
     """
     fd = open_namespace(name)
     try:
@@ -30,7 +30,7 @@ def enter(name: str, dns: bool = True) -> list[str]:
 
 
 def _mount_sysfs(name: str) -> list[str]:
-    # sysfs shows the network of whoever mounted it: without a new one /sys/class/net is the host's
+    # A sysfs mount shows the links of the namespace in which it was mounted: the old one still shows the host's.
     try:
         libc.mount(name, "/sys", "sysfs", 0)
     except KernelError as error:

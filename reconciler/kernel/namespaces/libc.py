@@ -21,7 +21,7 @@ _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctype
 
 
 def refused(what: str, number: int) -> KernelError:
-    """The error for a call that failed with ``number``; EPERM says which right is wanted."""
+    """The error for a call that failed with errno ``number``; for EPERM it names the missing capability."""
     text = os.strerror(number)
     if number == errno.EPERM:
         text += " (this needs root: CAP_SYS_ADMIN)"
@@ -34,12 +34,12 @@ def _check(result: int, what: str) -> None:
 
 
 def setns(fd: int, kind: int, what: str) -> None:
-    """Move the calling thread into the namespace behind ``fd``; ``kind`` is a CLONE_NEW* flag."""
+    """setns(2): move the calling thread into the namespace of ``fd``; ``kind`` is CLONE_NEW*; raises KernelError."""
     _check(_libc.setns(fd, kind), what)
 
 
 def unshare(flags: int, what: str) -> None:
-    """Give the calling thread namespaces of its own."""
+    """unshare(2): give the calling thread new namespaces; raises KernelError."""
     _check(_libc.unshare(flags), what)
 
 

@@ -1,4 +1,4 @@
-"""The files under /run/netns, kept exactly as ip-netns(8) keeps them."""
+"""The files under /run/netns, in the same form as ip-netns(8) makes them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import HOST
 
 RUN_NETNS = "/run/netns"
-PARKED = "/run/netrecon/parked"  # namespaces that are taken down, and may yet come back
+PARKED = "/run/netrecon/parked"  # deleted namespaces, kept alive until the run has ended well
 _OF_PROCESS = re.compile(r"/proc/\d+/ns/net")
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
 
 
 def refuse_odd_name(name: str) -> None:
-    """KernelError for a name that is no plain file name, or that stands for the host's own scope."""
+    """Raise KernelError for a name that cannot be a file name, and for "host", the name of the host's scope."""
     odd = not name or name in (".", "..", HOST) or "/" in name or "\0" in name or len(os.fsencode(name)) > 255
     if odd:
         raise KernelError("namespace", Failure(errno.EINVAL, f"{name!r} cannot be a namespace's name"))
 
 
 def path_of(name: str) -> str:
-    """The file that stands for a namespace; one that has no name is called by it: /proc/PID/ns/net."""
+    """The file of a namespace: /run/netns/<name>; a namespace without a name is called by its file /proc/PID/ns/net.
+
+    Raises KernelError for a name that cannot be one.
+    """
     if not _OF_PROCESS.fullmatch(name):
         refuse_odd_name(name)
     return os.path.join(RUN_NETNS, name)
 
 
 def open_namespace(name: str) -> int:
-    """A descriptor of the namespace, for the caller to close; KernelError ENOENT where there is none.
+    """A descriptor of the namespace, which the caller closes; KernelError ENOENT where there is none.
 
-    A plain file counts as none: it is what remains of a namespace whose mount is gone.
+    A plain file counts as none: it remains when the mount of a namespace is gone.
     """
     try:
-        # O_NONBLOCK: a FIFO of that name must not hold us up
+        # O_NONBLOCK: opening a FIFO of that name would block
         fd = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _missing(name, error) from None
@@ -78,9 +81,9 @@ def _exists(name: str) -> bool:
 
 
 def bind(source: str, name: str, folder: str = RUN_NETNS) -> None:
-    """Give the namespace ``source`` the name: a bind mount on /run/netns/<name>.
+    """Mount the namespace ``source`` (a path) on /run/netns/<name>, or on <folder>/<name>.
 
-    A plain file that lies there is used; a name that is in use raises KernelError EEXIST.
+    A plain file of that name is used as the mount point; KernelError EEXIST where the name is in use.
     """
     path = f"{folder}/{name}"
     try:
@@ -100,14 +103,14 @@ def _create_file(path: str) -> bool:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0))
         return True
     except FileExistsError:
-        # a mount on a symlink's target would be a surprise; a plain leftover is as good as a new file
+        # Never mount on the target of a symlink; a plain file that was left behind will do.
         if os.path.islink(path) or os.path.ismount(path):
             raise
         return False
 
 
 def share_folder() -> None:
-    """Make /run/netns a shared mount, so that a mount in it is seen, and goes, in every mount namespace."""
+    """Make /run/netns a shared mount, so that mounts and unmounts in it reach every mount namespace."""
     try:
         os.makedirs(RUN_NETNS, 0o755, exist_ok=True)
         lock = os.open(RUN_NETNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -131,7 +134,7 @@ def _mount_shared() -> None:
 
 
 def parked_names() -> list[str]:
-    """The namespaces that are put aside, sorted."""
+    """The names of the parked namespaces, sorted."""
     try:
         return sorted(os.listdir(PARKED))
     except (FileNotFoundError, NotADirectoryError):
@@ -139,7 +142,7 @@ def parked_names() -> list[str]:
 
 
 def park(name: str) -> None:
-    """Take /run/netns/<name> away and keep the namespace alive under a name that only netrecon knows."""
+    """Move the mount /run/netns/<name> to the folder PARKED, where the namespace stays alive, unseen by ip-netns."""
     try:
         os.makedirs(PARKED, 0o700, exist_ok=True)
     except OSError as error:
@@ -149,13 +152,13 @@ def park(name: str) -> None:
 
 
 def unpark(name: str) -> None:
-    """Give the namespace back its name under /run/netns."""
+    """Move a parked namespace back to /run/netns/<name>."""
     bind(f"{PARKED}/{name}", name)
     release(name, PARKED)
 
 
 def release(name: str, folder: str = RUN_NETNS) -> None:
-    """Unmount and unlink /run/netns/<name>; KernelError ENOENT where there is none."""
+    """Unmount and unlink /run/netns/<name>, or <folder>/<name>; KernelError ENOENT where there is none."""
     path = f"{folder}/{name}"
     try:
         libc.umount(path)

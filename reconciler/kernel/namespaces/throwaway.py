@@ -1,4 +1,4 @@
-"""A network and mounts of one's own, in which nothing that is done touches the machine."""
+"""Moves this process into an empty network with mounts of its own, where no change touches the machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reconciler.model.errors import KernelError, NetreconError
 
 CLONE_NEWUSER = 0x10000000
 MS_PRIVATE = 0x40000
-# Of /etc only these are of use to us; the loader wants its cache.
+# The files of /etc that the process needs; ld.so.* are for the dynamic loader.
 _KEPT = ("hosts", "resolv.conf", "ld.so.cache", "ld.so.conf", "protocols", "services", "localtime")
 
 
 def enter() -> None:
-    """Move this process, which has one thread, into a throwaway host with an empty network.
+    """Move this process, which must have one thread only, into a throwaway host with an empty network.
 
-    Without root it becomes root of a user namespace first; NetreconError where the machine forbids that.
+    A process without root becomes root of a user namespace first; NetreconError where the machine forbids that.
     """
     if os.geteuid() != 0:
         _become_root()
@@ -30,7 +30,7 @@ def enter() -> None:
     libc.mount("none", "/run", "tmpfs", 0)
     for folder in ("/run/netns", "/run/netrecon"):
         os.mkdir(folder, 0o755)
-    with contextlib.suppress(KernelError):  # /sys is of no use to us, only to what people run
+    with contextlib.suppress(KernelError):  # only commands that people run in here read /sys
         libc.mount("none", "/sys", "sysfs", 0)
     with contextlib.closing(transport.open_socket(transport.ROUTE)) as sock:
         stamp_loopback(sock, "")
@@ -49,8 +49,8 @@ def _become_root() -> None:
 
 
 def _furnish_etc() -> None:
-    """/etc on a tmpfs of our own, with copies of what is needed, since /etc/netns may not even exist."""
-    copy = "/run"  # it gets a tmpfs twice: the first one becomes /etc
+    """Mount a tmpfs on /etc with copies of _KEPT: netrecon writes /etc/hosts and /etc/netns."""
+    copy = "/run"  # the tmpfs is filled here and then bound to /etc; the caller mounts another one on /run
     libc.mount("none", copy, "tmpfs", 0)
     for name in _KEPT:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""One worker thread that visits network namespaces, and the sockets it opened in them."""
+"""One worker thread that enters network namespaces, and the sockets that it opened in them."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from reconciler.model.keys import HOST
 
 _T = TypeVar("_T")
 _HERE = "/proc/thread-self/ns/net"
-# Sockets kept open at a time.  libnftables waits with select(), which aborts the process where a descriptor is 1,024 or
-# more; to open a socket anew takes ten microseconds.
-_ROOM = 400
+# Sockets kept open at a time.  libnftables waits with select(), which aborts the process on a descriptor of 1,024 or
+# more; opening a socket again takes ten microseconds.
+_MAX_SOCKETS = 400
 _BATCH = 64  # namespaces whose sockets are opened in one visit of the worker
 
 _Job = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
@@ -44,9 +44,8 @@ _Job = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | No
 class Kernel:
     """The owner of the worker thread and of every socket into a namespace.
 
-    The main thread never moves: a thread in the wrong namespace is the worst that can happen to
-    a program like this.  Scope ``host`` is the namespace in which the Kernel was made.
-    Use it as a context manager.
+    The main thread never changes its namespace, so that no code can run in the wrong one by mistake.  Scope
+    ``host`` is the namespace in which the Kernel was made.  Use it as a context manager.
     """
 
     def __init__(self) -> None:
@@ -78,12 +77,12 @@ class Kernel:
         os.close(self._home)
         self._home = -1
 
-    # -------------------------------------------------------------- running inside
+    # -------------------------------------------------------------- calls in a namespace
 
     def run(self, scope: str, function: Callable[..., _T], *args: Any) -> _T:
-        """``function(*args)``, executed by the worker while it is in the scope's network namespace.
+        """The result of ``function(*args)``, called by the worker thread in the scope's network namespace.
 
-        Raises what the function raises; KernelError where the namespace is missing or may not be entered.
+        Raises what the function raises; KernelError where the namespace is missing or must not be entered.
         """
         if scope == HOST:
             return self._in_worker(function, args)
@@ -91,9 +90,9 @@ class Kernel:
         return result
 
     def run_each(self, calls: Sequence[tuple[str, Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
-        """As ``run`` for many (scope, function, arguments), in one visit of the worker.
+        """As ``run`` for many (scope, function, arguments), in one job of the worker.
 
-        To wake the worker costs more than to change namespaces.  The first error ends it.
+        Waking the worker costs more than changing the namespace.  The first error ends the job and is raised.
         """
         return self._in_worker(self._visit_each, (calls,))
 
@@ -117,7 +116,7 @@ class Kernel:
         try:
             libc.setns(self._home, libc.CLONE_NEWNET, "return from a namespace")
         except KernelError as error:
-            self._broken = str(error)  # the worker is lost: it must do nothing more
+            self._broken = str(error)  # the worker is in an unknown namespace: it must do nothing more
             raise
 
     def _in_worker(self, function: Callable[..., _T], args: tuple[Any, ...]) -> _T:
@@ -149,7 +148,7 @@ class Kernel:
     # -------------------------------------------------------------- sockets and descriptors
 
     def open(self, scope: str) -> int:
-        """A descriptor of the scope's network namespace, for the caller to close; KernelError: missing."""
+        """A descriptor of the scope's network namespace, which the caller closes; KernelError where it is missing."""
         if scope == HOST:
             return os.dup(self._home)
         return open_namespace(scope)
@@ -163,10 +162,10 @@ class Kernel:
         return True
 
     def socket(self, scope: str, protocol: int = transport.ROUTE) -> sockets.socket:
-        """A netlink socket in the scope, opened once and kept; do not close it.
+        """A netlink socket in the scope, opened once and kept; the caller must not close it.
 
-        It is opened anew when the name has come to stand for another namespace.  Only so many stay open:
-        fetch it again rather than hold it.
+        It is opened again when the name means another namespace now.  At most _MAX_SOCKETS stay open, so
+        ask for it each time instead of storing it.
         """
         identity = _identity(scope)
         kept = self._sockets.pop((scope, protocol), None)
@@ -179,10 +178,10 @@ class Kernel:
         return kept[0]
 
     def with_sockets(self, scopes: Iterable[str], *protocols: int) -> Iterator[str]:
-        """The scopes, one after the other, with sockets open that ``socket`` then gives at once.
+        """Yield the scopes in order; the sockets of each are open by then, so that ``socket`` need not open them.
 
-        They are opened a batch at a time, as to wake the worker costs more than to change namespaces; a scope that
-        is missing comes without.
+        They are opened a batch at a time, since waking the worker costs more than changing the namespace.  A missing
+        scope is yielded too; ``socket`` will raise for it.
         """
         listed = list(scopes)
         for at in range(0, len(listed), _BATCH):
@@ -203,16 +202,16 @@ class Kernel:
         protocols: dict[str, list[int]] = {}
         for scope, protocol in wanted:
             protocols.setdefault(scope, []).append(protocol)
-        found = {}
+        sockets_by_place = {}
         for scope, asked in protocols.items():
-            with contextlib.suppress(KernelError, OSError):  # ``socket`` will say what is wrong with this one
+            with contextlib.suppress(KernelError, OSError):  # ``socket`` will raise the error of this scope
                 arguments = (scope, asked)
                 opened = _open_here(*arguments) if scope == HOST else self._visit(scope, _open_here, arguments)
-                found.update({(scope, protocol): kept for protocol, kept in opened.items()})
-        return found
+                sockets_by_place.update({(scope, protocol): kept for protocol, kept in opened.items()})
+        return sockets_by_place
 
     def _keep(self, scope: str, protocol: int, sock: sockets.socket, identity: tuple[int, int]) -> None:
-        while len(self._sockets) >= _ROOM:
+        while len(self._sockets) >= _MAX_SOCKETS:
             self._sockets.pop(next(iter(self._sockets)))[0].close()
         self._sockets[scope, protocol] = (sock, identity)
 
@@ -220,26 +219,26 @@ class Kernel:
         for key in [key for key in self._sockets if key[0] == scope]:
             self._sockets.pop(key)[0].close()
 
-    # -------------------------------------------------------------- namespaces as such
+    # -------------------------------------------------------------- making and deleting namespaces
 
     def namespaces(self) -> list[str]:
         """The names under /run/netns that are network namespaces, sorted; leftover files are not."""
         return namespace_names()
 
     def unnamed(self) -> list[str]:
-        """The namespaces of processes that are not this one and have no name: the paths to open them by."""
+        """A path /proc/PID/ns/net for each other network namespace that has processes and no name in /run/netns."""
         home = os.fstat(self._home)
         known = {(0, 0), (home.st_dev, home.st_ino), *map(_identity, self.namespaces())}
-        found: dict[tuple[int, int], str] = {}
+        paths: dict[tuple[int, int], str] = {}
         for pid in _processes():
-            found.setdefault(_namespace_of(pid), f"/proc/{pid}/ns/net")
-        return [path for identity, path in found.items() if identity not in known]
+            paths.setdefault(_namespace_of(pid), f"/proc/{pid}/ns/net")
+        return [path for identity, path in paths.items() if identity not in known]
 
     def create_namespace(self, name: str, alias: str, group: int = 0) -> None:
-        """Make the namespace, its ``lo`` up, bearing ``alias`` and in ``group`` before the name can be seen.
+        """Make the namespace; ``lo`` is up and has ``alias`` and ``group`` before the name can be seen.
 
-        Killed half way, this leaves nothing but perhaps an empty file, which counts as absent.
-        Raises KernelError, EEXIST where the namespace exists.
+        A process killed half way leaves at most an empty file, which does not count as a namespace.
+        Raises KernelError; EEXIST where the namespace exists.
         """
         refuse_odd_name(name)
         if self.exists(name):
@@ -266,10 +265,10 @@ class Kernel:
             self._return()
 
     def delete_namespace(self, name: str, keep: bool = False) -> None:
-        """Unmount and remove /run/netns/<name>; the kernel takes the rest down in its own time.
+        """Unmount and remove /run/netns/<name>; the kernel deletes what is in it a little later.
 
-        ``keep``: not yet; the namespace is put aside, for ``unpark_namespace`` or ``release_parked``.
-        Our sockets into it are closed first: each would keep the namespace alive.
+        With ``keep`` the namespace is parked instead, for ``unpark_namespace`` or ``release_parked``.
+        Our sockets in it are closed first: each would keep the namespace alive.
         """
         refuse_odd_name(name)
         self._forget(name)
@@ -279,31 +278,31 @@ class Kernel:
             release(name)
 
     def unpark_namespace(self, name: str) -> None:
-        """Bring back a namespace that was put aside, with all that is in it."""
+        """Bring back a parked namespace with all that is in it; raises KernelError."""
         refuse_odd_name(name)
         self._forget(name)
         share_folder()
         unpark(name)
 
     def release_parked(self) -> None:
-        """Let the namespaces go that were put aside; one that cannot be unmounted stays for the next run."""
+        """Delete the parked namespaces; one that cannot be unmounted stays for the next run."""
         for name in parked_names():
             with contextlib.suppress(KernelError):
                 release(name, PARKED)
 
     def pids_in(self, name: str) -> list[int]:
-        """The processes, ourselves excepted, whose main thread is in the namespace."""
+        """The processes whose main thread is in the namespace, without this one, sorted."""
         return self.occupants([name])[name]
 
     def occupants(self, names: Iterable[str]) -> dict[str, list[int]]:
         """As pids_in for many namespaces, with one walk through /proc."""
-        found: dict[str, list[int]] = {name: [] for name in names}
-        at = {_identity(name): name for name in found}
+        pids_by_name: dict[str, list[int]] = {name: [] for name in names}
+        name_by_identity = {_identity(name): name for name in pids_by_name}
         for pid in _processes():
-            name = at.get(_namespace_of(pid))
+            name = name_by_identity.get(_namespace_of(pid))
             if name is not None and pid != os.getpid():
-                found[name].append(pid)
-        return {name: sorted(pids) for name, pids in found.items()}
+                pids_by_name[name].append(pid)
+        return {name: sorted(pids) for name, pids in pids_by_name.items()}
 
 
 def _processes() -> Iterator[int]:
@@ -312,20 +311,21 @@ def _processes() -> Iterator[int]:
 
 def _namespace_of(pid: int) -> tuple[int, int]:
     try:
-        found = os.stat(f"/proc/{pid}/ns/net")
-    except OSError:  # it has ended, or it is not ours to look at
+        status = os.stat(f"/proc/{pid}/ns/net")
+    except OSError:  # the process has ended, or we have no right to look at it
         return (0, 0)
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _identity(scope: str) -> tuple[int, int]:
+    """Device and inode: they are equal only for the same namespace."""
     if scope == HOST:
         return (0, 0)
     try:
-        found = os.stat(path_of(scope))
+        status = os.stat(path_of(scope))
     except OSError as error:
         raise KernelError(f"namespace {scope}", Failure(error.errno or 0)) from None
-    return (found.st_dev, found.st_ino)
+    return (status.st_dev, status.st_ino)
 
 
 def _open_here(scope: str, protocols: list[int]) -> dict[int, tuple[sockets.socket, tuple[int, int]]]:

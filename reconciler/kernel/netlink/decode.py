@@ -1,8 +1,8 @@
-"""rtnetlink dumps into rows, by struct and for the attributes that netrecon knows only.
+"""Decodes rtnetlink dumps into rows, by struct, and only the attributes that netrecon uses.
 
-That is some 40 times faster than to parse all of a message.  The numbers are the kernel's ABI (linux/if_link.h,
-if_addr.h, rtnetlink.h); a test holds each against pyroute2's maps.  They are not taken from there, because the
-import alone takes longer than to read hundreds of namespaces.
+This is some 40 times faster than parsing all of a message.  The numbers are the kernel's ABI (linux/if_link.h,
+if_addr.h, rtnetlink.h); a test compares each with pyroute2's.  They are not imported from pyroute2, because that
+import takes longer than reading hundreds of namespaces.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _U16 = struct.Struct("=H")
 _U32 = struct.Struct("=I")
 _S32 = struct.Struct("=i")
 
-NO_TABLES = Tables()  # where only what all links have is of interest
+NO_TABLES = Tables()  # decode only the attributes that all links have
 
 Attributes = Mapping[int, bytes]
 _Row = TypeVar("_Row")
@@ -60,12 +60,15 @@ _Body = ParamSpec("_Body")
 
 
 def malformed(what: str) -> KernelError:
-    """What to raise for bytes that do not follow the format."""
+    """The error (EBADMSG) for bytes that do not follow the format."""
     return KernelError("netlink", Failure(errno.EBADMSG, f"malformed {what}"))
 
 
 def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dict[int, bytes]:
-    """The attributes (type -> payload) from offset ``at`` on; ``known`` picks those wanted."""
+    """The attributes (type -> payload) from offset ``at`` on, only those in ``known`` where it is given.
+
+    Raises ValueError where the bytes do not follow the format.
+    """
     found: dict[int, bytes] = {}
     end = len(data)
     while at + 4 <= end:
@@ -82,7 +85,7 @@ def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dic
 
 
 def decoder(what: str) -> Callable[[Callable[_Body, _Row]], Callable[_Body, _Row]]:
-    """Turns whatever a decoder stumbles over into one clear KernelError."""
+    """Decorates a decoder: its ValueError, struct.error and OSError become a KernelError that names ``what``."""
 
     def wrap(decode: Callable[_Body, _Row]) -> Callable[_Body, _Row]:
         @wraps(decode)
@@ -98,13 +101,13 @@ def decoder(what: str) -> Callable[[Callable[_Body, _Row]], Callable[_Body, _Row
 
 
 def text(value: bytes) -> str:
-    """A NUL-terminated string; a byte that is not UTF-8 survives as a surrogate."""
+    """A NUL-terminated string; bytes that are not UTF-8 become surrogates (surrogateescape)."""
     return value.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def u32(found: Attributes, kind: int, default: int = 0) -> int:
+def u32(attrs: Attributes, kind: int, default: int = 0) -> int:
     """An attribute of four bytes, ``default`` where it is absent."""
-    value = found.get(kind)
+    value = attrs.get(kind)
     if value is None:
         return default
     number: int = _U32.unpack(value)[0]
@@ -134,37 +137,37 @@ _LINK_WANTED = frozenset(
 def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
     """A LinkRow from an RTM_NEWLINK's body; KernelError when it is malformed.
 
-    ``tables`` say which attributes of its type, and of its place as a port, are decoded.
+    ``tables`` says which attributes of its type, and which of a port, are decoded.
     """
     _family, _type, index, flags, _change = _LINK.unpack_from(body)
-    found = attributes(body, 16, _LINK_WANTED)
-    info = attributes(found.get(IFLA_LINKINFO, b""), 0)
+    attrs = attributes(body, 16, _LINK_WANTED)
+    info = attributes(attrs.get(IFLA_LINKINFO, b""), 0)
     kind = text(info.get(IFLA_INFO_KIND, b""))
     own = tables.own.get(kind)
     port = tables.port.get(text(info[IFLA_INFO_SLAVE_KIND])) if IFLA_INFO_SLAVE_KIND in info else None
-    nsid = found.get(IFLA_LINK_NETNSID)
+    nsid = attrs.get(IFLA_LINK_NETNSID)
     return LinkRow(
         index=index,
-        name=text(found[IFLA_IFNAME]) if IFLA_IFNAME in found else _nameless(),
+        name=text(attrs[IFLA_IFNAME]) if IFLA_IFNAME in attrs else _nameless(),
         kind=kind,
         up=bool(flags & IFF_UP),
         loopback=bool(flags & IFF_LOOPBACK),
-        mtu=u32(found, IFLA_MTU),
-        mac=found.get(IFLA_ADDRESS, b"").hex(":"),
-        master=u32(found, IFLA_MASTER),
-        alias=text(found.get(IFLA_IFALIAS, b"")),
-        txqueuelen=u32(found, IFLA_TXQLEN),
-        peer=u32(found, IFLA_LINK) or _vxlan_link(kind, info),
+        mtu=u32(attrs, IFLA_MTU),
+        mac=attrs.get(IFLA_ADDRESS, b"").hex(":"),
+        master=u32(attrs, IFLA_MASTER),
+        alias=text(attrs.get(IFLA_IFALIAS, b"")),
+        txqueuelen=u32(attrs, IFLA_TXQLEN),
+        peer=u32(attrs, IFLA_LINK) or _vxlan_link(kind, info),
         peer_nsid=-1 if nsid is None else _S32.unpack(nsid)[0],
-        addr_gen_mode=_addr_gen_mode(found.get(IFLA_AF_SPEC, b"")),
-        group=u32(found, IFLA_GROUP),
+        addr_gen_mode=_addr_gen_mode(attrs.get(IFLA_AF_SPEC, b"")),
+        group=u32(attrs, IFLA_GROUP),
         data=table_values(info.get(IFLA_INFO_DATA, b""), own) if own is not None else {},
         port=table_values(info.get(IFLA_INFO_SLAVE_DATA, b""), port) if port is not None else {},
     )
 
 
 def _vxlan_link(kind: str, info: Attributes) -> int:
-    """A VXLAN goes with the device that it sends by, and tells it in a place of its own (IFLA_VXLAN_LINK)."""
+    """The ifindex of the device below a VXLAN, with which it is deleted: in IFLA_VXLAN_LINK, not in IFLA_LINK."""
     return u32(attributes(info.get(IFLA_INFO_DATA, b""), 0), IFLA_VXLAN_LINK) if kind == "vxlan" else 0
 
 
@@ -190,7 +193,7 @@ def _addr_gen_mode(families: bytes) -> int:
 
 @cache
 def _reading(table: Table) -> tuple[tuple[int, str, Callable[[bytes], Any], bool], ...]:
-    """By attribute: its number, its word, how it is decoded, and whether it is False where it is absent."""
+    """For each attribute: number, word, decoding function, and whether it is a flag (absent means False)."""
     return tuple((one.number, one.word, _unpack(one), one.wire is FLAG) for one in table)
 
 
@@ -202,11 +205,11 @@ def _unpack(attribute: Attribute) -> Callable[[bytes], Any]:
 
 
 def table_values(data: bytes, table: Table) -> dict[str, Any]:
-    """The attributes of a table, by our word, that are in a nest."""
-    found = attributes(data, 0)
+    """Word -> value of the attributes of ``table`` in the payload of a nested attribute."""
+    attrs = attributes(data, 0)
     values: dict[str, Any] = {}
     for number, word, unpack, is_flag in _reading(table):
-        value = found.get(number)
+        value = attrs.get(number)
         if value is not None:
             values[word] = unpack(value)
         elif is_flag:
@@ -218,7 +221,7 @@ def table_values(data: bytes, table: Table) -> dict[str, Any]:
 
 
 def ip_text(family: int, value: bytes) -> str:
-    """An IP address as a topology's are spelled: inet_ntop(3) writes ::ffff:10.0.0.1 where ipaddress may not."""
+    """An IP address in ipaddress's spelling, which differs from inet_ntop(3)'s for ::ffff:10.0.0.1."""
     text = inet_ntop(family, value)
     return str(IPv6Address(value)) if family == AF_INET6 and "." in text else text
 
@@ -229,10 +232,10 @@ def address(body: bytes) -> AddressRow | None:
     family, length, flags, scope, index = _ADDRESS.unpack_from(body)
     if family not in (AF_INET, AF_INET6):
         return None
-    found = attributes(body, 8)
-    flags = u32(found, IFA_FLAGS, flags)
-    local = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS, b"")
-    (protocol,) = found.get(IFA_PROTO, b"\0")
+    attrs = attributes(body, 8)
+    flags = u32(attrs, IFA_FLAGS, flags)
+    local = attrs.get(IFA_LOCAL) or attrs.get(IFA_ADDRESS, b"")
+    (protocol,) = attrs.get(IFA_PROTO, b"\0")
     return AddressRow(
         index=index,
         address=f"{ip_text(family, local)}/{length}",
@@ -240,12 +243,12 @@ def address(body: bytes) -> AddressRow | None:
         protocol=protocol,
         scope=scope,
         flags=flags,
-        lifetimes=_lifetimes(found.get(IFA_CACHEINFO)),
+        lifetimes=_lifetimes(attrs.get(IFA_CACHEINFO)),
     )
 
 
 def _lifetimes(info: bytes | None) -> tuple[int, int]:
-    """The preferred and the valid one of a struct ifa_cacheinfo."""
+    """Preferred and valid lifetime in seconds, from a struct ifa_cacheinfo."""
     if info is None:
         return FOREVER, FOREVER
     preferred, valid = _LIFETIMES.unpack_from(info)
@@ -259,30 +262,30 @@ def _lifetimes(info: bytes | None) -> tuple[int, int]:
 def route(body: bytes) -> RouteRow | None:
     """A RouteRow from an RTM_NEWROUTE's body.
 
-    None for what is no configuration: cloned routes, the local table, types such as broadcast; and for what
-    a RouteRow cannot hold: other families, routes chosen by source prefix (IPv6 subtrees).
+    None for routes that nobody configured (cloned routes, table local, types such as broadcast) and for those that a
+    RouteRow cannot represent (other families, IPv6 routes with a source prefix).
     """
     family, length, src_length, tos, table, protocol, scope, kind, flags = _ROUTE.unpack_from(body)
     if family not in (AF_INET, AF_INET6) or kind not in ROUTE_TYPES or flags & RTM_F_CLONED or src_length:
         return None
-    found = attributes(body, 12)
-    table = u32(found, RTA_TABLE, table)
+    attrs = attributes(body, 12)
+    table = u32(attrs, RTA_TABLE, table)
     if table == RT_TABLE_LOCAL:
         return None
-    source = found.get(RTA_PREFSRC)
+    source = attrs.get(RTA_PREFSRC)
     return RouteRow(
         family=family,
-        to=_prefix(family, found.get(RTA_DST), length),
+        to=_prefix(family, attrs.get(RTA_DST), length),
         table=table,
-        metric=u32(found, RTA_PRIORITY),
+        metric=u32(attrs, RTA_PRIORITY),
         tos=tos,
         type=kind,
         scope=scope,
         protocol=protocol,
         source=ip_text(family, source) if source else "",
-        mtu=u32(attributes(found.get(RTA_METRICS, b""), 0), RTAX_MTU),
-        hops=_hops(family, found, flags) if kind == RTN_UNICAST else (),
-        nexthop=u32(found, ROUTE_NEXTHOP_ID),
+        mtu=u32(attributes(attrs.get(RTA_METRICS, b""), 0), RTAX_MTU),
+        hops=_hops(family, attrs, flags) if kind == RTN_UNICAST else (),
+        nexthop=u32(attrs, ROUTE_NEXTHOP_ID),
         raw=body,
     )
 
@@ -295,10 +298,10 @@ def _prefix(family: int, value: bytes | None, length: int) -> str:
     return f"{ip_text(family, value)}/{length}"
 
 
-def _hops(family: int, found: Attributes, flags: int) -> tuple[Hop, ...]:
-    listed = found.get(RTA_MULTIPATH)
+def _hops(family: int, attrs: Attributes, flags: int) -> tuple[Hop, ...]:
+    listed = attrs.get(RTA_MULTIPATH)
     if listed is None:
-        return (Hop(_gateway(family, found), u32(found, RTA_OIF), 1, bool(flags & RTNH_F_ONLINK)),)
+        return (Hop(_gateway(family, attrs), u32(attrs, RTA_OIF), 1, bool(flags & RTNH_F_ONLINK)),)
     hops = []
     at = 0
     while at < len(listed):
@@ -311,11 +314,11 @@ def _hops(family: int, found: Attributes, flags: int) -> tuple[Hop, ...]:
     return tuple(hops)
 
 
-def _gateway(family: int, found: Attributes) -> str:
-    value = found.get(RTA_GATEWAY)
+def _gateway(family: int, attrs: Attributes) -> str:
+    value = attrs.get(RTA_GATEWAY)
     if value is not None:
         return ip_text(family, value)
-    via = found.get(RTA_VIA)  # a gateway of the other family: a struct rtvia
+    via = attrs.get(RTA_VIA)  # a gateway of the other family: a struct rtvia
     return ip_text(_U16.unpack_from(via)[0], via[2:]) if via is not None else ""
 
 
@@ -329,11 +332,11 @@ NTF_PROXY = 0x08
 
 @decoder("RTM_NEWNEIGH")
 def neighbour(body: bytes) -> NeighbourRow | None:
-    """A NeighbourRow from an RTM_NEWNEIGH's body; None for one that was learned, or of another family."""
+    """A NeighbourRow from an RTM_NEWNEIGH's body; None for a learned one, and for families other than IPv4 and IPv6."""
     family, index, state, flags, _type = NDMSG.unpack_from(body)
     proxy = bool(flags & NTF_PROXY)
     if family not in (AF_INET, AF_INET6) or not (proxy or state & NUD_PERMANENT):
         return None
-    found = attributes(body, 12)
-    address = ip_text(family, found[NDA_DST]) if NDA_DST in found else _nameless()
-    return NeighbourRow(index, address, found.get(NDA_LLADDR, b"").hex(":"), proxy, flags)
+    attrs = attributes(body, 12)
+    address = ip_text(family, attrs[NDA_DST]) if NDA_DST in attrs else _nameless()
+    return NeighbourRow(index, address, attrs.get(NDA_LLADDR, b"").hex(":"), proxy, flags)

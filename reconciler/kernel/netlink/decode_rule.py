@@ -1,4 +1,4 @@
-"""A policy routing rule of a dump into a row with the words that ip-rule(8) has for it."""
+"""Decodes policy routing rules of a dump into rows, with their text in the words of ip-rule(8)."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ _ACTIONS = {3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
 _TO_TABLE, _GOTO = 1, 2
 
 
-@lru_cache(maxsize=256)  # every namespace has the same five rules from its birth
+@lru_cache(maxsize=256)  # every new namespace has the same five rules
 @decoder("RTM_NEWRULE")
 def rule(body: bytes) -> RuleRow | None:
     """A RuleRow from an RTM_NEWRULE's body; None for a family other than IPv4 and IPv6."""
     family, dst_len, src_len, tos, table, action, flags = _RULE.unpack_from(body)
     if family not in (AF_INET, AF_INET6):
         return None
-    found = attributes(body, 12)
-    table = u32(found, FRA_TABLE, table)
-    (protocol,) = found.get(FRA_PROTOCOL, b"\0")
+    attrs = attributes(body, 12)
+    table = u32(attrs, FRA_TABLE, table)
+    (protocol,) = attrs.get(FRA_PROTOCOL, b"\0")
     words = [
         *(["not"] if flags & FIB_RULE_INVERT else []),
-        f"from {_prefix(family, found.get(FRA_SRC), src_len)}",
-        *([f"to {_prefix(family, found.get(FRA_DST), dst_len)}"] if FRA_DST in found else []),
+        f"from {_prefix(family, attrs.get(FRA_SRC), src_len)}",
+        *([f"to {_prefix(family, attrs.get(FRA_DST), dst_len)}"] if FRA_DST in attrs else []),
         *([f"tos {tos:#x}"] if tos else []),
-        *_selectors(found),
-        _verdict(found, action, table),
-        *(f"{word} {u32(found, kind)}" for kind, word in _SUPPRESSORS if u32(found, kind, _NONE) != _NONE),
+        *_selectors(attrs),
+        _verdict(attrs, action, table),
+        *(f"{word} {u32(attrs, kind)}" for kind, word in _SUPPRESSORS if u32(attrs, kind, _NONE) != _NONE),
     ]
-    return RuleRow(family, u32(found, FRA_PRIORITY), protocol, table, action, " ".join(words), body)
+    return RuleRow(family, u32(attrs, FRA_PRIORITY), protocol, table, action, " ".join(words), body)
 
 
 def _prefix(family: int, value: bytes | None, length: int) -> str:
     return f"{inet_ntop(family, value)}/{length}" if value is not None else "all"
 
 
-def _verdict(found: Attributes, action: int, table: int) -> str:
+def _verdict(attrs: Attributes, action: int, table: int) -> str:
     if action == _TO_TABLE:
-        if found.get(FRA_L3MDEV, b"\0") != b"\0":
+        if attrs.get(FRA_L3MDEV, b"\0") != b"\0":
             return "lookup [l3mdev-table]"
         return f"lookup {_TABLES.get(table, table)}"
     if action == _GOTO:
-        return f"goto {u32(found, FRA_GOTO)}"
+        return f"goto {u32(attrs, FRA_GOTO)}"
     return _ACTIONS.get(action, f"action {action}")
 
 
@@ -97,11 +97,11 @@ _ELSEWHERE = {
 }
 
 
-def _selectors(found: Attributes) -> Iterator[str]:
-    mark, mask = u32(found, FRA_FWMARK), u32(found, FRA_FWMASK)
+def _selectors(attrs: Attributes) -> Iterator[str]:
+    mark, mask = u32(attrs, FRA_FWMARK), u32(attrs, FRA_FWMASK)
     if mark or mask:
         yield f"fwmark {mark:#x}" + (f"/{mask:#x}" if mask != _NONE else "")
-    for kind, value in sorted(found.items()):
+    for kind, value in sorted(attrs.items()):
         if kind in _SELECTORS:
             word, form = _SELECTORS[kind]
             yield f"{word} {form(value)}"

@@ -1,4 +1,4 @@
-"""Requests encoded by pyroute2's message classes, which define the protocol's names and layouts."""
+"""Encodes requests by pyroute2's message classes, which know the protocol's names and layouts."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _COMMANDS = {
     "delrule": (33, "fibmsg"),
     "newneigh": (28, "ndmsg"),
 }
-_HAVE_FLAGS = ("VETH_INFO_PEER", "RTA_MULTIPATH")  # headers of their own, whose flags pyroute2 wants to see
+_HAVE_FLAGS = ("VETH_INFO_PEER", "RTA_MULTIPATH")  # they begin with a header, in which pyroute2 requires "flags"
 
 
 def encode(request: Netlink, resolve: Resolve) -> bytes:
-    """The request as one message for netlink.send_window: by struct where quick.py knows all that is in it."""
+    """The request as one message for transport.send_window: by encode_fast where it can, else by pyroute2."""
     return encode_fast.encode(request, resolve) or encode_by_class(request, resolve)
 
 
 def encode_by_class(request: Netlink, resolve: Resolve) -> bytes:
-    """The request as one message, whatever is in it.
+    """The request as one message, encoded by pyroute2.
 
-    ``resolve`` gives the number for each LinkRef and NamespaceRef, and may raise.  An attribute or a field that the
-    message class does not know is a TypeError: pyroute2 itself would drop it and say nothing.
+    ``resolve`` gives the number for each LinkRef and NamespaceRef, and may raise.  Raises TypeError for an attribute or
+    a field that the message class does not know: pyroute2 itself would drop it silently.
     """
     kind, module = _COMMANDS[request.command]
     if request.body:
@@ -91,7 +91,7 @@ def references(value: Any) -> list[Reference]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return [found for item in value for found in references(item)]
+        return [reference for item in value for reference in references(item)]
     return []
 
 
@@ -106,7 +106,7 @@ def _check_fields(message: Any, fields: Mapping[str, Any]) -> None:
 
 
 def _check_next_hops(message: Any) -> None:
-    """Next hops are encoded through objects that are gone afterwards, so they are looked at before."""
+    """Check the attributes of next hops before encoding: afterwards pyroute2 does not have them any more."""
     for name, value in message["attrs"]:
         if name == "RTA_MULTIPATH":
             known = {entry[0] for entry in message.nla_map}
@@ -120,7 +120,7 @@ def _check_names(names: Any, known: set[str]) -> None:
 
 
 def _check_encoded(message: Any, where: str) -> None:
-    """What was encoded has become a slot; what pyroute2 did not know is still a plain list."""
+    """Raise TypeError for what pyroute2 did not encode: that is still a plain list, the rest are nla_slots."""
     for attribute in message["attrs"]:
         if isinstance(attribute, list | tuple):
             raise TypeError(f"{where} has no attribute {attribute[0]}")

@@ -1,4 +1,4 @@
-"""Names of links into ifindexes, at the moment of sending."""
+"""Looks up the ifindex of a link by its name, when a request is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.model.rows import ScopeState
 
 
 class Missing(Exception):
-    """Something that a request refers to is not there; ``failure`` says what."""
+    """A link or namespace that a request refers to does not exist; ``failure`` names it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure))
@@ -21,9 +21,9 @@ class Missing(Exception):
 
 
 class LinkIndexes:
-    """The ifindex of every name, per scope: from the last read, and by a new dump when that cannot be right.
+    """The ifindex of every link by scope and name: from the last read, or from a new dump where a name is unknown.
 
-    Never a query per link; a scope is dumped at most once per stage unless its names changed within the stage.
+    There is no query per link.  A scope is dumped at most once per stage, unless its names changed within the stage.
     """
 
     def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState]) -> None:
@@ -32,11 +32,11 @@ class LinkIndexes:
         self._fresh: set[str] = set()
 
     def begin_stage(self) -> None:
-        """From here on a name that is not known is worth one more look."""
+        """Allow each scope to be dumped once more for unknown names."""
         self._fresh.clear()
 
     def forget(self, scope: str) -> None:
-        """The scope's names may stand for other links now."""
+        """Forget the scope's indexes: its names may mean other links now."""
         self._known.pop(scope, None)
         self._fresh.discard(scope)
 
@@ -45,15 +45,15 @@ class LinkIndexes:
         self._fresh.clear()
 
     def index(self, link: LinkRef) -> int:
-        """The ifindex; raises Missing with ENODEV."""
-        found = self._known.get(link.scope, {}).get(link.name)
-        if found is None and link.scope not in self._fresh:
+        """The link's ifindex; raises Missing, with ENODEV where the scope has no such link."""
+        index = self._known.get(link.scope, {}).get(link.name)
+        if index is None and link.scope not in self._fresh:
             self._known[link.scope] = self._dump(link.scope)
             self._fresh.add(link.scope)
-            found = self._known[link.scope].get(link.name)
-        if found is None:
+            index = self._known[link.scope].get(link.name)
+        if index is None:
             raise Missing(Failure(errno.ENODEV, f"link {link.name} is missing in {link.scope}"))
-        return found
+        return index
 
     def _dump(self, scope: str) -> dict[str, int]:
         try:

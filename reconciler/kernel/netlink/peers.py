@@ -1,4 +1,4 @@
-"""Which veth is whose peer, and which link lies on which, across namespaces."""
+"""Finds the peer of each veth, and the link below each other link, across namespaces."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ RTM_GETLINK, RTM_GETNSID = 18, 90
 IFLA_TARGET_NETNSID = 46
 NETNSA_NSID, NETNSA_FD = 1, 3
 _RTGEN = bytes(4)  # rtgenmsg and its padding
-_CROWD = 4  # candidates for one veth beyond which it pays to look at the peer itself
+_MANY = 4  # with more candidates than this for one veth, asking for the peer's MAC is cheaper than asking about each
 
 End = tuple[str, int]  # scope, ifindex
 Pair = tuple[End, End]
 
 
 def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
-    """Fill ``peers`` of every state; a peer in a namespace that was not read stays out.
+    """Fill ``peers`` and ``below`` of every state; peers in namespaces that were not read are left out.
 
-    A dump gives the peer's ifindex and the nsid under which this namespace knows the peer's; the
-    nsid's meaning is asked of the kernel (RTM_GETNSID changes nothing), once for each two namespaces
-    that may be neighbours, in windows on the socket of the one with more veths.
+    A dump gives the peer's ifindex (IFLA_LINK) and the nsid of the peer's namespace (IFLA_LINK_NETNSID), which is a
+    number local to this namespace.  RTM_GETNSID, which changes nothing, tells which namespace it is: it is sent once
+    for each pair of namespaces that may be joined, in windows, on the socket of the one with more veths.
     """
     _within(states)
     resolve_below(kernel, states)
@@ -40,14 +40,14 @@ def resolve_peers(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
 
 
 def resolve_below(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
-    """Fill ``below`` of every state: what links other than veths lie on, where that was read."""
-    leaning = [(scope, row) for scope, state in states.items() for row in state.links.values() if leans(row)]
-    for scope, row in leaning:
+    """Fill ``below`` of every state: the link under each VLAN, macvlan and the like, where its namespace was read."""
+    uppers = [(scope, row) for scope, state in states.items() for row in state.links.values() if leans(row)]
+    for scope, row in uppers:
         if row.peer_nsid < 0 and row.peer in states[scope].links:
             states[scope].below[row.index] = (scope, row.peer)
     crossing = [
         ((scope, row.index), (other, row.peer))
-        for scope, row in leaning
+        for scope, row in uppers
         if row.peer_nsid >= 0
         for other, state in states.items()
         if other != scope and row.peer in state.links
@@ -59,21 +59,22 @@ def resolve_below(kernel: Kernel, states: Mapping[str, ScopeState]) -> None:
 
 
 def leans(row: LinkRow) -> bool:
-    """Whether a link lies on another one; of a veth its peer is told in the same place."""
+    """Whether a link lies on another one.  The same attribute, IFLA_LINK, of a veth names its peer."""
     return row.kind != "veth" and row.peer > 0 and row.peer != (row.index if row.peer_nsid < 0 else 0)
 
 
 def carry_over(
     before: Mapping[str, ScopeState], fresh: Mapping[str, ScopeState], kept: Mapping[str, ScopeState]
 ) -> dict[str, ScopeState]:
-    """Fill in the peers that veths in ``fresh`` scopes, read again, have in those ``kept`` from ``before``.
+    """Fill in ``peers`` of the ``fresh`` scopes, which were read again, with peers in the ``kept`` scopes.
 
-    A veth whose end is as it was has the peer that it had.  Gives the kept scopes, without peers that are no more.
+    A veth whose IFLA_LINK and nsid are as they were ``before`` has the same peer.  Returns the kept scopes, without
+    peers that are gone.
     """
     for scope in fresh.keys() & before:
         state, old = fresh[scope], before[scope]
         for index, far in old.peers.items():
-            if far[0] in kept and index in state.links and _tie(state.links[index]) == _tie(old.links[index]):
+            if far[0] in kept and index in state.links and _peer_of(state.links[index]) == _peer_of(old.links[index]):
                 state.peers[index] = far
     if before.keys() == kept.keys():
         return dict(kept)
@@ -81,19 +82,20 @@ def carry_over(
 
 
 def _without_lost(state: ScopeState, fresh: Mapping[str, ScopeState], kept: Mapping[str, ScopeState]) -> ScopeState:
-    left = {
+    present = {
         index: (scope, far)
         for index, (scope, far) in state.peers.items()
         if scope in kept or (scope in fresh and fresh[scope].peers.get(far) == (state.scope, index))
     }
-    return state if len(left) == len(state.peers) else dataclasses.replace(state, peers=left)
+    return state if len(present) == len(state.peers) else dataclasses.replace(state, peers=present)
 
 
-def _tie(row: LinkRow) -> tuple[str, int, int]:
+def _peer_of(row: LinkRow) -> tuple[str, int, int]:
     return row.kind, row.peer, row.peer_nsid
 
 
 def _within(states: Mapping[str, ScopeState]) -> None:
+    """Fill in the peers of veths with both ends in one namespace."""
     for scope, state in states.items():
         for row in state.links.values():
             if row.kind == "veth" and row.peer and row.peer_nsid < 0:
@@ -102,11 +104,11 @@ def _within(states: Mapping[str, ScopeState]) -> None:
                     state.peers[row.index] = (scope, row.peer)
 
 
-# ------------------------------------------------------------------ who could it be
+# ------------------------------------------------------------------ possible peers
 
 
 def _candidates(kernel: Kernel, states: Mapping[str, ScopeState]) -> Iterator[Pair]:
-    """Pairs of ends that name each other's index; the first end is in the namespace to ask."""
+    """Pairs of ends that name each other's ifindex; the first end is in the namespace that is asked for the nsid."""
     crossing = {scope: _crossing(state) for scope, state in states.items()}
     by_indexes: dict[tuple[int, int], list[str]] = defaultdict(list)
     for scope, rows in crossing.items():
@@ -136,21 +138,20 @@ def _ordered(crossing: Mapping[str, list[LinkRow]], one: End, other: End) -> Pai
 def _peer_macs(
     kernel: Kernel, crossing: Mapping[str, list[LinkRow]], by_indexes: Mapping[tuple[int, int], list[str]]
 ) -> dict[End, str]:
-    """The peers' MAC addresses of the ends that have a crowd of candidates.
+    """The MAC address of the peer, for the ends that have many candidates.
 
-    Namespaces joined in pairs, each with its veth at index 2, all look alike: n of them would make n² pairs
-    to ask about.  A link can be looked at through an nsid, which is slow, but once per end.
+    n namespaces that each have their veth at ifindex 2 make n² possible pairs.  The kernel gives the peer itself
+    when it is asked by nsid (IFLA_TARGET_NETNSID); that is slow, but it is one request per end.
     """
-    found: dict[End, str] = {}
+    macs: dict[End, str] = {}
     for scope, rows in crossing.items():
-        crowded = [row for row in rows if len(by_indexes.get((row.peer, row.index), ())) > _CROWD]
-        if crowded:
-            macs = _look_through(kernel, scope, crowded)
-            found.update({(scope, index): mac for index, mac in macs.items()})
-    return found
+        many = [row for row in rows if len(by_indexes.get((row.peer, row.index), ())) > _MANY]
+        if many:
+            macs.update({(scope, index): mac for index, mac in _macs_by_nsid(kernel, scope, many).items()})
+    return macs
 
 
-def _look_through(kernel: Kernel, scope: str, rows: list[LinkRow]) -> dict[int, str]:
+def _macs_by_nsid(kernel: Kernel, scope: str, rows: list[LinkRow]) -> dict[int, str]:
     requests = [
         transport.message(
             RTM_GETLINK,
@@ -166,22 +167,22 @@ def _look_through(kernel: Kernel, scope: str, rows: list[LinkRow]) -> dict[int, 
     }
 
 
-# ------------------------------------------------------------------ what an nsid means
+# ------------------------------------------------------------------ nsids
 
 
 def _nsids(kernel: Kernel, states: Mapping[str, ScopeState], pairs: Iterable[Pair]) -> dict[tuple[str, str], int]:
-    """(scope, other scope) -> the nsid under which the first knows the second, -1 for none."""
+    """(scope, other scope) -> the nsid that the other one has in the first, -1 for none."""
     asked: dict[str, set[str]] = defaultdict(set)
     for near, far in pairs:
         asked[near[0]].add(far[0])
-    found: dict[tuple[str, str], int] = {}
+    nsids: dict[tuple[str, str], int] = {}
     for scope, others in asked.items():
         listed = sorted(others)
         for at in range(0, len(listed), transport.WINDOW):
             window = listed[at : at + transport.WINDOW]
             for other, nsid in zip(window, _ask(kernel, scope, window), strict=True):
-                found[scope, other] = nsid
-    return found
+                nsids[scope, other] = nsid
+    return nsids
 
 
 def _ask(kernel: Kernel, scope: str, others: list[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""One namespace in a few dumps, and which veth is whose peer."""
+"""Reads a namespace with a few dumps: links, addresses, routes, rules, neighbours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Row = TypeVar("_Row")
 
 
 class Dump(NamedTuple):
-    """What is asked, and how each answer becomes a row."""
+    """One dump: type and body of the request, type of the answers, and what decodes an answer into a row."""
 
     request: int
     body: bytes
@@ -39,7 +39,7 @@ class Dump(NamedTuple):
     decoder: Callable[[bytes], Any]
 
 
-# By the field of ScopeState that the rows go to; the links are read always.
+# Field of ScopeState -> the dump that fills it.  The links are not listed: they are always read.
 DUMPS: Mapping[str, Dump] = MappingProxyType(
     {
         "addresses": Dump(RTM_GETADDR, bytes(8), RTM_NEWADDR, decode.address),
@@ -50,9 +50,9 @@ DUMPS: Mapping[str, Dump] = MappingProxyType(
 
 
 def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLES) -> dict[str, ScopeState]:
-    """Every scope's links, with the veth peers among them, and what else ``tables`` name.
+    """The state of each scope: links with their peers, and the dumps and link attributes that ``tables`` names.
 
-    They say too which attributes of which types of links are read.  Raises KernelError when a namespace is missing.
+    Raises KernelError when a namespace is missing.
     """
     states = {scope: read_scope(kernel, scope, tables) for scope in kernel.with_sockets(scopes)}
     resolve_peers(kernel, states)
@@ -60,7 +60,7 @@ def read(kernel: Kernel, scopes: Iterable[str], tables: Tables = decode.NO_TABLE
 
 
 def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> ScopeState:
-    """One namespace as it is; ``peers`` stays empty, since it takes all namespaces to know them."""
+    """The state of one namespace.  ``peers`` stays empty: all namespaces are needed to find them."""
     sock = kernel.socket(scope)
     links = {row.index: row for row in read_links(kernel, scope, tables)}
     wanted = DUMPS.keys() if tables.dumps is None else tables.dumps
@@ -69,17 +69,17 @@ def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) ->
 
 
 def read_links(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> list[LinkRow]:
-    """One link dump."""
+    """The links of a scope, by one dump; raises KernelError."""
     return read_links_as(kernel, scope, partial(decode.link, tables=tables))
 
 
 def read_links_as(kernel: Kernel, scope: str, decoder: Callable[[bytes], _Row | None]) -> list[_Row]:
-    """One link dump, each message (without its nlmsghdr) decoded by ``decoder``; what it makes None is left out."""
+    """The links of a scope, each message (without its nlmsghdr) decoded by ``decoder``; None is left out."""
     return _rows(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS, RTM_NEWLINK, decoder)
 
 
 def read_neighbours(kernel: Kernel, scope: str) -> list[NeighbourRow]:
-    """The permanent neighbours and the proxy entries of a scope: the kernel tells the two in two dumps."""
+    """The permanent neighbours and the proxy entries of a scope; the kernel has a dump for each."""
     sock = kernel.socket(scope)
     return [
         row
@@ -91,7 +91,7 @@ def read_neighbours(kernel: Kernel, scope: str) -> list[NeighbourRow]:
 
 
 def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:
-    """The addresses, without their lengths, that the scope's links have."""
+    """The addresses of the scope's links, without their prefix lengths."""
     rows = _rows(kernel.socket(scope), *DUMPS["addresses"])
     return frozenset(row.address.partition("/")[0] for row in rows)
 
@@ -102,14 +102,14 @@ def _rows(sock: Socket, request: int, body: bytes, answer: int, decoder: Callabl
 
 
 def read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
-    """As read_owner for many namespaces, several times faster."""
+    """As read_owner for many namespaces, several times faster per namespace."""
     return {scope: read_owner(kernel, scope) for scope in kernel.with_sockets(scopes)}
 
 
 def read_owner(kernel: Kernel, scope: str) -> str:
     """The topology stamped on the namespace's ``lo``, "" for none.
 
-    A dump of the links, of which only ``lo`` is decoded: to ask for lo alone takes three times as long.
+    It dumps the links and decodes only ``lo``: a request for lo alone takes three times as long.
     """
     for kind, body in transport.dump(kernel.socket(scope), RTM_GETLINK, _ALL_LINKS):
         if kind == RTM_NEWLINK and decode.is_loopback(body):

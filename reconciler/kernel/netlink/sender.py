@@ -1,4 +1,4 @@
-"""Netlink requests sent in windows, each with its result."""
+"""Sends netlink requests in windows and gives the result of each."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA
 
 
 class Sender:
-    """Sends to any scope; ``links`` are the ifindexes that it knows.
+    """Sends to any scope.  ``links`` are the known ifindexes.
 
-    ``grouped`` counts the messages that it sent beyond one for each request.
+    ``grouped`` counts the messages sent beside those of the requests: one for each deletion by group.
     """
 
     def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState]) -> None:
@@ -31,7 +31,7 @@ class Sender:
         self.grouped = 0
 
     def send(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
-        """Send them in their order; a result for each."""
+        """Send the requests in order; a result for each, None where it succeeded."""
         results: list[Failure | None] = []
         for deleting, stretch in groupby(requests, lambda request: request.command == "dellink"):
             listed = list(stretch)
@@ -49,10 +49,10 @@ class Sender:
         return results
 
     def _delete_links(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
-        """Many links in one go: the kernel waits for a grace period per message, 16 ms, whatever it deletes.
+        """Delete many links with one message: the kernel waits 16 ms (an RCU grace period) for each message.
 
-        They are put into a group that nothing is in, and the group is deleted; where that is refused (one of
-        them cannot be deleted), they go one by one.
+        The links are put into an unused group, and the group is deleted.  If the kernel refuses that, because
+        one of them cannot be deleted, they get their groups back and are deleted one by one.
         """
         try:
             before = groups(self._kernel, scope)
@@ -69,7 +69,7 @@ class Sender:
         return self._send_all(scope, requests)
 
     def _send_window(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
-        """One window; the descriptors of the namespaces it names are open only meanwhile."""
+        """Send one window; the namespaces that it refers to are open only while it is sent."""
         fds: dict[str, int] = {}
         results: list[Failure | None] = [None] * len(requests)
         messages: list[bytes] = []
@@ -103,9 +103,9 @@ class Sender:
         return fds[reference.scope]
 
     def _forget_renamed(self, request: Netlink) -> None:
-        """Names may mean other links now: in the request's scope, and wherever it put or took one."""
+        """Forget the indexes of the scopes in which names may mean other links after the request."""
         if request.command == "dellink":
-            self.links.forget_all()  # a veth's peer is gone too, wherever it was
+            self.links.forget_all()  # the peer of a veth is gone too, in any scope
         elif renames(request):
             self.links.forget(request.scope)
             for reference in references(request.attributes):
@@ -114,13 +114,13 @@ class Sender:
 
 
 def renames(request: Netlink) -> bool:
-    """Whether a name may mean another link afterwards."""
+    """Whether a link's name may mean another link after the request."""
     if request.command == "dellink" or (request.command == "newlink" and request.flags & NLM_F_CREATE):
         return True
     return request.command in ("newlink", "setlink") and any(name in _RENAMING for name, _ in request.attributes)
 
 
 def names_links(request: Netlink) -> bool:
-    """Whether the ifindex of a link must be looked up for it."""
+    """Whether a link's ifindex must be looked up for the request."""
     named = references(request.fields) + references(request.attributes)
     return any(isinstance(reference, LinkRef) for reference in named)

@@ -1,4 +1,4 @@
-"""Raw netlink: strict dumps, and requests sent in windows with an acknowledgement each."""
+"""Raw netlink: dumps, and requests sent in windows, each with its acknowledgement (netlink(7), linux/netlink.h)."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ SO_RCVBUFFORCE = 33
 
 RECEIVE_BUFFER = 8 << 20
 DATAGRAM = 1 << 16  # the kernel fills at most 32 KiB of a dump into one datagram
-TIMEOUT = 60  # seconds; a lost answer must end in an error, not in a hang
-RETRIES = 20  # dumps that were interrupted by a change of what they list
-WINDOW = 64  # requests; 2,000 outstanding ACKs would overflow a default receive buffer
+TIMEOUT = 60  # seconds to wait for an answer: a lost one ends in an error instead of a hang
+RETRIES = 20  # times that a dump is repeated when its list changed meanwhile
+WINDOW = 64  # requests sent before their ACKs are read; 2,000 ACKs would overflow a default receive buffer
 WINDOW_BYTES = 1 << 16
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
@@ -55,7 +55,7 @@ Message = tuple[int, bytes]  # type, and what follows the nlmsghdr
 
 
 def open_socket(protocol: int) -> socket.socket:
-    """A netlink socket in the calling thread's network namespace, with strict checks and ext-ack on."""
+    """A netlink socket in the calling thread's network namespace, with strict checks and extended acks on."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     for option in (NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK):
         sock.setsockopt(SOL_NETLINK, option, 1)
@@ -69,7 +69,7 @@ def open_socket(protocol: int) -> socket.socket:
 
 
 def message(kind: int, body: bytes, flags: int = 0) -> bytes:
-    """One request that wants an ACK; its sequence number is filled in when it is sent."""
+    """One request with NLM_F_ACK; its sequence number is filled in when it is sent."""
     return HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST | NLM_F_ACK, 0, 0) + body
 
 
@@ -85,24 +85,25 @@ def dump(sock: socket.socket, kind: int, body: bytes) -> list[Message]:
     """All messages that answer one dump request.
 
     ``kind`` is the request's type (RTM_GETLINK, ...), ``body`` its header and filters.  A dump during which
-    the kernel's list changed is inconsistent (NLM_F_DUMP_INTR): it is taken again.  Raises
+    the kernel's list changed may be inconsistent (NLM_F_DUMP_INTR) and is repeated.  Raises
     KernelError with the kernel's extended-ack text.
     """
     for _ in range(RETRIES):
-        found = _dump_once(sock, kind, body)
-        if found is not None:
-            return found
+        messages = _dump_once(sock, kind, body)
+        if messages is not None:
+            return messages
     raise KernelError("read", Failure(errno.EAGAIN, "the configuration keeps changing while it is read"))
 
 
 def _dump_once(sock: socket.socket, kind: int, body: bytes) -> list[Message] | None:
+    """The messages, or None for a dump that may be inconsistent or of which a part was lost."""
     sequence = next(_sequence) & 0xFFFFFFFF
     sock.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, 0) + body)
-    found: list[Message] = []
+    messages: list[Message] = []
     whole = True
     while True:
         data = _receive(sock)
-        if data is None:  # something was lost: read on to the end, else the next dump gets EBUSY
+        if data is None:  # a part was lost: read on to the end, else the next dump gets EBUSY
             whole = False
             continue
         at, end = 0, len(data)
@@ -113,8 +114,8 @@ def _dump_once(sock: socket.socket, kind: int, body: bytes) -> list[Message] | N
                     whole = False
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     _raise_if_failed(data[at : at + length], answer, flags)
-                    return found if whole else None
-                found.append((answer, data[at + 16 : at + length]))
+                    return messages if whole else None
+                messages.append((answer, data[at + 16 : at + length]))
             at += (length + 3) & ~3
 
 
@@ -125,6 +126,7 @@ def _raise_if_failed(data: bytes, kind: int, flags: int) -> None:
 
 
 def _receive(sock: socket.socket) -> bytes | None:
+    """One datagram; None where the receive buffer overflowed (ENOBUFS) and messages were dropped."""
     try:
         return sock.recv(DATAGRAM)
     except BlockingIOError:
@@ -147,19 +149,19 @@ def _header(data: bytes, at: int, end: int) -> tuple[int, int, int, int, int]:
 
 
 def error_failure(data: bytes, flags: int) -> Failure | None:
-    """The Failure in an NLMSG_ERROR (given whole, with its nlmsghdr); None for an ACK."""
+    """The Failure in an NLMSG_ERROR (``data`` includes its nlmsghdr); None for an ACK."""
     if len(data) < 36:
         return Failure(errno.EBADMSG, "malformed NLMSG_ERROR")
     code = -_ERROR.unpack_from(data, 16)[0]
     if code == 0:
         return None
-    # struct nlmsgerr is the error and the request's header; unless capped, its body follows
+    # struct nlmsgerr is the error and the request's header; the request's body follows unless NLM_F_CAPPED is set
     echoed: int = 16 if flags & NLM_F_CAPPED else _SEQUENCE.unpack_from(data, 20)[0]
     return Failure(code, _words(data, 20 + ((echoed + 3) & ~3), flags, code))
 
 
 def done_failure(data: bytes, flags: int) -> Failure | None:
-    """The Failure in an NLMSG_DONE (given whole): a dump that broke off; None where all is well."""
+    """The Failure in an NLMSG_DONE (``data`` includes its nlmsghdr) of a dump that failed; None where it succeeded."""
     code = -_ERROR.unpack_from(data, 16)[0] if len(data) >= 20 else 0
     return Failure(code, _words(data, 20, flags, code)) if code > 0 else None
 
@@ -189,16 +191,16 @@ def _attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
 
 
 def send_window(sock: socket.socket, messages: list[bytes]) -> list[Failure | None]:
-    """Send requests made by ``message`` and wait for each one's ACK; one result per request, in order.
+    """Send requests made by ``message`` and wait for their ACKs; a result for each, None where it succeeded.
 
-    They go out up to WINDOW at a time in one send; the kernel executes them in order, and one
-    that fails does not stop those behind it.
+    Up to WINDOW requests are sent at a time.  The kernel executes them in order, and one that fails does not stop
+    those after it.
     """
     return [failure for failure, _ in exchange(sock, messages)]
 
 
 def exchange(sock: socket.socket, messages: list[bytes]) -> list[tuple[Failure | None, bytes]]:
-    """As send_window; beside each result the body of the message that the kernel answered with, or b""."""
+    """As send_window; each result is (failure, body of the kernel's answer), the body b"" where there was none."""
     results: list[tuple[Failure | None, bytes]] = []
     at = 0
     while at < len(messages):
@@ -239,7 +241,7 @@ def _collect(sock: socket.socket, numbers: dict[int, int]) -> list[tuple[Failure
     waiting = set(numbers)
     while waiting:
         data = _receive(sock)
-        if data is None:  # the socket's buffer overflowed, and what was dropped never comes
+        if data is None:  # dropped acknowledgements do not come again
             break
         _sort_in(data, numbers, waiting, failures, bodies)
     return list(zip(failures, bodies, strict=True))

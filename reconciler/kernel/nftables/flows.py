@@ -1,4 +1,4 @@
-"""Running flows (conntrack entries) that a changed port map must no longer carry."""
+"""Deletes the conntrack entries of flows that a changed port map must not serve any more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from reconciler.kernel.netlink import reader, transport
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.nftables.nft_decode import attributes
 from reconciler.model.errors import Failure, KernelError
+from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY
 from reconciler.model.requests import ForgetFlows, ForgetUntranslated
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
@@ -27,22 +28,26 @@ _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _WITH_PORTS = {_NUMBER, _SOURCE_PORT, _DESTINATION_PORT}
 _SEEN_REPLY, _DST_NAT = 1 << 1, 1 << 5  # IPS_*
 
-# How an entry begins: nfgenmsg, then the original tuple with its addresses.  Where it begins like this, protocol
-# and port lie at known places, and the entries that nobody asked for cost next to nothing.
+# The start of an entry: nfgenmsg, then the original tuple with its addresses -> the offsets of protocol and port.
+# An entry that starts like this is compared without decoding it, so that the many others cost next to nothing.
 _BEGINNINGS = {
     struct.pack("=HHHH", 52, _TUPLE_ORIG | _NESTED, 20, _TUPLE_IP | _NESTED): (36, 52),
     struct.pack("=HHHH", 76, _TUPLE_ORIG | _NESTED, 44, _TUPLE_IP | _NESTED): (60, 76),
 }
 _PORT = struct.Struct(">H")
-_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}  # what no map of ours has, a foreign one may
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}  # somebody may have added elements with icmp
 _ANY = ("0.0.0.0", "::")
-_ABSENT = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}  # no ctnetlink: then nothing is tracked for us
+_ABSENT = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL}  # the kernel has no ctnetlink, and so no entries
 
 Service = tuple[int, int]  # protocol number, port
 
 
 class _Flow(NamedTuple):
-    """``destination`` is what the client asked for, ``answerer`` and ``answer_port`` who answers it."""
+    """One entry.
+
+    ``destination`` is the address that the client opened, ``translated`` whether DNAT changed it (IPS_DST_NAT),
+    ``answered`` whether a packet came back (IPS_SEEN_REPLY), ``answerer`` and ``answer_port`` the source of replies.
+    """
 
     destination: str
     translated: bool
@@ -52,9 +57,9 @@ class _Flow(NamedTuple):
 
 
 def forget(kernel: Kernel, scope: str, requests: Iterable[ForgetFlows | ForgetUntranslated]) -> Failure | None:
-    """Remove the entries of one scope that the requests name, and no others; None when it is done.
+    """Delete the entries of one scope that the requests name; None when it is done.
 
-    One dump, whatever the number of requests.  Raises KernelError.
+    It takes one dump for any number of requests.  Raises KernelError.
     """
     wanted: dict[Service, list[ForgetFlows]] = {}
     for request in _spelled_out(kernel, scope, requests):
@@ -71,11 +76,11 @@ def forget(kernel: Kernel, scope: str, requests: Iterable[ForgetFlows | ForgetUn
     local = reader.read_local_addresses(kernel, scope)
     doomed = [_deletion(body) for body in bodies if _matches(body, wanted, local)]
     failures = transport.send_window(sock, doomed)
-    return next((one for one in failures if one is not None and one.errno != errno.ENOENT), None)
+    return next((failure for failure in failures if failure is not None and failure.errno != errno.ENOENT), None)
 
 
 def _protocol(name: str) -> int:
-    """The number of a protocol as the elements of a map tell it: a name, or where there is none the number."""
+    """The number of a protocol, which an element has as a name, or as digits where we have no name."""
     return _PROTOCOLS[name] if name in _PROTOCOLS else int(name)
 
 
@@ -84,12 +89,12 @@ def _spelled_out(
 ) -> Iterator[ForgetFlows]:
     tables = {request.table for request in requests if isinstance(request, ForgetUntranslated)}
     yield from (request for request in requests if isinstance(request, ForgetFlows))
-    found = nft_tables.read_tables(kernel, scope) if tables else {}
-    for elements in (found[name].elements for name in sorted(tables & found.keys())):
+    present = nft_tables.read_tables(kernel, scope) if tables else {}
+    for elements in (present[name].elements for name in sorted(tables & present.keys())):
         for family, anywhere in ((4, "0.0.0.0"), (6, "::")):
-            for (protocol, port), to in elements.get(f"pub_any{family}", {}).items():
+            for (protocol, port), to in elements.get(PUBLISHED_ANY[family], {}).items():
                 yield ForgetFlows(scope, protocol, anywhere, port, to[0], to[1], others=True, unanswered=True)
-            for (listen, protocol, port), to in elements.get(f"pub_addr{family}", {}).items():
+            for (listen, protocol, port), to in elements.get(PUBLISHED_ADDRESS[family], {}).items():
                 yield ForgetFlows(scope, protocol, listen, port, to[0], to[1], others=True, unanswered=True)
 
 
@@ -116,11 +121,11 @@ def _concerns(request: ForgetFlows, flow: _Flow, local: frozenset[str]) -> bool:
     same_family = (":" in request.listen) == (":" in flow.destination)
     if not same_family or request.listen not in (*_ANY, flow.destination):
         return False
-    there = flow.translated and (flow.answerer, flow.answer_port) == (request.target, request.target_port)
+    to_target = flow.translated and (flow.answerer, flow.answer_port) == (request.target, request.target_port)
     if not request.others:
-        return there
-    here = flow.destination in local or flow.destination.startswith("127.")
-    return here and (not there or (request.unanswered and not flow.answered))
+        return to_target
+    to_scope = flow.destination in local or flow.destination.startswith("127.")
+    return to_scope and (not to_target or (request.unanswered and not flow.answered))
 
 
 def _tuple(data: bytes) -> tuple[Service, str, tuple[str, int]] | None:
@@ -143,7 +148,7 @@ def _address(raw: bytes) -> str:
 
 
 def _deletion(body: bytes) -> bytes:
-    """The message that deletes an entry: by its tuple, and by its id, so that a successor of it lives on."""
+    """The message that deletes an entry: by tuple and by id, so that a new entry with the same tuple stays."""
     entry = dict(attributes(body, 4))
     parts = [transport.attribute(_TUPLE_ORIG | _NESTED, entry[_TUPLE_ORIG])]
     parts += [transport.attribute(kind, entry[kind]) for kind in (_ZONE, _ID) if kind in entry]

@@ -1,4 +1,4 @@
-"""nfnetlink messages of nf_tables to plain text forms (linux/netfilter/nf_tables.h)."""
+"""Decodes nf_tables messages into plain text forms (linux/netfilter/nf_tables.h)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Attributes = dict[int, bytes]
 _TLV = struct.Struct("=HH")
 _U32 = struct.Struct(">I")
 _S32 = struct.Struct(">i")
-_TYPE_MASK = 0x3FFF  # less NLA_F_NESTED and NLA_F_NET_BYTEORDER
+_TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 
 TABLE_NAME, TABLE_FLAGS = 1, 2
 CHAIN_TABLE, CHAIN_NAME, CHAIN_HOOK, CHAIN_POLICY = 1, 3, 4, 5
@@ -49,7 +49,7 @@ TYPES = {
 
 
 def attributes(data: bytes, at: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The attributes from byte ``at`` on; KernelError where they do not follow the format."""
+    """(type, payload) of the attributes from offset ``at`` on; KernelError where they do not follow the format."""
     end = len(data)
     while at < end:
         if end - at < 4:
@@ -67,7 +67,7 @@ def text(value: bytes) -> str:
 
 
 def number(found: Attributes, kind: int) -> int:
-    """A 32-bit attribute, 0 where it is absent."""
+    """A 32-bit attribute in network byte order, 0 where it is absent; KernelError for another length."""
     value = found.get(kind)
     if value is None:
         return 0
@@ -78,7 +78,7 @@ def number(found: Attributes, kind: int) -> int:
 
 
 def type_names(types: int) -> tuple[str, ...]:
-    """The fields of a key or value by its (concatenated) type number, first field first."""
+    """The types of the fields of a key or value, in order, from its (concatenated) type number."""
     if types == _VERDICT:
         return ("verdict",)
     names: list[str] = []
@@ -89,7 +89,7 @@ def type_names(types: int) -> tuple[str, ...]:
 
 
 def table_form(found: Attributes) -> str:
-    """ "active", or the flags that make it something else ("dormant": none of its rules is run)."""
+    """ "active", or the table's flags, such as "dormant" (none of its rules is run)."""
     return _flag_words(number(found, TABLE_FLAGS), _TABLE_FLAGS) or "active"
 
 
@@ -122,17 +122,17 @@ def chain_form(found: Attributes) -> str:
 
 
 def anonymous(found: Attributes) -> bool:
-    """Whether a set is part of a rule, and so compared with it."""
+    """Whether a set is part of a rule; then it is compared with the rule."""
     return bool(number(found, SET_FLAGS) & ANONYMOUS)
 
 
 def set_form(found: Attributes) -> str:
-    """ "map ipv4_addr . inet_service : ipv4_addr interval": types and whatever else is not the default."""
+    """ "map ipv4_addr . inet_service : ipv4_addr interval": the types, and all that is not the default."""
     flags = number(found, SET_FLAGS)
     key = " . ".join(type_names(number(found, SET_KEY_TYPE)))
     value = " . ".join(type_names(number(found, SET_DATA_TYPE)))
     words = [f"map {key} : {value}" if flags & MAP else f"set {key}"]
-    # NFT_SET_CONCAT (0x80) follows from the type, and libnftables' versions differ in setting it
+    # NFT_SET_CONCAT (0x80) follows from the type, and not every version of libnftables sets it
     words.append(_flag_words(flags & ~(MAP | 0x80), _SET_FLAGS))
     words += [f"{name} {value}" for name, value in _set_limits(found) if value]
     if SET_EXPR in found or SET_EXPRESSIONS in found:
@@ -148,7 +148,7 @@ def _set_limits(found: Attributes) -> Iterator[tuple[str, int]]:
 
 
 def comment(userdata: bytes) -> str:
-    """The comment in a chain's or an element's user data (libnftnl's TLVs of one byte each)."""
+    """The comment in the user data of a chain or element (libnftnl/udata.h: type and length are one byte each)."""
     at = 0
     while at + 2 <= len(userdata):
         kind, length = userdata[at], userdata[at + 1]
@@ -159,9 +159,9 @@ def comment(userdata: bytes) -> str:
 
 
 def rules_digest(rules: list[Attributes]) -> str:
-    """Eight hex digits that stand for a chain's rules in their order, without their handles.
+    """A CRC-32, as eight hex digits, of a chain's rules in their order, without their handles.
 
-    The kernel dumps a rule's expressions in the same bytes every time.
+    The kernel dumps the expressions of a rule as the same bytes every time.
     """
     crc = 0
     for rule in rules:

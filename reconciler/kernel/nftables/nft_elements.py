@@ -1,4 +1,4 @@
-"""Elements of nf_tables sets and maps, decoded in bulk: 10,000 take some milliseconds."""
+"""Decodes elements of nf_tables sets and maps in bulk: 10,000 take some milliseconds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _same(value: int) -> int:
     return value
 
 
-# field type -> (its layout in a register, padded to four bytes; its value as Python; is it an address)
+# type of a field -> (struct layout, padded to four bytes as in a register; conversion of the value; is it an address)
 _FIELDS: dict[str, tuple[str, Callable[[Any], Any], bool]] = {
     "ipv4_addr": ("4s", functools.lru_cache(1 << 16)(socket.inet_ntoa), True),
     "ipv6_addr": ("16s", _ipv6, True),
@@ -63,7 +63,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any], bool]] = {
 
 
 class Layout(NamedTuple):
-    """How the elements of one set look: the types of the key's fields and of the value's."""
+    """The types of the fields of a set's keys and values."""
 
     key: tuple[str, ...]
     value: tuple[str, ...]
@@ -71,7 +71,7 @@ class Layout(NamedTuple):
 
 
 def layout(found: Attributes) -> Layout | None:
-    """The layout by a set's attributes; None for types that our tables never hold."""
+    """The layout of a set, from its attributes; None where it has types that our tables never have."""
     flags = number(found, SET_FLAGS)
     key = type_names(number(found, SET_KEY_TYPE))
     value = type_names(number(found, SET_DATA_TYPE)) if flags & MAP else ()
@@ -81,10 +81,10 @@ def layout(found: Attributes) -> Layout | None:
 
 
 def decode(bodies: Sequence[bytes], form: Layout) -> Elements:
-    """The elements in the bodies of NFT_MSG_NEWSETELEM messages, as TableRow.elements tells them.
+    """Key -> value of the elements in the bodies of NFT_MSG_NEWSETELEM messages, in the form of TableRow.elements.
 
-    What an element has beside key and value (a comment, a timeout, a state) is added to its value as words;
-    a catch-all element ("*") has an empty key.  Raises KernelError for what does not follow the format.
+    A comment, a timeout or a state of an element is added to its value as words; a catch-all element ("*") has
+    an empty key.  Raises KernelError for bytes that do not follow the format.
     """
     try:
         return _decode(bodies, form)
@@ -99,12 +99,15 @@ def _decode(bodies: Sequence[bytes], form: Layout) -> Elements:
         return _ranges([element for data in lists for element in _each(data)], form)
     for data in lists:
         if form.interval or not _decode_uniform(data, form, found):
-            found.update(_one(element, form) for element in _each(data))
+            found.update(_element(element, form) for element in _each(data))
     return found
 
 
 def _decode_uniform(data: bytes, form: Layout, found: Elements) -> bool:
-    """Decode column by column a list whose elements all have a key, a map's value, and nothing else."""
+    """Decode column by column a list whose elements all have a key, in a map a value, and nothing else.
+
+    False, and nothing decoded, where the list is not so.
+    """
     pattern = ">12s" + _layout_of(form.key) + ("8s" + _layout_of(form.value) if form.value else "")
     size = struct.calcsize(pattern)
     if not data or len(data) % size or not _plain(data[:size], form):
@@ -119,7 +122,7 @@ def _decode_uniform(data: bytes, form: Layout, found: Elements) -> bool:
 
 
 def _plain(data: bytes, form: Layout) -> bool:
-    """Whether these bytes are one element of nothing but a key and, in a map, a value."""
+    """Whether these bytes are one element that has only a key and, in a map, a value."""
     elements = list(_each(data))
     if len(elements) != 1:
         return False
@@ -147,7 +150,7 @@ def _raw(element: Attributes, kind: int) -> bytes:
 
 def _fields(names: tuple[str, ...], raw: bytes) -> tuple[Any, ...]:
     pattern = ">" + _layout_of(names)
-    if len(names) == 1:  # a field alone is not padded
+    if len(names) == 1:  # a single field is not padded
         raw = raw.ljust(struct.calcsize(pattern), b"\0")
     if len(raw) != struct.calcsize(pattern):
         return (raw.hex(),)
@@ -155,7 +158,7 @@ def _fields(names: tuple[str, ...], raw: bytes) -> tuple[Any, ...]:
     return tuple(_FIELDS[name][1](value) for name, value in values)
 
 
-def _one(element: Attributes, form: Layout) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _element(element: Attributes, form: Layout) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if number(element, ELEM_FLAGS) & CATCHALL:
         key: tuple[Any, ...] = ()
     else:
@@ -187,7 +190,7 @@ def _spans(names: tuple[str, ...], first: tuple[Any, ...], last: tuple[Any, ...]
 
 
 def _span(first: str, last: str) -> str:
-    """A prefix where the two addresses are the ends of one, else "first-last"."""
+    """The prefix from ``first`` to ``last`` where there is one, else "first-last"."""
     low, high = ip_address(first), ip_address(last)
     if low == high:
         return str(ip_network(low))
@@ -199,7 +202,7 @@ def _span(first: str, last: str) -> str:
 
 
 def _ranges(elements: list[Attributes], form: Layout) -> Elements:
-    """Pair the starts with the ends; the kernel leaves out the end of what reaches the last address."""
+    """Join the starts and ends of intervals; an interval up to the last address has no end in the kernel."""
     found: Elements = {}
     end = int.from_bytes(b"\xff" * struct.calcsize(_layout_of(form.key)), "big") + 1
     width = (end - 1).bit_length() // 8

@@ -1,4 +1,4 @@
-"""Our nftables tables: read by raw nfnetlink, written by libnftables in atomic transactions."""
+"""Reads our nftables tables by raw nfnetlink, and writes them by libnftables in atomic transactions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from reconciler.kernel.nftables import nft_decode as nft
 from reconciler.kernel.nftables import nft_elements
 from reconciler.kernel.nftables.nft_decode import Attributes
 from reconciler.model.errors import Failure, KernelError, MissingDependency
+from reconciler.model.names import ADMIN_CHAIN, STAMP_CHAIN, table_owner
 from reconciler.model.requests import NftElement, NftFrame
 from reconciler.model.rows import TableRow
-
-PREFIX = "netrecon-"
-STAMP_CHAIN = "stamp"
-ADMIN = "admin"  # the administrator's own chain: what is in it is not ours to judge
 
 _INET = 1  # NFPROTO_INET
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
@@ -31,7 +28,7 @@ _NO_NFTABLES = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENO
 
 
 class Visits(Protocol):
-    """What of kernel.namespaces.Kernel is used here."""
+    """The part of worker.Kernel that is used here."""
 
     def run(self, scope: str, function: Any, *args: Any) -> Any: ...
     def socket(self, scope: str, protocol: int = ...) -> Any: ...
@@ -41,11 +38,14 @@ class Visits(Protocol):
 
 
 class Changed(Exception):
-    """The ruleset's generation moved between two dumps."""
+    """The ruleset changed between two dumps."""
 
 
 class Ruleset:
-    """Dumps of one namespace that must all be of one generation; ``family`` 0 is every family."""
+    """Dumps of one namespace's ruleset, all of one generation; ``family`` is NFPROTO_*, 0 for all families.
+
+    Raises Changed when the ruleset changes between them, and KernelError.
+    """
 
     def __init__(self, sock: Any, family: int = _INET) -> None:
         self._sock = sock
@@ -65,14 +65,14 @@ class Ruleset:
         return [dict(nft.attributes(body, 4)) for body in self.dump(kind, *wanted)]
 
     def of_any_family(self, kind: int) -> list[tuple[bytes, Attributes]]:
-        """Each message, whose first byte is its family (NFPROTO_*), and its attributes."""
+        """(body, attributes) of each message; the first byte of the body is the family (NFPROTO_*)."""
         return [(body, dict(nft.attributes(body, 4))) for body in self.dump(kind)]
 
 
 def read_tables(kernel: Visits, scope: str) -> dict[str, TableRow]:
     """Our tables in one namespace, by name; {} where there are none or the kernel has no nf_tables.
 
-    Read by raw dumps of a single generation.  Raises KernelError.
+    All dumps are of one generation of the ruleset.  Raises KernelError.
     """
     try:
         sock = kernel.socket(scope, transport.NETFILTER)
@@ -86,9 +86,9 @@ def read_tables(kernel: Visits, scope: str) -> dict[str, TableRow]:
         except Changed:
             continue
         except KernelError as error:
-            if error.failure.errno != errno.ENOENT:  # a table went away between two dumps
+            if error.failure.errno != errno.ENOENT:  # ENOENT: a table was deleted between two dumps
                 raise
-        except (KeyError, ValueError, struct.error):  # a message without its name, or cut short
+        except (KeyError, ValueError, struct.error):  # an attribute is missing or cut off
             raise malformed("nf_tables message") from None
     raise KernelError("read", Failure(errno.EAGAIN, "the nftables ruleset keeps changing while it is read"))
 
@@ -101,7 +101,7 @@ def _read_tables(ruleset: Ruleset) -> dict[str, TableRow]:
             return {}
         raise
     tables = {nft.text(row[nft.TABLE_NAME]): row for row in rows}
-    ours = {name: row for name, row in tables.items() if name.startswith(PREFIX)}
+    ours = {name: row for name, row in tables.items() if table_owner(name)}
     if not ours:
         return {}
     chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
@@ -109,10 +109,10 @@ def _read_tables(ruleset: Ruleset) -> dict[str, TableRow]:
 
 
 def _by_table(rows: Iterable[Attributes], kind: int) -> dict[str, list[Attributes]]:
-    found: dict[str, list[Attributes]] = defaultdict(list)
+    by_table: dict[str, list[Attributes]] = defaultdict(list)
     for row in rows:
-        found[nft.text(row[kind])].append(row)
-    return found
+        by_table[nft.text(row[kind])].append(row)
+    return by_table
 
 
 def _read_table(ruleset: Ruleset, name: str, table: Attributes, chains: list[Attributes]) -> TableRow:
@@ -145,16 +145,16 @@ def _chain_forms(chains: list[Attributes], rules: list[Attributes]) -> dict[str,
         else:
             frame[f"chain {name}"] = form
             frame[f"rules {name}"] = "empty"
-    for name, found in by_chain.items():
-        frame[f"rules {name}"] = _rules_form(found, stamped.get(name, "no stamp" if not stamped else ""))
+    for name, chain_rules in by_chain.items():
+        frame[f"rules {name}"] = _rules_form(chain_rules, stamped.get(name, "no stamp" if not stamped else ""))
     return {part: form for part, form in frame.items() if not (form == "empty" and part[6:] not in stamped)}
 
 
 def _rules_by_chain(rules: list[Attributes]) -> dict[str, list[Attributes]]:
-    found: dict[str, list[Attributes]] = defaultdict(list)
+    by_chain: dict[str, list[Attributes]] = defaultdict(list)
     for row in rules:
-        found[nft.text(row[nft.RULE_CHAIN])].append(row)
-    return found
+        by_chain[nft.text(row[nft.RULE_CHAIN])].append(row)
+    return by_chain
 
 
 def _rules_form(rules: list[Attributes], stamp: str) -> str:
@@ -170,10 +170,10 @@ def _rules_form(rules: list[Attributes], stamp: str) -> str:
 
 
 def transact(kernel: Visits, scope: str, requests: Iterable[NftFrame | NftElement]) -> Failure | None:
-    """Do all requests of one scope as one atomic transaction; None when it is done.
+    """Carry out all requests of one scope as one atomic transaction; None when it is done.
 
-    Element deletions go first, then the frames, then the additions.  A frame's rules are then read back and
-    their digests left in the table.  Raises MissingDependency where libnftables or its binding is missing.
+    Element deletions come first, then the frames, then the additions.  The rules of the frames are then read back,
+    and their digests are stored in the table.  Raises MissingDependency where libnftables or its binding is missing.
     """
     requests = list(requests)
     frames = [request for request in requests if isinstance(request, NftFrame)]
@@ -191,10 +191,10 @@ def transact(kernel: Visits, scope: str, requests: Iterable[NftFrame | NftElemen
 
 
 def commands(requests: Iterable[NftFrame | NftElement]) -> str:
-    """The transaction's text: one command per set for what goes and one for what comes."""
+    """The text of the transaction: for each set one command that deletes elements and one that adds elements."""
     requests = list(requests)
     frames = [request for request in requests if isinstance(request, NftFrame)]
-    doomed = {frame.table for frame in frames if not frame.stamp}  # goes with all its elements
+    doomed = {frame.table for frame in frames if not frame.stamp}  # tables to delete, with all their elements
     merged: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for request in requests:
         if isinstance(request, NftElement) and not (request.action == "delete" and request.table in doomed):
@@ -206,7 +206,7 @@ def commands(requests: Iterable[NftFrame | NftElement]) -> str:
 
 
 def listing(kernel: Visits, scope: str, table: str) -> str:
-    """A table as nft lists it, which nft takes back; "" where it cannot be had."""
+    """The output of ``nft list table``, which nft can load again; "" where it fails."""
     code, output = kernel.run(scope, _run_libnftables, f"list table inet {table}", True)
     return output if code == 0 else ""
 
@@ -222,8 +222,8 @@ def _stamp_text(kernel: Visits, scope: str, tables: list[str]) -> str:
             if nft.text(row[nft.CHAIN_NAME]) == STAMP_CHAIN
         )
         rules = _rules_by_chain(ruleset.rows(GETRULE, (nft.RULE_TABLE, table)))
-        rules.pop(ADMIN, None)
-        digests = (f"{name}:{nft.rules_digest(found)}" for name, found in sorted(rules.items()))
+        rules.pop(ADMIN_CHAIN, None)
+        digests = (f"{name}:{nft.rules_digest(chain_rules)}" for name, chain_rules in sorted(rules.items()))
         words = " ".join([version, *digests])
         lines.append(f"delete chain inet {table} {STAMP_CHAIN}")
         lines.append(f'add chain inet {table} {STAMP_CHAIN} {{ comment "{words}"; }}')
@@ -236,16 +236,16 @@ def _execute(kernel: Visits, scope: str, text: str) -> Failure | None:
 
 
 def _run_libnftables(text: str, answer: bool = False) -> tuple[int, str]:
-    """The exit code and the error, or (``answer``) what nft printed.
+    """The exit code, and the error text or (``answer``) the output.
 
-    Made, used and freed here: a context belongs to the namespace and thread it was made in.
+    The context is made and freed here, because it belongs to the namespace and thread in which it was made.
     """
     code, output, error = library().Nftables().cmd(text)
     return code, output if answer else error
 
 
 def library() -> Any:
-    """The binding of libnftables; MissingDependency, before anything is changed, where it or the library is missing."""
+    """The Python binding of libnftables; MissingDependency where it or the library is missing."""
     try:
         import ctypes
 
@@ -260,7 +260,7 @@ def library() -> Any:
 
 
 def failure_of(output: str) -> Failure:
-    """libnftables' error text as one line, with the errno that its words tell (EINVAL where they do not)."""
+    """libnftables' error text as one line, with the errno whose text it contains (EINVAL where it contains none)."""
     lines = [line for line in output.splitlines() if "Error:" in line] or output.split("\n", 1)
     words = (lines[0].partition("Error:")[2] or lines[0]).strip() or "nftables failed"
     parts = {part.strip() for part in re.split(r"[:;] ", words)}

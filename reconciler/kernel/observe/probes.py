@@ -1,4 +1,4 @@
-"""Real packets from one namespace to another: connections, datagrams and pings, all at the same time."""
+"""Sends real packets from one namespace to another: connections, datagrams and pings, all at the same time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from typing import NamedTuple
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model.errors import KernelError
 
-TIMEOUT = 2.0  # seconds in which an answer must be there
-RETRY = 0.5  # a datagram or a ping may be lost to the first ARP
+TIMEOUT = 2.0  # seconds to wait for all answers
+RETRY = 0.5  # seconds between two sends of a datagram or ping: the first may be lost while ARP resolves
 _ICMP, _ICMP6 = 1, 58
 
 
 class Probe(NamedTuple):
-    """From a scope to an address; and where a listener is wanted: scope "" for nowhere."""
+    """One packet to send from ``scope`` to ``address``.
+
+    ``listen`` is (scope, address, port) where a listener is opened for it; scope "" for no listener.
+    """
 
     scope: str
     address: str
@@ -31,7 +34,7 @@ class Probe(NamedTuple):
 
 
 def run(kernel: Kernel, probes: Sequence[Probe]) -> list[tuple[bool, str]]:
-    """Whether each arrived, and in a word how that shows."""
+    """(arrived, reason) for each probe; the reason is such as "connected", "answered" or "no answer"."""
     with contextlib.ExitStack() as stack:
         servers = [_listen(kernel, probe, stack) for probe in probes]
         clients = [_client(kernel, probe, stack) for probe in probes]
@@ -39,7 +42,7 @@ def run(kernel: Kernel, probes: Sequence[Probe]) -> list[tuple[bool, str]]:
             (False, client) if isinstance(client, str) else (False, "no answer") for client in clients
         ]
         waiting = {client: number for number, client in enumerate(clients) if not isinstance(client, str)}
-        _exchange([one for one in servers if one is not None], waiting, probes, results)
+        _exchange([server for server in servers if server is not None], waiting, probes, results)
     return results
 
 
@@ -69,7 +72,7 @@ def _exchange(
 
 
 def _listen(kernel: Kernel, probe: Probe, stack: contextlib.ExitStack) -> socket.socket | None:
-    """A listener where nothing listens yet; None where something does, or nobody can."""
+    """A listener for the probe; None where it needs none, something listens there already, or bind fails."""
     scope, address, port = probe.listen
     if not scope or probe.protocol == "icmp":
         return None
@@ -103,7 +106,7 @@ def _serve(sock: socket.socket) -> None:
 
 
 def _client(kernel: Kernel, probe: Probe, stack: contextlib.ExitStack) -> socket.socket | str:
-    """A socket in the probe's scope; or, as text, why there can be none."""
+    """A socket in the probe's scope; or, as text, why it could not be opened or connected."""
     try:
         sock = stack.enter_context(kernel.run(probe.scope, _open_client, probe.address, probe.protocol))
         code = sock.connect_ex((probe.address, probe.port))
@@ -136,14 +139,14 @@ def _echo(six: bool) -> bytes:
     kind = 128 if six else 8
     head = struct.pack(">BBHHH", kind, 0, 0, os.getpid() & 0xFFFF, 1)
     if six:
-        return head  # the kernel fills the checksum in
+        return head  # the kernel fills in the checksum of ICMPv6 (RFC 3542)
     total = sum(struct.unpack(">4H", head))
     total = (total & 0xFFFF) + (total >> 16)
     return struct.pack(">BBHHH", kind, 0, ~total & 0xFFFF, os.getpid() & 0xFFFF, 1)
 
 
 def _answer(sock: socket.socket, probe: Probe) -> tuple[bool, str] | None:
-    """What an event on a client's socket means; None for nothing yet."""
+    """The result after an event on a client's socket; None where the packet is not the answer."""
     if probe.protocol == "tcp":
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         return (True, "connected") if code == 0 else (False, os.strerror(code).lower())

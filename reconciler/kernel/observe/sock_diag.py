@@ -1,4 +1,4 @@
-"""Who listens on which port: socket diagnostics through netlink, and the processes behind the sockets."""
+"""Finds listening sockets by netlink (sock_diag(7)), and the processes that have them open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from reconciler.model.rows import Listener
 
 SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
-# A TCP or SCTP socket that takes connections is in LISTEN (10); a UDP socket without a peer in CLOSE (7).
+# Protocol number and states, a bit each: a TCP or SCTP socket that accepts connections is in LISTEN (10), a UDP socket
+# without a peer in CLOSE (7).
 _PROTOCOLS = {"tcp": (6, 1 << 10), "udp": (17, 1 << 7), "sctp": (132, 1 << 10)}
 # struct inet_diag_msg (linux/inet_diag.h): family, state, timer, retrans, ports, addresses, interface, cookie,
 # expires, rqueue, wqueue, uid, inode
@@ -30,19 +31,26 @@ _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -> list[Listener]:
     """The sockets of one scope that listen on one of the ``wanted`` (protocol, port), with their processes.
 
-    Raises KernelError; a kernel without socket diagnostics for a protocol has no listeners of it.
+    Raises KernelError.  Where the kernel has no socket diagnostics for a protocol, it gives no listeners of it.
     """
     asked = _PROTOCOLS.keys() & {protocol for protocol, _ in wanted}
-    found = [(one, inode) for one, inode in _sockets(kernel, scope, asked)]
-    found = [(one, inode) for one, inode in found if (one.protocol, one.port) in wanted]
-    if not found:
+    sockets = [
+        (listener, inode)
+        for listener, inode in _sockets(kernel, scope, asked)
+        if (listener.protocol, listener.port) in wanted
+    ]
+    if not sockets:
         return []
-    owners = _owners({inode for _, inode in found})
-    return [one._replace(pid=pid, process=name) for one, inode in found for pid, name in (owners.get(inode, (0, "")),)]
+    owners = _owners({inode for _, inode in sockets})
+    return [
+        listener._replace(pid=pid, process=name)
+        for listener, inode in sockets
+        for pid, name in (owners.get(inode, (0, "")),)
+    ]
 
 
 def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
-    """(protocol, port) that some socket of the scope listens on, whatever its address."""
+    """(protocol, port) of every listening socket of the scope, on any address."""
     return frozenset((one.protocol, one.port) for one, _ in _sockets(kernel, scope, _PROTOCOLS))
 
 
@@ -53,7 +61,7 @@ def _sockets(kernel: Kernel, scope: str, protocols: Iterable[str]) -> Iterator[t
             request = struct.pack("=BBBBI48x", family, number, 0, 0, states)
             try:
                 messages = transport.dump(kernel.socket(scope, SOCK_DIAG), _BY_FAMILY, request)
-            except KernelError:  # ENOENT: no sockets of this sort, or the module cannot be loaded
+            except KernelError:  # ENOENT: no socket of this protocol yet, or its module cannot be loaded
                 continue
             for _, body in messages:
                 if len(body) >= _SIZE:
@@ -73,16 +81,16 @@ def _listener(protocol: str, body: bytes) -> Listener:
 
 
 def _owners(inodes: Collection[int]) -> dict[int, tuple[int, str]]:
-    """By socket inode the process that holds it: one walk through /proc, only when somebody listens."""
+    """Inode of a socket -> (pid, name) of the process with the lowest pid that has it open, by one walk of /proc."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    found: dict[int, tuple[int, str]] = {}
+    owners: dict[int, tuple[int, str]] = {}
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()):
         for target in _open_files(pid):
             if target in wanted:
-                found.setdefault(wanted[target], (pid, _name(pid)))
-        if len(found) == len(wanted):
+                owners.setdefault(wanted[target], (pid, _name(pid)))
+        if len(owners) == len(wanted):
             break
-    return found
+    return owners
 
 
 def _open_files(pid: int) -> Iterator[str]:

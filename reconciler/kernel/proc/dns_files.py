@@ -1,4 +1,4 @@
-"""resolv.conf and hosts: whole files under /etc/netns, a marked block in the host's own."""
+"""Reads and writes resolv.conf and hosts: whole files in /etc/netns/<name>, a marked block in the host's own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.netns_files import refuse_odd_name
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import HOST
+from reconciler.model.names import BLOCK_BEGIN, BLOCK_END
 
 ETC = "/etc"
 NAMES = ("resolv.conf", "hosts")
-UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved, which itself is on loopback
+UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers that systemd-resolved asks; it listens on loopback only
 _MODE = 0o644
 _SYMLINK_OWNERS = {
     "systemd/resolve": "systemd-resolved",
@@ -26,7 +27,7 @@ _SYMLINK_OWNERS = {
 
 
 def scopes() -> list[str]:
-    """The namespaces with a folder under /etc/netns, whether or not they exist, sorted."""
+    """The names of the folders in /etc/netns, sorted; a namespace of that name need not exist."""
     try:
         with os.scandir(f"{ETC}/netns") as entries:
             return sorted(entry.name for entry in entries if entry.name != HOST and os.path.isdir(entry.path))
@@ -35,14 +36,14 @@ def scopes() -> list[str]:
 
 
 def read_file(scope: str, name: str) -> str | None:
-    """The whole file of a scope, None where there is none; ``name`` is one of NAMES.
+    """The text of a scope's file, None where there is none; ``name`` is one of NAMES.
 
-    What is no regular file is somebody's own and holds no stamp: "" in a namespace's folder, which may be one
-    that does not concern us at all; a KernelError in the host's.
+    A file that cannot be read, or that is not a regular file, is "" in a namespace's folder (it may belong to a
+    namespace that is not ours) and a KernelError in the host scope.
     """
     path = f"{_folder(scope)}/{_checked(name)}"
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # O_NONBLOCK: opening a FIFO would block
         with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return _regular_text(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -60,7 +61,7 @@ def _regular_text(file: TextIO) -> str:
 
 
 def upstream_resolver() -> str:
-    """The resolv.conf of what the host's own local resolver asks, "" where there is no such thing."""
+    """The resolv.conf with the servers that systemd-resolved asks; "" where the file cannot be read."""
     try:
         with open(UPSTREAM, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
@@ -69,11 +70,11 @@ def upstream_resolver() -> str:
 
 
 def write_file(scope: str, name: str, text: str | None, owner: str) -> None:
-    """Write the file of a namespace as a whole, or the host's block of ``owner``; None removes it.
+    """Write the whole file of a namespace, or the block of ``owner`` in the host's file; None removes it.
 
-    Atomic: a reader finds the old file or the new one.  In a namespace's folder no symlink is followed; the folder
-    is made when it is needed and goes when it is empty.  ``text`` of a block has its two marker
-    lines in it.  Raises KernelError; so it does when the host's file is somebody's symlink.
+    Atomic: a reader sees the old file or the new one.  In a namespace's folder no symlink is followed; the folder
+    is made when needed and removed when empty.  The ``text`` of a block includes its two marker lines.  Raises
+    KernelError, also where the host's file is a symlink (see managed_elsewhere).
     """
     path = f"{_folder(scope)}/{_checked(name)}"
     try:
@@ -131,7 +132,7 @@ def _directory(path: str) -> Iterator[int]:
 
 
 def _replace(folder: int, name: str, text: str, mode: int, owner: tuple[int, int] | None) -> None:
-    """Put a new file in the place of ``name``: a symlink there is replaced, not followed."""
+    """Rename a new file to ``name``: a symlink of that name is replaced, not followed."""
     temporary = f".{name}.netrecon"
     with contextlib.suppress(FileNotFoundError):  # of a run that was killed
         os.unlink(temporary, dir_fd=folder)
@@ -141,7 +142,7 @@ def _replace(folder: int, name: str, text: str, mode: int, owner: tuple[int, int
         with open(fd, "wb") as file:
             if owner is not None:
                 os.fchown(fd, *owner)
-            os.fchmod(fd, mode)  # the umask has no say here
+            os.fchmod(fd, mode)  # os.open applied the umask
             file.write(_encoded(text))
             file.flush()
             os.fsync(fd)
@@ -166,14 +167,14 @@ def _write_block(path: str, block: str | None, owner: str) -> None:
     after = with_block(before or "", block, owner)
     if before == after or (before is None and block is None):
         return
-    if os.path.ismount(path):  # as in a container: no other file can take its place, and /etc may be shared
+    if os.path.ismount(path):  # in a container the file is a bind mount, over which nothing can be renamed
         _rewrite(path, after)
         return
-    found = os.stat(path) if before is not None else None
-    mode = stat.S_IMODE(found.st_mode) if found else _MODE
+    status = os.stat(path) if before is not None else None
+    mode = stat.S_IMODE(status.st_mode) if status else _MODE
     try:
         with _directory(os.path.realpath(folder)) as directory:
-            _replace(directory, name, after, mode, (found.st_uid, found.st_gid) if found else None)
+            _replace(directory, name, after, mode, (status.st_uid, status.st_gid) if status else None)
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.EXDEV):
             raise
@@ -187,7 +188,10 @@ def _refuse_symlink(path: str) -> None:
 
 
 def managed_elsewhere(name: str) -> str:
-    """Why the host's file cannot take a block: it is somebody's symlink; "" where it can."""
+    """Why netrecon does not write the host's file: it is a symlink to a file that a program manages; "" if it is not.
+
+    The text names the program.
+    """
     path = f"{ETC}/{name}"
     if not os.path.islink(path):
         return ""
@@ -205,11 +209,11 @@ def _rewrite(path: str, text: str) -> None:
 
 
 def with_block(text: str, block: str | None, owner: str) -> str:
-    """``text`` with the owner's marked block put in, exchanged in its place, or (None) taken out.
+    """``text`` with the owner's marked block inserted, replaced where it is, or (None) removed.
 
-    Of a block that lost one of its markers only the other marker goes: what is in between may be anybody's.
+    Of a block without its begin or end marker only the other marker is removed: the lines may not be ours.
     """
-    first, last = f"# BEGIN netrecon:{owner}", f"# END netrecon:{owner}"
+    first, last = BLOCK_BEGIN + owner, BLOCK_END + owner
     kept: list[str] = []
     start = place = None
     for line in text.splitlines(keepends=True):

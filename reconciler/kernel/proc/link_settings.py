@@ -1,8 +1,8 @@
-"""The IP settings of links under /proc/sys, which go with them: a link that is made anew has others.
+"""Reads the settings of links under /proc/sys/net/*/conf/<link>, which the kernel deletes with the link.
 
-A link has some ninety small files, and to read one takes ten microseconds; but a dump of the links tells nearly all of
-them in two arrays.  Links with equal arrays have equal settings: of a thousand alike the files are read once, and of a
-link that was made anew only where its arrays are not what they were.
+A link has some ninety such files, and reading one takes ten microseconds.  A link dump has nearly all of the values in
+two arrays.  Links with equal arrays have equal settings: the files of a thousand equal links are read once, and those
+of a link that was made again only where its arrays have changed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from reconciler.model.rows import LinkSettings
 
 ROOT = "/proc/sys/net"
 FAMILIES = ("ipv4", "ipv6")
-_FOLLOWING = frozenset({"mtu"})  # the link's own, as IPv6 sees it
-# What the arrays IFLA_INET_CONF (linux/ip.h, IPV4_DEVCONF_*) and IFLA_INET6_CONF (linux/ipv6.h, DEVCONF_*) tell, by
-# the names of the files.  A file that is not named here is read of every link.
-TOLD: Mapping[str, frozenset[str]] = {
+_FOLLOWING = frozenset({"mtu"})  # net.ipv6.conf.<link>.mtu follows the MTU of the link
+# Names of the files whose values are in the arrays IFLA_INET_CONF (linux/ip.h, IPV4_DEVCONF_*) and IFLA_INET6_CONF
+# (linux/ipv6.h, DEVCONF_*).  A file that is not named here is read for every link.
+IN_DUMP: Mapping[str, frozenset[str]] = {
     "ipv4": frozenset(
         "accept_local accept_redirects accept_source_route arp_accept arp_announce arp_evict_nocarrier arp_filter "
         "arp_ignore arp_notify bc_forwarding bootp_relay disable_policy disable_xfrm drop_gratuitous_arp "
@@ -48,83 +48,83 @@ TOLD: Mapping[str, frozenset[str]] = {
 
 Place = tuple[str, str]  # scope, link
 Names = Mapping[str, Sequence[str]]  # by family
-Values = dict[str, dict[str, str]]  # by family and name, without the families that the link does not have
+Values = dict[str, dict[str, str]]  # family -> name -> value, without the families that the link does not have
 
 
 def read_link_settings(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> list[LinkSettings]:
-    """All settings of those links (by scope) that are there.  Raises KernelError."""
+    """All settings of those of the ``links`` (scope -> names) that exist.  Raises KernelError."""
     arrays = _arrays(kernel, links)
-    told, untold = _names()
-    others = _read(kernel, arrays, untold)
-    models = _models(kernel, arrays, told)
-    alike: dict[tuple[bytes, str], list[Place]] = {}
+    in_dump, others = _names()
+    other_values = _read(kernel, arrays, others)
+    models = _models(kernel, arrays, in_dump)
+    equal: dict[tuple[bytes, str], list[Place]] = {}
     for place, array in arrays.items():
         if array in models:
-            alike.setdefault((array, repr(others[place])), []).append(place)
+            equal.setdefault((array, repr(other_values[place])), []).append(place)
     return [
-        LinkSettings(array, _merged(models[array], others[places[0]]), tuple(places))
-        for (array, _), places in alike.items()
+        LinkSettings(array, _merged(models[array], other_values[places[0]]), tuple(places))
+        for (array, _), places in equal.items()
     ]
 
 
 def _models(kernel: Kernel, arrays: Mapping[Place, bytes], names: Names) -> dict[bytes, Values]:
-    """The files of one link for each array; of another where that one has just gone."""
-    found: dict[bytes, Values] = {}
-    alike: dict[bytes, list[Place]] = {}
+    """Array -> the values of one link with that array; of another one where the first has just been deleted."""
+    models: dict[bytes, Values] = {}
+    equal: dict[bytes, list[Place]] = {}
     for place, array in arrays.items():
-        alike.setdefault(array, []).append(place)
-    while tried := [places.pop() for array, places in alike.items() if places and array not in found]:
-        found.update({arrays[place]: values for place, values in _read(kernel, tried, names).items() if values})
-    return found
+        equal.setdefault(array, []).append(place)
+    while tried := [places.pop() for array, places in equal.items() if places and array not in models]:
+        models.update({arrays[place]: values for place, values in _read(kernel, tried, names).items() if values})
+    return models
 
 
 def differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[Place, str]:
-    """(scope, sysctl) -> value before, of the settings that are not what they were; KernelError.
+    """(scope, sysctl) -> the value ``before``, for the settings that have another value now; raises KernelError.
 
-    A link that is not there, or has lost a whole family, is left out.
+    A link that does not exist any more, or that lost a whole family, is left out.
     """
-    wanted = {place: one for one in before for place in one.links}
-    there = {HOST, *kernel.namespaces()}
+    settings = {place: group for group in before for place in group.links}
+    existing = {HOST, *kernel.namespaces()}
     links: dict[str, list[str]] = {}
-    for scope, link in wanted:
-        if scope in there:
+    for scope, link in settings:
+        if scope in existing:
             links.setdefault(scope, []).append(link)
     arrays = _arrays(kernel, links)
-    told, untold = _names()
-    now = _read(kernel, arrays, untold)
-    for place, values in _read(kernel, [p for p in arrays if arrays[p] != wanted[p].arrays], told).items():
+    in_dump, others = _names()
+    now = _read(kernel, arrays, others)
+    for place, values in _read(kernel, [p for p in arrays if arrays[p] != settings[p].arrays], in_dump).items():
         now[place] = _merged(values, now[place])
     return {
         (scope, f"net.{family}.conf.{link.replace('.', '/')}.{name}"): value
         for (scope, link), values in now.items()
-        for family, found in values.items()
-        for name, value in wanted[scope, link].values.get(family, {}).items()
-        if name not in _FOLLOWING and (name in found or name in untold.get(family, ())) and found.get(name) != value
+        for family, current in values.items()
+        for name, value in settings[scope, link].values.get(family, {}).items()
+        if name not in _FOLLOWING and (name in current or name in others.get(family, ())) and current.get(name) != value
     }
 
 
-def _merged(told: Values, others: Values) -> Values:
-    return {family: told.get(family, {}) | others.get(family, {}) for family in {**told, **others}}
+def _merged(in_dump: Values, others: Values) -> Values:
+    return {family: in_dump.get(family, {}) | others.get(family, {}) for family in {**in_dump, **others}}
 
 
 def _arrays(kernel: Kernel, links: Mapping[str, Iterable[str]]) -> dict[Place, bytes]:
-    """What a dump tells of the settings of each link that is there."""
-    found: dict[Place, bytes] = {}
+    """The arrays of each of the links that exists, as one byte string to compare."""
+    arrays: dict[Place, bytes] = {}
     for scope in kernel.with_sockets(links):
         wanted = set(links[scope])
         rows = reader.read_links_as(kernel, scope, _conf)
-        found.update(((scope, name), told) for name, told in rows if name in wanted)
-    return found
+        arrays.update(((scope, name), array) for name, array in rows if name in wanted)
+    return arrays
 
 
 @decode.decoder("link")
 def _conf(body: bytes) -> tuple[str, bytes]:
-    """The name; IFLA_INET_CONF (1) of AF_INET, IFLA_INET6_CONF (2) and IFLA_INET6_ADDR_GEN_MODE (8) of AF_INET6."""
-    found = decode.attributes(body, 16)
-    families = decode.attributes(found.get(decode.IFLA_AF_SPEC, b""), 0)
+    """Name and arrays: IFLA_INET_CONF (1), IFLA_INET6_CONF (2) and IFLA_INET6_ADDR_GEN_MODE (8)."""
+    attrs = decode.attributes(body, 16)
+    families = decode.attributes(attrs.get(decode.IFLA_AF_SPEC, b""), 0)
     four = decode.attributes(families.get(socket.AF_INET, b""), 0)
     six = decode.attributes(families.get(socket.AF_INET6, b""), 0)
-    name = found[decode.IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "surrogateescape")
+    name = attrs[decode.IFLA_IFNAME].rstrip(b"\0").decode("utf-8", "surrogateescape")
     return name, b"|".join([four.get(1, b""), six.get(2, b""), six.get(8, b"")])
 
 
@@ -132,14 +132,14 @@ def _conf(body: bytes) -> tuple[str, bytes]:
 
 
 def _names() -> tuple[Names, Names]:
-    """The files that an array tells of, and the others."""
-    told: dict[str, list[str]] = {}
-    untold: dict[str, list[str]] = {}
+    """The files of this kernel whose values are in the arrays, and the others."""
+    in_dump: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
     for family in FAMILIES:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             for name in sorted(os.listdir(f"{ROOT}/{family}/conf/default")):
-                (told if name in TOLD[family] else untold).setdefault(family, []).append(name)
-    return told, untold
+                (in_dump if name in IN_DUMP[family] else others).setdefault(family, []).append(name)
+    return in_dump, others
 
 
 def _read(kernel: Kernel, places: Iterable[Place], names: Names) -> dict[Place, Values]:
@@ -156,12 +156,12 @@ def _read_here(links: Iterable[str], names: Names) -> dict[str, Values]:
 
 
 def _read_link(link: str, names: Names) -> Values:
-    found = ((family, _folder(family, link, listed)) for family, listed in names.items())
-    return {family: values for family, values in found if values is not None}
+    folders = ((family, _folder(family, link, listed)) for family, listed in names.items())
+    return {family: values for family, values in folders if values is not None}
 
 
 def _folder(family: str, link: str, names: Sequence[str]) -> dict[str, str] | None:
-    """The values of one link's files; None where IPv6 is off, or the link has just gone."""
+    """The values of one link's files; None where IPv6 is off or the link has just been deleted."""
     try:
         folder = os.open(f"{ROOT}/{family}/conf/{link}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -173,14 +173,14 @@ def _folder(family: str, link: str, names: Sequence[str]) -> dict[str, str] | No
 
 
 def _value(name: str, folder: int) -> str | None:
-    """Relative to its folder: to walk the whole path would take twice as long."""
+    """The value of one file.  It is opened relative to its folder: by the whole path it would take twice as long."""
     try:
         file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
     try:
         return " ".join(os.read(file, 4096).decode("utf-8", "surrogateescape").split())
-    except OSError:  # some answer EIO until they were set
+    except OSError:  # some files give EIO until they are written (stable_secret)
         return None
     finally:
         os.close(file)

@@ -1,4 +1,4 @@
-"""Who runs this from afar: the SSH session that it belongs to, and the bridge port that leads there."""
+"""Finds the SSH session in which netrecon runs, and the bridge port behind which its client is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NDMSG = struct.Struct("=B3xiHBB")  # ndmsg: family, ifindex, state, flags, type
 
 
 class Session(NamedTuple):
-    """SSH_CONNECTION: the far address and our end of it."""
+    """SSH_CONNECTION (ssh(1)): the client's address, and address and port of this host's end."""
 
     peer: str
     local: str
@@ -29,7 +29,7 @@ class Session(NamedTuple):
 
 
 def ssh_session() -> Session | None:
-    """The session by SSH_CONNECTION of this process or of an ancestor: sudo takes the variable away."""
+    """The session, from SSH_CONNECTION of this process or of its next ancestor that has it: sudo removes it."""
     for environment in _environments():
         words = environment.get("SSH_CONNECTION", "").split()
         if len(words) == 4 and words[3].isdigit():
@@ -52,14 +52,17 @@ def _environments() -> Iterator[dict[str, str]]:
 
 
 def port_towards(kernel: Kernel, bridge: str, neighbour: str) -> str:
-    """The port of a bridge behind which an address is, by the neighbour table and the bridge's own; "" if unknown."""
+    """The bridge port behind which the address ``neighbour`` is, "" if unknown.
+
+    The neighbour table gives the MAC address, and the forwarding database of the bridge gives its port.
+    """
     with contextlib.suppress(KernelError, OSError):
         rows = {row.index: row for row in reader.read_links(kernel, HOST)}
         index = next((row.index for row in rows.values() if row.name == bridge and row.kind == "bridge"), 0)
         family = socket.AF_INET6 if ":" in neighbour else socket.AF_INET
         wanted = socket.inet_pton(family, neighbour)
-        found = _neighbours(kernel, family) if index else ()
-        mac = next((row.get(NDA_LLADDR) for link, row in found if link == index and row.get(NDA_DST) == wanted), None)
+        known = _neighbours(kernel, family) if index else ()
+        mac = next((row.get(NDA_LLADDR) for link, row in known if link == index and row.get(NDA_DST) == wanted), None)
         for link, row in _neighbours(kernel, AF_BRIDGE) if mac else ():
             if row.get(NDA_LLADDR) == mac and link in rows and rows[link].master == index:
                 return rows[link].name
@@ -67,16 +70,16 @@ def port_towards(kernel: Kernel, bridge: str, neighbour: str) -> str:
 
 
 def _neighbours(kernel: Kernel, family: int) -> Iterator[tuple[int, dict[int, bytes]]]:
-    """(ifindex, attributes) of one family's neighbours; of AF_BRIDGE the forwarding database."""
+    """(ifindex, attributes) of the neighbours of one family; AF_BRIDGE gives the forwarding database."""
     for kind, body in transport.dump(kernel.socket(HOST), RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, 0, 0)):
         if kind == RTM_NEWNEIGH:
             yield _NDMSG.unpack_from(body)[1], _attributes(body)
 
 
 def _attributes(body: bytes) -> dict[int, bytes]:
-    found, at = {}, _NDMSG.size
+    attrs, at = {}, _NDMSG.size
     while at + 4 <= len(body):
         length, kind = struct.unpack_from("=HH", body, at)
-        found[kind] = body[at + 4 : at + length]
+        attrs[kind] = body[at + 4 : at + length]
         at += max((length + 3) & ~3, 4)
-    return found
+    return attrs

@@ -1,4 +1,4 @@
-"""Values under /proc/sys of one namespace."""
+"""Reads and writes values under /proc/sys of a namespace."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from reconciler.model.port_ranges import PortRanges
 ROOT = "/proc/sys"
 _SWAPPED = str.maketrans("./", "/.")
 RESERVED = "net.ipv4.ip_local_reserved_ports"
-# The kernel tells a list of numbers to the first read alone, cut off where the reader's buffer ends.
+# The kernel gives a list of numbers only to the first read, cut to the size of the buffer.
 _USUAL = 8192
-_LONGEST = 1 << 18  # every second port, each with its comma
+_LONGEST = 1 << 18  # enough for every second port with its comma
 
 
 def path_of(key: str) -> str:
     """The file of a key in sysctl(8) spelling, relative to /proc/sys.
 
-    Where a dot comes first, dots separate and a slash stands for a dot within a part (``net.ipv4.conf.eth0/100.mtu``);
-    where a slash comes first, the key is a path already.  KernelError for what would lead outside.
+    If the first separator is a dot, dots separate and a slash stands for a dot in a part, as in
+    ``net.ipv4.conf.eth0/1.mtu``; if it is a slash, the key is a path.  Raises KernelError for a path that leads outside
+    of /proc/sys.
     """
     first = next((character for character in key if character in "./"), "")
     path = key.translate(_SWAPPED) if first == "." else key
@@ -35,41 +36,41 @@ def path_of(key: str) -> str:
 
 
 def read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
-    """The values, blanks folded to one; None for a key that the kernel does not have (or not for reading)."""
+    """Key -> value, each run of blanks as one; None for a key that does not exist or cannot be read; KernelError."""
     return kernel.run(scope, _read_all, {key: path_of(key) for key in keys})
 
 
 def read_many(kernel: Kernel, keys: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], str]:
-    """(scope, key) -> value for the keys of many scopes, in one go; a key that the kernel lacks is left out."""
+    """(scope, key) -> value for the keys of many scopes; a key that does not exist is left out; KernelError."""
     asked = [(scope, {key: path_of(key) for key in names}) for scope, names in keys.items()]
     answers = kernel.run_each([(scope, _read_all, (paths,)) for scope, paths in asked])
     return {
         (scope, key): value
-        for (scope, _), found in zip(asked, answers, strict=True)
-        for key, value in found.items()
+        for (scope, _), values in zip(asked, answers, strict=True)
+        for key, value in values.items()
         if value is not None
     }
 
 
 def read_at_birth(keys: Iterable[str]) -> dict[str, str]:
-    """The values in a namespace that was just made; it is gone again at once.  Raises KernelError."""
+    """The values in a new network namespace, which is made for this and deleted again.  Raises KernelError."""
     paths = {key: path_of(key) for key in keys}
-    found: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     failures: list[KernelError] = []
 
     def look() -> None:
         try:
             libc.unshare(libc.CLONE_NEWNET, "make a network namespace")
-            found.update(_read_all(paths))
+            values.update(_read_all(paths))
         except KernelError as error:
             failures.append(error)
 
-    thread = threading.Thread(target=look)  # with its end the namespace is gone
+    thread = threading.Thread(target=look)  # the kernel deletes the namespace when its only thread ends
     thread.start()
     thread.join()
     if failures:
         raise failures[0]
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _read_all(paths: dict[str, str]) -> dict[str, str | None]:
@@ -85,18 +86,18 @@ def _read(key: str, path: str) -> str | None:
         return None
     except OSError as error:
         if not os.access(f"{ROOT}/{path}", os.R_OK) or error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
-            return None  # write-only, such as net.ipv4.route.flush; some answer EIO until they were set
+            return None  # write-only, such as net.ipv4.route.flush; some give EIO until they are written
         raise KernelError(f"read sysctl {key}", Failure(error.errno or errno.EIO)) from None
 
 
 def write_sysctl(kernel: Kernel, scope: str, key: str, value: str) -> Failure | None:
-    """Set one value; the kernel's refusal comes back as a Failure that names what it refused."""
+    """Write one value; None when it is done, else a Failure that names the key or the value that was refused."""
     return kernel.run(scope, _write, path_of(key), key, value)
 
 
 def _write(path: str, key: str, value: str) -> Failure | None:
     try:
-        # No O_CREAT, no O_TRUNC: the kernel takes the value from one write
+        # open() would add O_CREAT and O_TRUNC; the kernel takes the value from one write
         fd = os.open(f"{ROOT}/{path}", os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
         return Failure(error.errno or errno.EIO, _why(error, key, value))
@@ -109,26 +110,26 @@ def _write(path: str, key: str, value: str) -> Failure | None:
     return None
 
 
-# ------------------------------------------------------------------ ports that no client may be given
+# ------------------------------------------------------------------ reserved ports
 
 _CHUNK = 2048  # bytes; the kernel takes less than a page of the list at once (proc_do_large_bitmap)
 
 
 def reserve_ports(kernel: Kernel, scope: str, add: PortRanges, drop: PortRanges) -> Failure | None:
-    """Change the list of reserved ports, and leave in it what others put there."""
+    """Add ports to the scope's net.ipv4.ip_local_reserved_ports and remove others; all other ports stay in it."""
     return kernel.run(scope, _reserve, add, drop)
 
 
 def _reserve(add: PortRanges, drop: PortRanges) -> Failure | None:
-    there = port_ranges.ports_of(port_ranges.parse(_read(RESERVED, path_of(RESERVED)) or ""))
-    gone = port_ranges.ports_of(drop) & there
+    present = port_ranges.ports_of(port_ranges.parse(_read(RESERVED, path_of(RESERVED)) or ""))
+    gone = port_ranges.ports_of(drop) & present
     if not gone:
-        return _write_list(port_ranges.written(port_ranges.ranges_of(port_ranges.ports_of(add) - there)), at=1)
-    return _write_list(port_ranges.written(port_ranges.ranges_of(there - gone | port_ranges.ports_of(add))), at=0)
+        return _write_list(port_ranges.written(port_ranges.ranges_of(port_ranges.ports_of(add) - present)), at=1)
+    return _write_list(port_ranges.written(port_ranges.ranges_of(present - gone | port_ranges.ports_of(add))), at=0)
 
 
 def _write_list(parts: list[str], at: int) -> Failure | None:
-    """Write a list in pieces: what is written at 0 replaces what is there, what is written elsewhere is added."""
+    """Write the list in pieces from offset ``at``: a write at 0 replaces the list, one at another offset adds to it."""
     chunks: list[list[str]] = [[]]
     size = 0
     for part in parts:
