@@ -1,4 +1,4 @@
-"""Turns the YAML of one topology file into plain data that remembers line and column."""
+"""Reads the YAML of one topology file into plain data, with the line and column of every value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BRACKETED_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]*\]:")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One file: ``data`` of dict (str keys), list, str, int, bool and None, and the places of all in it."""
+    """One file: ``data`` of dict (with str keys), list, str, int, bool and None, and the place of each value in it."""
 
     file: str
     data: Any
@@ -35,9 +35,9 @@ class Document:
     start: Mark = (1, 1)
 
     def place(self, path: Path) -> Origin:
-        """Where ``path`` is written: a key's own place, an item's first character.
+        """The place of ``path`` in the file: of a key its own place, of an item its first character.
 
-        Of what is not written, the place of the deepest parent that is.
+        For a path that is not in the file, the place of its deepest parent that is.
         """
         line, column = self.start
         node = self.data
@@ -51,7 +51,7 @@ class Document:
 
 
 def load(file: str, data: bytes) -> Document:
-    """Read one topology's text; ``file`` is only named in messages.
+    """Read the text of one topology; ``file`` is its name for messages.
 
     Raises InputError with every problem: syntax, encoding, duplicate keys, unknown
     aliases, limits (MAX_*), more than one document, a top level that is no mapping.
@@ -65,7 +65,7 @@ def load(file: str, data: bytes) -> Document:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         builder.problems.append(_syntax(file, text, error))
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the pure parser on "\\UFFFFFFFF"
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # OverflowError: the pure parser on "\\UFFFFFFFF"
         builder.problems.append(Problem(Origin(file), f"not YAML: {_one_line(error)}"))
     if not builder.problems:
         _must_be_mapping(file, builder)
@@ -89,9 +89,9 @@ def _decode(file: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         message = f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8"
         fail(file, message, *_position(data[: error.start].decode("utf-8", "replace")))
-    if not is_ordinary(data) and (found := unprintable().search(text)):
-        message = f'character U+{ord(found[0]):04X} may not stand in YAML; write it as "\\u{ord(found[0]):04x}"'
-        fail(file, message, *_position(text[: found.start()]))
+    if not is_ordinary(data) and (bad := unprintable().search(text)):
+        message = f'character U+{ord(bad[0]):04X} may not stand in YAML; write it as "\\u{ord(bad[0]):04x}"'
+        fail(file, message, *_position(text[: bad.start()]))
     return text
 
 
@@ -111,7 +111,10 @@ def _events(text: str) -> Iterator[Any]:
 
 
 def _slow_events(text: str) -> Iterator[Any]:
-    """The same where PyYAML is built without libyaml: ten times slower, and blind to half a surrogate pair."""
+    """The events where PyYAML is built without libyaml: ten times slower.
+
+    This parser accepts half a surrogate pair, for which ``encode`` raises UnicodeEncodeError (a ValueError).
+    """
     parser: Any = yaml.SafeLoader(text)
     while (event := parser.get_event()) is not None:
         if isinstance(event, yaml.ScalarEvent):
@@ -126,7 +129,7 @@ def _one_line(error: object) -> str:
 def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    if "nesting depth" in str(error.problem):  # libyaml's scanner looks ahead, and has a limit of its own
+    if "nesting depth" in str(error.problem):  # libyaml has a limit of its own and reads ahead of our check
         return Problem(Origin(file, line, column), TOO_DEEP)
     lines = _LINE_BREAK.split(text)
     written = lines[mark.line] if mark and mark.line < len(lines) else ""

@@ -1,4 +1,4 @@
-"""Says in people's words what a JSON Schema keyword found wrong, and what would be right."""
+"""Writes the message for a value that breaks a JSON Schema keyword: what is wrong and what to write instead."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _NAMES = {
 
 
 def unknown_key(key: str, schema: Schema) -> str:
-    """Of a key that ``schema`` does not list."""
+    """The message for a key that ``schema`` does not list."""
     if key in schema.get("x-top-level", ()):
         return f"{quoted(key)} stands at the top level of a file; write it there"
-    if key in schema.get("x-instead", {}):  # what others call it
+    if key in schema.get("x-instead", {}):  # the name that other programs have for a key
         return f"unknown key {quoted(key)}; did you mean {quoted(schema['x-instead'][key])}?"
     keys = list(schema["properties"])
     return f"unknown key {quoted(key)}; " + (_nearest(key, keys) or f"the keys here are {', '.join(keys)}")
 
 
 def nearest_key(key: str, schema: Schema) -> str:
-    """The key of ``schema`` that an unknown one was probably meant to be, "" for none."""
+    """The key of ``schema`` that the user probably meant by an unknown one, "" for none."""
     if key in schema.get("x-instead", {}):
         return str(schema["x-instead"][key])
     known = list(schema["properties"])
@@ -39,13 +39,13 @@ def nearest_key(key: str, schema: Schema) -> str:
 
 
 def missing_key(key: str, schema: Schema) -> str:
-    """Of a required key that is not there; ``schema`` is the key's own."""
+    """The message for a required key that is missing; ``schema`` is that of the key's value."""
     right = f"write {key}: {schema['const']}" if "const" in schema else f"write {_right(schema)}"
     return f"missing key {quoted(key)}; {right}"
 
 
 def empty(schema: Schema, path: Path, *, needed: bool) -> str:
-    """Of a key or an item with nothing after it."""
+    """The message for a key or an item without a value; ``needed``: the key is required."""
     right = {"object": "{}", "array": "[]"}.get(str(schema.get("type"))) or f"{_right(schema)},"
     if needed:
         return f"is empty; write {right.rstrip(',')}"
@@ -53,12 +53,12 @@ def empty(schema: Schema, path: Path, *, needed: bool) -> str:
 
 
 def secret(schema: Schema) -> str:
-    """Of a secret value that breaks its schema: it is not quoted."""
+    """The message for a secret value that breaks its schema; it does not quote the value."""
     return f"is not what this secret can be; write {_right(schema)}"
 
 
 def wrong(keyword: str, rule: Any, value: Any, schema: Schema) -> str:
-    """Of a value that breaks one keyword of its schema."""
+    """The message for a value that breaks the ``rule`` of one ``keyword`` of its schema."""
     shown = quoted(value)
     match keyword:
         case "type":
@@ -86,8 +86,8 @@ def _nearest(word: str, words: list[str]) -> str:
 
 
 def _closest(word: str, words: list[str]) -> str:
-    """The word of a list that is most like another, "" where none is."""
-    from difflib import get_close_matches  # 1 ms, and only for what is wrong
+    """The word of the list that is most like ``word``, "" where none is close."""
+    from difflib import get_close_matches  # takes 1 ms to import, and is needed only for mistakes
 
     return next(iter(get_close_matches(word[:64], words, 1)), "")
 
@@ -99,7 +99,7 @@ def _const(value: Any, rule: Any) -> str:
 
 
 def _type(value: Any, rule: Any, schema: Schema) -> str:
-    """What ``value`` is not, and how it would be."""
+    """The type that ``value`` should have, and what to write."""
     if isinstance(rule, list):
         number = isinstance(value, bool) and "integer" in rule
         return _fitting(schema) if not number else f"{_head(schema)}; write {int(value)}"
@@ -131,7 +131,7 @@ def _as_text(value: Any, schema: Schema) -> str:
 
 
 def _right(schema: Schema) -> str:
-    """What may stand there."""
+    """What a valid value is, in words: ``x-expected``, else from enum, minimum, const or type."""
     if "x-expected" in schema:
         return str(schema["x-expected"])
     if "enum" in schema:
@@ -149,7 +149,7 @@ def _head(schema: Schema) -> str:
 
 
 def _fitting(schema: Schema) -> str:
-    """``x-expected`` as the end of "... is not": what it should be; how that looks."""
+    """The text after "... is not": what the value should be, and an example where ``x-expected`` has one."""
     right = _right(schema)
     head = _head(schema)
     rest = right[len(head) :]

@@ -1,7 +1,7 @@
-"""What else is wrong with a document that breaks the schema, judged by the parts of it that keep it.
+"""Finds the other mistakes in a document that breaks the schema, by building the parts that do not.
 
-All mistakes are to be told at once, and only a whole document can be built.  So a misspelt key is taken for
-what it was meant to be, what cannot be understood is left out, and the rest is built.
+The user gets all mistakes at once, but only a valid document can be built.  So a misspelt key is renamed to the key
+that was probably meant, every other invalid value is removed, and the rest is built.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
-ROUNDS = 8  # what a misspelt key holds can be misspelt too, and so on
+ROUNDS = 8  # renaming a misspelt key can show that keys inside its value are misspelt too, and so on
 ALONE = frozenset(section for kind in KINDS if kind.alone for section in kind.sections)  # nothing refers to these
 _SECTIONS = frozenset(section for kind in KINDS for section in kind.sections)
-NAMING = ("addresses", "master", "peer", "name", "namespace", "link")  # of a link: what others find it by, or it them
-MISSED = ("required", "minItems")  # that something is not there may be our own doing
+NAMING = ("addresses", "master", "peer", "name", "namespace", "link")  # keys of a link that are part of references
+MISSED = ("required", "minItems")  # something is missing; we may have removed it ourselves
 
-Build = Callable[[Document, bool], list[Problem]]  # a document, and whether its references can be judged
+Build = Callable[[Document, bool], list[Problem]]  # arguments: a document, and whether its references can be checked
 
 
 class Part(NamedTuple):
-    """A container of what is kept, and the user's own key or index of each thing in it."""
+    """A container of the reduced document, and the key or index in the file of each value in it."""
 
     container: Any
     written: Mapping[str | int, str | int]
@@ -34,11 +34,11 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The parts of ``whole`` that are understood, under the keys that were meant, with the places as written."""
+    """The reduced document: the valid parts of ``whole``, with renamed keys; places are those in the file."""
 
     whole: Document
     data: Any
-    parts: Mapping[int, Part]  # by id of the container
+    parts: Mapping[int, Part]  # id of a container in ``data`` -> its Part
 
     @property
     def file(self) -> str:
@@ -48,41 +48,44 @@ class Kept:
         return self.whole.place(self.as_written(path))
 
     def as_written(self, path: Path) -> Path:
-        """A path into ``data`` as a path into the whole."""
-        found: list[str | int] = []
+        """The path in ``whole`` of a path in ``data``."""
+        written: list[str | int] = []
         node = self.data
         for part in path:
             known = self.parts.get(id(node))
-            found.append(known.written.get(part, part) if known else part)
+            written.append(known.written.get(part, part) if known else part)
             inside = isinstance(node, dict) and part in node
             inside = inside or (isinstance(node, list) and isinstance(part, int) and part < len(node))
             node = node[part] if inside else None
-        return tuple(found)
+        return tuple(written)
 
 
 def problems(document: Document, build: Build) -> list[Problem]:
-    """What ``build`` finds wrong with what is left, and what the schema does with the keys that were misspelt."""
-    found: list[Problem] = []
-    whole = True  # so that what is not there is truly not there
+    """The problems that ``build`` finds in the reduced document, and the faults inside values of misspelt keys.
+
+    The faults of the document as written are not among them: the caller has them from ``schema.check``.
+    """
+    collected: list[Problem] = []
+    whole = True  # whether nothing that others refer to was removed: then a missing name is a mistake
     kept = Kept(document, document.data, {})
-    guessed: set[Path] = set()  # a value that its new key cannot hold was meant for another one: not worth a word
+    guessed: set[Path] = set()  # a value of the wrong type for its new key: the guess was wrong, so no message
     for number in range(ROUNDS):
         wrong = list(faults(kept))
         if not wrong:
-            return found + build(kept, whole)
-        if number:  # the first ones are told already
-            told = (one for one in wrong if one.keyword not in MISSED)
-            told = (one for one in told if one.keyword != "type" or one.path not in guessed)
-            found += [Problem(kept.place(one.path), one.message) for one in told]
-        drop = {_left_out(one) for one in wrong if not one.meant}
+            return collected + build(kept, whole)
+        if number:  # the caller has those of the first round
+            fresh = (fault for fault in wrong if fault.keyword not in MISSED)
+            fresh = (fault for fault in fresh if fault.keyword != "type" or fault.path not in guessed)
+            collected += [Problem(kept.place(fault.path), fault.message) for fault in fresh]
+        drop = {_left_out(fault) for fault in wrong if not fault.meant}
         whole = whole and all(map(_harmless, drop))
-        guessed = {(*one.path[:-1], one.meant) for one in wrong if one.meant}
-        kept = _without(kept, drop, {one.path: one.meant for one in wrong if one.meant})
-    return found
+        guessed = {(*fault.path[:-1], fault.meant) for fault in wrong if fault.meant}
+        kept = _without(kept, drop, {fault.path: fault.meant for fault in wrong if fault.meant})
+    return collected
 
 
 def _left_out(fault: Fault) -> Path:
-    """What goes for a fault: the value; of a list of mappings the whole item, which means nothing without it."""
+    """The path to remove for a fault: the value, or the whole item of a list such as ``routes``."""
     start = 2 if fault.path[:1] == ("namespaces",) else 0
     item = fault.path[: start + 2]
     listed = isinstance(item[-1], int) and item[start] in _SECTIONS if item else False
@@ -90,8 +93,8 @@ def _left_out(fault: Fault) -> Path:
 
 
 def _harmless(path: Path) -> bool:
-    """Whether nothing that refers to something is in doubt without what was at this place."""
-    if path in ((), ("name",), ("version",)):  # of the whole these two alone can be missing
+    """Whether references can still be checked after the value at this path was removed."""
+    if path in ((), ("name",), ("version",)):  # (): the fault of a missing name or version has the path of the whole
         return True
     inner = path[2:] if path[:1] == ("namespaces",) else path
     section = inner[0] if inner else ""
@@ -101,6 +104,7 @@ def _harmless(path: Path) -> bool:
 
 
 def _without(kept: Kept, drop: set[Path], meant: Mapping[Path, str]) -> Kept:
+    """A copy without the paths in ``drop``, and with the keys at the paths of ``meant`` renamed."""
     parts: dict[int, Part] = {}
 
     def copied(node: Any, path: Path) -> Any:
@@ -108,11 +112,13 @@ def _without(kept: Kept, drop: set[Path], meant: Mapping[Path, str]) -> Kept:
             return node
         before = kept.parts.get(id(node))
         entries = node.items() if isinstance(node, dict) else enumerate(node)
-        left = [(key, copied(value, (*path, key))) for key, value in entries if (*path, key) not in drop]
-        named = [(meant.get((*path, key), key), key, value) for key, value in left]
+        remaining = [(key, copied(value, (*path, key))) for key, value in entries if (*path, key) not in drop]
+        named = [(meant.get((*path, key), key), key, value) for key, value in remaining]
         if isinstance(node, list):
             named = [(place, key, value) for place, (_, key, value) in enumerate(named)]
-        container = {new: value for new, _, value in named} if isinstance(node, dict) else [one[2] for one in named]
+        container = (
+            {new: value for new, _, value in named} if isinstance(node, dict) else [value for *_, value in named]
+        )
         written = {new: before.written.get(old, old) if before else old for new, old, _ in named}
         parts[id(container)] = Part(container, written)
         return container

@@ -1,4 +1,4 @@
-"""Checks plain data against the JSON Schema of the language: accepts fast, explains well."""
+"""Checks plain data against the JSON Schema of the language: by a fast validator, then by one that gives reasons."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reconciler.model.quoting import Path
 
 ID = "urn:netrecon:topology:1"
 _HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-# In a wheel; in a checkout.  (pathlib would take longer to import than all is to read.)
+# In a wheel; in a checkout.  (Importing pathlib would take longer than reading all the files.)
 _FOLDERS = (f"{_HERE}/schemas", f"{os.path.dirname(_HERE)}/schemas")
 
 
 class Document(Protocol):
-    """A loaded file: its name, its data, and the place of any path in it."""
+    """A loaded file: its name, its data, and the place in the file of any path."""
 
     @property
     def file(self) -> str: ...
@@ -35,10 +35,10 @@ class Document(Protocol):
 
 
 class Fault(NamedTuple):
-    """One thing that the schema finds wrong.
+    """One violation of the schema.
 
-    ``keyword`` is JSON Schema's word for the rule that is broken, "unknown" for a key that is not in the language;
-    ``meant`` is the key that an unknown one was probably to be, and that is not there itself.
+    ``keyword`` is the JSON Schema keyword that is violated, "unknown" for a key that is not in the language.
+    ``meant`` is the key that the user probably meant by an unknown one; "" if there is none or the file has it too.
     """
 
     path: Path
@@ -48,24 +48,24 @@ class Fault(NamedTuple):
 
 
 def check(document: Document) -> list[Problem]:
-    """All that the schema finds wrong, in the order of the file (at most MAX_PROBLEMS); empty when nothing is."""
+    """All violations of the schema as problems, in the order of the file, at most MAX_PROBLEMS."""
     return sorted({Problem(document.place(fault.path), fault.message) for fault in faults(document)})
 
 
 def faults(document: Document) -> Iterator[Fault]:
-    """The same with the paths, in no order."""
+    """All violations of the schema with their paths, in no order, at most MAX_PROBLEMS."""
     if _accepts(document.data):
         return
-    found = (fault for error in _validator().iter_errors(document.data) for fault in _explained(error))
-    yield from islice(found, MAX_PROBLEMS)
+    explained = (fault for error in _validator().iter_errors(document.data) for fault in _explained(error))
+    yield from islice(explained, MAX_PROBLEMS)
 
 
 @cache
 def bundle() -> dict[str, Any]:
     """The whole language as one JSON Schema (2020-12): topology.json with every fragment under ``$defs``.
 
-    A fragment's ``properties`` are the keys that it adds to every scope, that is to each
-    schema marked ``x-scope``: a new kind of object needs a new file and nothing else.
+    The ``properties`` of a fragment are added to every scope, that is to each schema
+    marked ``x-scope``: a new kind of object needs a new file and no other change.
     """
     schemas = {name: _rewritten(name, schema) for name, schema in _fragments().items()}
     scopes = [schema for schema in schemas.values() if schema.pop("x-scope", False)]
@@ -92,12 +92,12 @@ def _fragments() -> dict[str, dict[str, Any]]:
 
 def _fragment(file: str) -> dict[str, Any]:
     with open(file, "rb") as opened:
-        found: dict[str, Any] = json.loads(opened.read())
-    return found
+        schema: dict[str, Any] = json.loads(opened.read())
+    return schema
 
 
 def _rewritten(name: str, node: Any) -> Any:
-    """A fragment with its references as they read within the bundle."""
+    """A fragment with its references rewritten for the bundle: ``link.json#/mtu`` to ``#/$defs/link/mtu``."""
     if isinstance(node, list):
         return [_rewritten(name, item) for item in node]
     if not isinstance(node, dict):
@@ -112,13 +112,13 @@ def _rewritten(name: str, node: Any) -> Any:
 def _accepts(data: Any) -> bool:
     try:
         return bool(_fast_validator().is_valid(data))
-    except (ImportError, ValueError):  # not installed, or a value it cannot take: the other one decides
+    except (ImportError, ValueError):  # not installed, or a value that it cannot take: then jsonschema decides
         return False
 
 
 @cache
 def _fast_validator() -> Any:
-    """Compiled once: that takes longer than to check a small file, and a folder may have hundreds."""
+    """jsonschema_rs's validator, compiled once: that takes longer than checking a small file."""
     import jsonschema_rs
 
     return jsonschema_rs.validator_for(bundle())
@@ -128,7 +128,7 @@ def _validator() -> Any:
     from jsonschema import Draft202012Validator, ValidationError, validators
 
     def pattern(_all: Any, rule: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-        # JSON Schema's $ is the very end; Python's would let a newline pass behind it.
+        # In JSON Schema $ matches only at the end; in Python also before a final newline.
         if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", rule), instance):
             yield ValidationError(f"{instance!r} does not match {rule!r}")
 
@@ -159,14 +159,14 @@ def _explained(error: Any) -> Iterator[Fault]:
 
 
 def _followed(schema: Any) -> Any:
-    """The schema that a reference leads to."""
+    """The schema itself, or the one that its ``$ref`` leads to."""
     while "$ref" in schema:
         schema = _at(schema["$ref"].removeprefix("#/").split("/"))
     return schema
 
 
 def _at(steps: list[Any]) -> Any:
-    """The part of the bundle that a schema path leads to; references on the way are followed, and no steps."""
+    """The part of the bundle at a schema path; references on the way are followed without a step of their own."""
     node: Any = bundle()
     for step in steps:
         node = (node if not isinstance(node, dict) or step in node else _followed(node))[step]
@@ -174,13 +174,13 @@ def _at(steps: list[Any]) -> Any:
 
 
 def _is_secret(steps: list[Any]) -> bool:
-    """Whether a schema on the way to this rule says that the value is not to be shown (``writeOnly``)."""
+    """Whether a schema on the way to this rule has ``writeOnly``: the value is secret."""
     nodes = (_at(steps[:end]) for end in range(len(steps)))
     return any(isinstance(node, dict) and node.get("writeOnly") is True for node in nodes)
 
 
 def _is_needed(steps: list[Any]) -> bool:
-    """Whether the value that a schema path speaks of is under a key that must be there."""
+    """Whether the value at a schema path has a required key."""
     while steps and steps[-1] != "properties":
         name = steps.pop()
     return bool(steps) and name in _followed(_at(steps[:-1])).get("required", ())

@@ -1,4 +1,4 @@
-"""Which topology files a command line names, and their bytes."""
+"""Finds the topology files that a command line names, and reads their bytes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _SPECIAL = {
 
 
 def fail(file: str, message: str, line: int = 0, column: int = 0) -> NoReturn:
-    """Raise an InputError that holds one problem with the file as a whole, or with one place in it."""
+    """Raise an InputError with one problem of the whole file (``line`` 0), or of one place in it."""
     raise InputError([Problem(Origin(file, line, column), message)])
 
 
 def too_big(file: str) -> NoReturn:
-    """Raise the InputError for more than MAX_BYTES."""
+    """Raise the InputError for a file of more than MAX_BYTES."""
     fail(file, f"larger than {MAX_BYTES // 1024 // 1024} MiB; split the topology into several files")
 
 
 def expand(arguments: list[str]) -> list[str]:
-    """The files behind FILE, DIR and ``-`` arguments, in order, each once.
+    """The files that FILE, DIR and ``-`` arguments name, in order, each once.
 
-    A folder stands for its *.yaml and *.yml (not those of its subfolders, not hidden
-    ones), sorted by name.  Raises InputError naming every folder that cannot be read or
-    holds no topology; that a file exists is found out by ``read``.
+    A folder stands for its *.yaml and *.yml files, sorted by name, without subfolders and
+    hidden files.  Raises InputError with a problem for each folder that cannot be read or
+    has no such file.  Whether a file exists is checked by ``read``.
     """
     files: dict[str, str] = {}
     problems: list[Problem] = []
@@ -64,7 +64,7 @@ def _folder(path: str) -> list[str]:
 
 
 def read(path: str) -> bytes:
-    """The bytes of one file, or of standard input for ``-``; never more than MAX_BYTES.
+    """The bytes of one file, or of standard input for ``-``; at most MAX_BYTES.
 
     Raises InputError: missing, not readable, not a regular file, too big.
     """
@@ -91,7 +91,7 @@ def _read_regular(path: str) -> bytes:
         _must_be_regular(path, status.st_mode)
         if status.st_size > MAX_BYTES:
             too_big(path)
-        return stream.read(MAX_BYTES + 1)  # files of /proc give no size
+        return stream.read(MAX_BYTES + 1)  # the size of a file in /proc is 0
 
 
 def _must_be_regular(path: str, mode: int) -> None:

@@ -1,4 +1,4 @@
-"""Builds plain data from YAML parser events, and keeps the places beside it."""
+"""Builds plain data from YAML parser events, and records the line and column of each value."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from reconciler.model.quoting import Path, quoted, shortened
 MAX_DEPTH = 64  # containers within containers
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a topology needs fewer than ten"
 MAX_EXPANDED = 1_000_000  # nodes that aliases stand for, counted as if written out
-MAX_NODES = 2_000_000  # about 16 MiB of port maps, and 1 GB of memory
-MAX_PROBLEMS = 1_000  # nobody reads more, and a hostile file could hold millions
+MAX_NODES = 2_000_000  # keys and values; about 16 MiB of port maps, which take 1 GB of memory
+MAX_PROBLEMS = 1_000  # nobody reads more, and a hostile file could have millions
 
 Mark = tuple[int, int]  # line and column, from 1
 Marks = Mapping[int, Mapping[str | int, Mark]]  # id(dict or list) -> key or index -> place
@@ -29,23 +29,23 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
 _TAGGED: dict[str, type] = {_CORE + "bool": bool, _CORE + "int": int, _CORE + "null": type(None)}
-# YAML 1.1 reads 22:22 as 1342, 010 as 8 and `no` as false; here all that is left as written.  The
-# length is bounded because int() refuses more than 4300 digits.
+# YAML 1.1 reads 22:22 as 1342, 010 as 8 and `no` as false; here these stay text, as in YAML 1.2's core schema.
+# The length is limited because int() refuses more than 4300 digits.
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
 
 
 def plain(text: str) -> str | int | bool | None:
-    """What an unquoted scalar means: true, false, null, a decimal integer; else the text as written."""
+    """The value of an unquoted scalar: true, false, null or a decimal integer; else its text."""
     if text in _WORDS:
         return _WORDS[text]
     return int(text) if _INTEGER.fullmatch(text) else text
 
 
 class _Anchor(NamedTuple):
-    """What an anchor stands for; ``height`` counts the levels of containers in it."""
+    """The value of an anchor; ``nodes`` counts the values in it, ``height`` its levels of containers."""
 
     value: Any
-    text: str | None = None  # of a scalar, as written
+    text: str | None = None  # of a scalar: its text in the file
     nodes: int = 1
     height: int = 0
     finished: bool = True
@@ -61,18 +61,18 @@ class _Frame:
     anchor: str | None = None
     before: int = 0  # nodes counted when it was opened
     height: int = 1
-    is_key: bool = False  # stands, wrongly, where a key belongs
+    is_key: bool = False  # it is in the place of a key, which is a mistake
     key: str | None = None  # of a mapping: the key whose value comes next
-    merging: bool = False  # that key is <<
+    merging: bool = False  # whether ``key`` is <<
     merges: tuple[tuple[Any, Mark], ...] = ()
 
 
 class Builder:
-    """Takes parser events one by one; an explicit stack, so that depth is a limit and not a crash.
+    """Takes parser events one by one, with a stack of its own, so that a deep file cannot exhaust Python's.
 
-    Afterwards ``roots`` holds the document (nothing of an empty file), ``marks`` the places
-    of all in it, ``start`` its own, and ``problems`` what is wrong.  ``take`` raises
-    InputError where going on makes no sense.
+    Afterwards ``roots`` has the document (nothing for an empty file), ``marks`` the places of all
+    values in it, ``start`` its own place, and ``problems`` the mistakes.  ``take`` raises
+    InputError for a mistake after which the rest cannot be read.
     """
 
     def __init__(self, file: str) -> None:
@@ -96,7 +96,7 @@ class Builder:
         }
 
     def take(self, event: Any) -> None:
-        """Use one event of yaml.parse."""
+        """Take one event of yaml.parse; raises InputError."""
         take = self._takes.get(type(event))
         if take is not None:
             take(event)
@@ -106,7 +106,7 @@ class Builder:
     def _path(self) -> Path:
         path: list[str | int] = []
         for frame in [*self._stack, self._frame][1:]:
-            if not frame.mapping:  # the item at hand is attached already where it is being filled
+            if not frame.mapping:  # an open container is already an item of the list around it
                 path.append(len(frame.container) - (frame is not self._frame))
             elif frame.key is not None:
                 path.append(frame.key)
@@ -178,7 +178,7 @@ class Builder:
         self._frame.marks.setdefault("", place)
 
     def _attach(self, value: Any, place: Mark) -> None:
-        """Put a value where the container being filled expects one."""
+        """Add a value to the open container."""
         frame = self._frame
         if not frame.mapping:
             frame.marks[len(frame.container)] = place
@@ -256,7 +256,7 @@ class Builder:
         return _Anchor(None, "")
 
     def _count(self, anchor: _Anchor, name: str, place: Mark) -> None:
-        """Count what an alias stands for: nine lines of aliases of aliases are a billion nodes."""
+        """Count the nodes that an alias stands for: nine lines of aliases of aliases can be a billion nodes."""
         self._nodes += anchor.nodes
         self._aliased += anchor.nodes
         if self._aliased > MAX_EXPANDED:

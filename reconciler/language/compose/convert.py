@@ -1,4 +1,4 @@
-"""Reads a Docker Compose file as a topology; what has no equivalent in one is said, never dropped in silence."""
+"""Converts a Docker Compose file to a topology; everything without an equivalent is reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONG = ("target", "published", "host_ip", "protocol")
 
 
 def convert(document: Document) -> tuple[dict[str, Any], list[Problem]]:
-    """The topology, and what of the file is not in it."""
+    """The topology, and a problem for each part of the file that has no equivalent in it."""
     left = Left(document)
     data = document.data
     left.others((), data, {"version", "name", "services", "networks"})
@@ -52,7 +52,7 @@ def _no_way_out_of_internal(sandbox: dict[str, Any], networks: Mapping[str, Any]
 
 
 def _topology_name(document: Document) -> str:
-    """The project's name as Compose would have it: the file's word, or the name of its folder."""
+    """The project's name by Compose's rules: ``name`` in the file, else the name of its folder."""
     given = document.data.get("name")
     folder = PurePath(os.path.abspath(document.file)).parent.name
     name = re.sub(r"[^a-z0-9-]+", "-", str(given or folder or "compose").lower()).strip("-")[:31]
@@ -124,8 +124,8 @@ def _endpoints(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, An
 
 
 def _priority(entry: Mapping[str, Any]) -> int:
-    found = entry.get("gw_priority")
-    return found if isinstance(found, int) else 0
+    priority = entry.get("gw_priority")
+    return priority if isinstance(priority, int) else 0
 
 
 def _endpoint(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]:
@@ -172,9 +172,9 @@ def _hosts(written: Any, path: Path, left: Left) -> Iterator[tuple[str, Any]]:
         pairs = [(name, address, (*path, name)) for name, address in written.items()]
     else:
         texts = words(written, path, left)
-        found = [(re.match(r"([^:=]+)[:=](.+)", text), (*path, index), text) for index, text in enumerate(texts)]
-        pairs = [(match[1], match[2], at) for match, at, _ in found if match]
-        for _, at, text in [one for one in found if not one[0]]:
+        matches = [(re.match(r"([^:=]+)[:=](.+)", text), (*path, index), text) for index, text in enumerate(texts)]
+        pairs = [(match[1], match[2], at) for match, at, _ in matches if match]
+        for _, at, text in [entry for entry in matches if not entry[0]]:
             left(at, f"{quoted(text)} is not NAME:ADDRESS")
     for name, address, at in pairs:
         if address == "host-gateway":

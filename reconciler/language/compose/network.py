@@ -1,4 +1,4 @@
-"""One network of a Compose file as one of a topology."""
+"""Converts one network of a Compose file to a network of a topology."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.language.compose.words import Left, mapping, scalar
 from reconciler.model.quoting import Path, quoted
 
-# Docker's driver_opts -> our word, and whether it is true or false
+# Docker's driver_opts -> our word, and the type of its value
 _OPTIONS = {
     "com.docker.network.bridge.name": ("bridge", str),
     "com.docker.network.driver.mtu": ("mtu", int),
@@ -18,6 +18,7 @@ _OPTIONS = {
 
 
 def network_of(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]:
+    """The network of a topology; ``left`` gets what has no equivalent."""
     left.others(path, entry, {"driver", "driver_opts", "ipam", "internal", "enable_ipv6", "external", "name"})
     driver = scalar(entry.get("driver"), (*path, "driver"), left)
     if driver not in (None, "bridge", "default"):
@@ -58,16 +59,16 @@ def _subnets(ipam: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]:
     left.others(path, ipam, {"driver", "config"})
     if ipam.get("driver") not in (None, "default"):
         left((*path, "driver"), f"the address driver {quoted(ipam['driver'])} has no equivalent")
-    found: dict[str, list[Any]] = {"subnets": [], "gateway": [], "ip_range": []}
+    lists: dict[str, list[Any]] = {"subnets": [], "gateway": [], "ip_range": []}
     words = {"subnet": "subnets", "gateway": "gateway", "ip_range": "ip_range"}
     configs = ipam.get("config")
-    for index, one in enumerate(configs if isinstance(configs, list) else ()):
+    for index, entry in enumerate(configs if isinstance(configs, list) else ()):
         at: Path = (*path, "config", index)
-        config = mapping(one, at, left)
+        config = mapping(entry, at, left)
         left.others(at, config, words)
         for word, ours in words.items():
             value = scalar(config.get(word), (*at, word), left)
             if value is not None:
-                found[ours].append(str(value))
-    short = {ours: values[0] if len(values) == 1 and ours != "subnets" else values for ours, values in found.items()}
+                lists[ours].append(str(value))
+    short = {ours: values[0] if len(values) == 1 and ours != "subnets" else values for ours, values in lists.items()}
     return {ours: value for ours, value in short.items() if value}

@@ -1,4 +1,4 @@
-"""The values of a Compose file in one form each, and a list of what could not be used."""
+"""Reads values of a Compose file, which has several spellings for most, and lists those that could not be used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|([A
 
 
 class Left:
-    """Notes what is left out, with its place: ``left(path, why)``."""
+    """Collects what is left out of the topology: ``left(path, why)`` adds a problem with its place."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -24,14 +24,14 @@ class Left:
         self.problems.append(Problem(self._document.place(path), why))
 
     def others(self, path: Path, entry: Mapping[str, Any], known: Collection[str]) -> None:
-        """Note the keys of a mapping that are not known, in one line."""
+        """Add one problem for all keys of a mapping that are not ``known``."""
         names = [str(name) for name in entry if name not in known]
         if names:
             self(path, f"no equivalent in a topology: {', '.join(names)}")
 
 
 def mapping(value: Any, path: Path, left: Left) -> Mapping[str, Any]:
-    """A mapping, empty where there is nothing or something else."""
+    """The value where it is a mapping, else {}; anything but None is noted in ``left``."""
     if value is None or isinstance(value, dict):
         return value or {}
     left(path, f"{quoted(value)} is not a mapping")
@@ -39,14 +39,14 @@ def mapping(value: Any, path: Path, left: Left) -> Mapping[str, Any]:
 
 
 def words(value: Any, path: Path, left: Left) -> list[str]:
-    """One word or a list of them, as texts."""
+    """A word or a list of words, as a list of texts."""
     listed = value if isinstance(value, list) else [] if value is None else [value]
-    found = [scalar(one, (*path, index), left) for index, one in enumerate(listed)]
-    return [str(one) for one in found if one is not None]
+    scalars = [scalar(item, (*path, index), left) for index, item in enumerate(listed)]
+    return [str(item) for item in scalars if item is not None]
 
 
 def scalar(value: Any, path: Path, left: Left) -> Any:
-    """A text, number or truth, its variables replaced by their defaults; None where that cannot be."""
+    """A text, number or boolean, its variables replaced by their defaults; None, and noted, where one has none."""
     if isinstance(value, dict | list):
         left(path, f"{quoted(value)} is not one value")
         return None

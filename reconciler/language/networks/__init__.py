@@ -1,1 +1,1 @@
-"""Level two of the language: networks, sandboxes and endpoints, as Docker's container network model has them."""
+"""Level two of the language: networks, sandboxes and endpoints, as in Docker's container network model."""

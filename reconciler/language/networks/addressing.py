@@ -1,4 +1,4 @@
-"""Gives endpoints their addresses: those written, those that they have now, else the lowest free ones."""
+"""Gives endpoints their addresses: those in the file, else those that they have now, else the lowest free ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Place = Callable[[Path], Origin]
 def with_addresses(
     sandboxes: Sequence[Sandbox], networks: Mapping[str, Network], leases: Leases, place: Place, note: Note
 ) -> list[Sandbox]:
-    """The sandboxes with an address for each endpoint and family; what clashes is noted, with the other's line."""
+    """The sandboxes with an address for each endpoint and family; a clash is noted with the line of the other entry."""
     members: dict[str, list[Endpoint]] = {}
     for sandbox in sandboxes:
         for endpoint in sandbox.endpoints:
@@ -39,8 +39,8 @@ def with_addresses(
 
 
 def _complete(endpoint: Endpoint, addresses: Mapping[str, list[Address]]) -> Endpoint:
-    found = tuple(addresses.get(endpoint.link, ()))
-    return dataclasses.replace(endpoint, addresses=found, mac=_mac(endpoint, found))
+    own = tuple(addresses.get(endpoint.link, ()))
+    return dataclasses.replace(endpoint, addresses=own, mac=_mac(endpoint, own))
 
 
 def _mac(endpoint: Endpoint, addresses: Sequence[Address]) -> str:
@@ -59,33 +59,36 @@ def _assigned(
 ) -> Iterator[tuple[Endpoint, int]]:
     version = pool.subnet.version
     asked = [
-        Asked(one.wanted[version]) if version in one.wanted else Asked(None, _held(one, version, leases))
+        Asked(one.wanted[version]) if version in one.wanted else Asked(None, _present(one, version, leases))
         for one in endpoints
     ]
     for endpoint, value in zip(endpoints, assign(pool, asked), strict=True):
         if isinstance(value, int):
             yield endpoint, value
         else:
-            other = _told(endpoints[value.other], version, place) if value.other >= 0 else ""
+            other = _with_place(endpoints[value.other], version, place) if value.other >= 0 else ""
             note(_path_of(endpoint, version), _words(value, pool, network, endpoint, other))
 
 
-def _held(endpoint: Endpoint, version: int, leases: Leases) -> tuple[int, ...]:
-    """The addresses that the endpoint has; the one that its MAC was made of first, even if it was removed."""
+def _present(endpoint: Endpoint, version: int, leases: Leases) -> tuple[int, ...]:
+    """The addresses that the endpoint has now.
+
+    The first is the one in its MAC address, which shows what we gave it even if somebody removed the address.
+    """
     lease = leases.endpoints.get(endpoint.link)
     if lease is None or lease.sandbox != endpoint.sandbox:
         return ()
-    held = [number(text.partition("/")[0]) for text in lease.addresses]
-    values = [value for family, value in held if family == version]
-    told = None if version == 6 or endpoint.mac else naming.address_in(lease.mac)
-    return tuple(values) if told is None else (told, *values)
+    numbers = [number(text.partition("/")[0]) for text in lease.addresses]
+    values = [value for family, value in numbers if family == version]
+    in_mac = None if version == 6 or endpoint.mac else naming.address_in(lease.mac)
+    return tuple(values) if in_mac is None else (in_mac, *values)
 
 
 def _path_of(endpoint: Endpoint, version: int) -> Path:
     return (*endpoint.path, "address") if version in endpoint.wanted else endpoint.path
 
 
-def _told(endpoint: Endpoint, version: int, place: Place) -> str:
+def _with_place(endpoint: Endpoint, version: int, place: Place) -> str:
     return f"{endpoint.sandbox} (at {place(_path_of(endpoint, version))})"
 
 

@@ -1,4 +1,4 @@
-"""Puts parts of level one into a copy of the document's own level one, and remembers where each came from."""
+"""Adds generated parts to a copy of a document's level one, and records the source of each part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from reconciler.model.quoting import Path, dotted
 
 
 class Assembly:
-    """A document in the making: containers of the original are copied before they are changed."""
+    """A document that is being assembled: ``data`` is the result, ``sources`` maps its paths to those in the file.
+
+    A container of the original document is copied before it is changed.
+    """
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -45,7 +48,7 @@ class Assembly:
             self.sources[(*path, *inner)] = source
 
     def _owned(self, node: Any, step: str | int, empty: Any) -> Any:
-        """The container at ``step``, as one that may be changed."""
+        """The container at ``step``, copied once so that it may be changed."""
         inner = node.get(step)
         if id(inner) not in self._own:
             inner = node[step] = empty if inner is None else inner.copy()
@@ -57,7 +60,7 @@ class Assembly:
         if there is None:
             node[last] = part.value
         elif part.path[-1] == "hosts" or part.path[:-1] == ("namespaces",):
-            node[last] = {**part.value, **there}  # what is written at level one comes first
+            node[last] = {**part.value, **there}  # what the file has at level one wins
         elif there != part.value:
             place = self._first(part.path)
             text = f"{dotted(part.path)} is given at {place} too, as something else; leave one of them out"

@@ -1,4 +1,4 @@
-"""Addresses and subnets for those that were given none: plain arithmetic on integers."""
+"""Arithmetic of addresses and subnets on integers, and the choice of free ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Block(NamedTuple):
         return self.start | ((1 << (BITS[self.version] - self.length)) - 1)
 
     def holds(self, other: Block) -> bool:
-        """Whether the other one lies in it."""
+        """Whether ``other`` is a part of this prefix, or equal to it."""
         return self.version == other.version and self.start <= other.start and other.last <= self.last
 
     def overlaps(self, other: Block) -> bool:
@@ -31,12 +31,15 @@ class Block(NamedTuple):
 
     @property
     def first_host(self) -> int:
-        """Not the network's own address, which in IPv6 means "any router"; a prefix of one or two has none such."""
+        """The first address for a host: not that of the network, which in IPv6 is the subnet-router anycast address.
+
+        A prefix of one or two addresses has no such address (RFC 3021, RFC 6164).
+        """
         return self.start + (BITS[self.version] - self.length > 1)
 
     @property
     def last_host(self) -> int:
-        """IPv4 keeps the last address for broadcasts."""
+        """The last address for a host: in IPv4 the very last one is for broadcasts, except in a /31 or /32."""
         return self.last - (self.version == 4 and self.length < 31)
 
     def __str__(self) -> str:
@@ -45,7 +48,7 @@ class Block(NamedTuple):
 
 @lru_cache(1 << 12)
 def block(text: str) -> Block:
-    """The prefix; ValueError says in people's words why it is none."""
+    """The prefix in a text; ValueError, with a message for the user, where it is none."""
     address, slash, length = text.partition("/")
     try:
         start = ip_address(address)
@@ -60,13 +63,13 @@ def block(text: str) -> Block:
 
 
 def network_of(address: str) -> Block:
-    """The subnet that an address with its length (``172.20.0.1/24``) is in."""
+    """The subnet of an address with its prefix length, such as ``172.20.0.1/24``."""
     network = ip_network(address, strict=False)
     return Block(network.version, int(network.network_address), network.prefixlen)
 
 
 def number(text: str) -> tuple[int, int]:
-    """An address as (version, number); ValueError when it is none."""
+    """(version, number) of an address; ValueError where the text is none or has a zone (``fe80::1%eth0``)."""
     address = ip_address(text)
     if getattr(address, "scope_id", None):
         raise ValueError(text)
@@ -82,7 +85,7 @@ def written(version: int, value: int) -> str:
 
 
 class Pool(NamedTuple):
-    """A subnet, the part of it that automatic addresses come from, and what is the gateway's."""
+    """A subnet, the part of it from which free addresses are chosen, and the address of the gateway."""
 
     subnet: Block
     within: Block
@@ -90,23 +93,27 @@ class Pool(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An endpoint's wish: a fixed address, or else any of those it holds, the likeliest first."""
+    """What an endpoint needs: the fixed address ``wanted``, or else one of those in ``held`` (it has them now)."""
 
     wanted: int | None
     held: tuple[int, ...] = ()
 
 
 class Clash(NamedTuple):
-    """Why there is no address: outside, gateway, network, broadcast, taken or held (by ``other``), exhausted."""
+    """Why an endpoint gets no address: outside, gateway, network, broadcast, taken, held or exhausted.
+
+    ``other`` is the index of the endpoint for which the address is fixed (taken) or that has it now (held).
+    """
 
     why: str
     other: int = -1
 
 
 def assign(pool: Pool, asked: Sequence[Asked]) -> list[int | Clash]:
-    """An address for each, in the order asked: the fixed ones, then the ones held, then the lowest free ones.
+    """An address or a Clash for each endpoint, in their order: the fixed one, else the one it has, else a free one.
 
-    Nobody who holds an address loses it to another: to fix it elsewhere is a clash.
+    Free addresses are given from the lowest.  An address that one endpoint has now is never given to another: where it
+    is fixed for another one, that is a clash.
     """
     given: dict[int, int | Clash] = {}
     holders: dict[int, int] = {}
@@ -161,21 +168,26 @@ POOLS = (
 
 
 def free_pool(taken: Sequence[Block]) -> Block | None:
-    """The first of Docker's pools that meets none of those taken."""
+    """The first of Docker's pools that overlaps none of ``taken``."""
     return next((one for one in POOLS if not any(one.overlaps(other) for other in taken)), None)
 
 
 def unique_local(topology: str, network: str) -> Block:
-    """An IPv6 subnet in fd00::/8 that is always the same for one network, and hardly ever another one's (RFC 4193)."""
+    """An IPv6 subnet in fd00::/8 (RFC 4193), whose other 56 bits are a hash of the names.
+
+    A network gets the same subnet each time, and two networks hardly ever get the same one.
+    """
+
     words = f"{topology}/{network}".encode()
     digest = zlib.crc32(words) << 24 | zlib.crc32(words[::-1]) >> 8
     return Block(6, 0xFD << 120 | digest << 64, 64)
 
 
 def meetings(blocks: Sequence[Block], others: Sequence[Block]) -> Iterator[tuple[int, int]]:
-    """Pairs of indexes (into blocks, into others) that overlap; no walk over all pairs.
+    """Pairs of indexes (into blocks, into others) that overlap, without comparing all pairs.
 
-    One of two prefixes that overlap holds the other: it is found under the other's start, cut to its length.
+    If two prefixes overlap, one contains the other.  The wider one is found in a dict, by the start of the narrower
+    one cut to each length that occurs.
     """
     lengths = {(one.version, one.length) for one in blocks}
     by_start: dict[Block, list[int]] = {}
@@ -197,6 +209,6 @@ def meetings(blocks: Sequence[Block], others: Sequence[Block]) -> Iterator[tuple
                     yield here, there
 
 
-def _cut(one: Block, length: int) -> Block:
-    spare = BITS[one.version] - length
-    return Block(one.version, one.start >> spare << spare, length)
+def _cut(narrow: Block, length: int) -> Block:
+    spare = BITS[narrow.version] - length
+    return Block(narrow.version, narrow.start >> spare << spare, length)

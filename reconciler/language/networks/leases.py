@@ -1,4 +1,4 @@
-"""What the kernel holds of a topology's networks now, and what else a host has that they depend on: plain data."""
+"""The addresses, subnets and ports that a topology's networks have now, and the facts of the host that they need."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
 
 MAIN, UNICAST = 254, 1
 BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
-# A route this wide is a default route, or a half of one as VPNs make them: what is inside of it is not taken.
-WIDE = {2: 1, 10: 7}  # by family (AF_INET, AF_INET6): bits
+# A route with a prefix this short is a default route, or half of one as VPNs make them: subnets in it are free.
+WIDE = {2: 1, 10: 7}  # AF_INET and AF_INET6 -> prefix length
 
 Published = tuple[str, str, str, int]  # protocol, listen, target, target port
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What an endpoint has: its sandbox, and the MAC and addresses of the link in there."""
+    """What an endpoint has now: its sandbox, and the MAC and addresses of its link in the sandbox."""
 
     sandbox: str
     mac: str
@@ -34,10 +34,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """What the kernel holds of one topology, by the stamp on it; empty for a host that holds nothing.
+    """What the networks of one topology have in the kernel now, found by the topology's stamp.
 
-    ``bridges``: name -> its addresses;  ``endpoints``: the host's end -> Lease;
-    ``ports``: what is published -> the host's ports for it, sorted.
+    ``bridges``: bridge -> its addresses with prefix lengths.  ``endpoints``: name of the host's end -> Lease.
+    ``ports``: Published -> the ports of the host that lead there, sorted.
     """
 
     bridges: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EMPTY)
@@ -46,9 +46,9 @@ class Leases:
 
 
 class Route(NamedTuple):
-    """A prefix that is in use: by a route of the host through ``link``, or by a network of the topology ``owner``.
+    """A prefix in use: by a route of the host through ``link``, or by a network of the topology ``owner``.
 
-    ``live``: it is in the kernel; else it is what another topology of this run is about to have.
+    ``live`` is True for a route in the kernel, False for a subnet that another topology of this run will get.
     """
 
     prefix: str
@@ -59,11 +59,11 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a topology's networks depend on but do not own.
+    """Facts of the host that lowering needs.
 
-    ``mtu`` is that of the link of the default route; ``resolver`` has nameservers, search and options;
-    ``ports`` are (protocol, port) that are in use; ``topologies`` are those of this run; ``bridge_nf`` the families of
-    which netfilter sees what bridges pass (BRIDGE_NF).
+    ``mtu``: of the link of the default route; ``routes``: prefixes in use; ``resolver``: nameservers, search and
+    options of resolv.conf; ``ports``: (protocol, port) in use; ``ipv6``: whether the kernel has IPv6; ``topologies``:
+    those of this run; ``bridge_nf``: the IP versions whose bridged frames netfilter sees (BRIDGE_NF).
     """
 
     mtu: int | None = None
@@ -75,18 +75,18 @@ class HostFacts:
     bridge_nf: frozenset[int] = frozenset()
 
     def beside(self, topology: str, subnets: Iterable[str], ports: Iterable[tuple[str, int]]) -> HostFacts:
-        """The same with what one more topology of this run takes."""
+        """These facts, with the subnets and ports that another topology of this run will get."""
         routes = (*self.routes, *(Route(prefix, "", topology, live=False) for prefix in subnets))
         return replace(self, routes=routes, ports=self.ports | frozenset(ports))
 
 
-# ------------------------------------------------------------------ from what was read
+# ------------------------------------------------------------------ from the live state
 
 
 def leases_of(live: LiveState, topology: str) -> Leases:
-    """The topology's leases, from the stamped links of the host, their peers and our nftables table."""
+    """The topology's leases, from the stamped links of the host, their peers and the topology's nftables table."""
     state = live.scopes[HOST]
-    addresses = {scope: _by_link(one) for scope, one in live.scopes.items()}
+    addresses = {scope: _by_link(scope_state) for scope, scope_state in live.scopes.items()}
     ours = [row for row in state.links.values() if row.alias == STAMP + topology]
     bridges = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in ours if row.kind == bridge.KIND.rtnl}
     endpoints = {
@@ -99,18 +99,18 @@ def leases_of(live: LiveState, topology: str) -> Leases:
 
 
 def _by_link(state: ScopeState) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    addresses: dict[int, list[str]] = {}
     for row in state.addresses:
         if row.permanent:
-            found.setdefault(row.index, []).append(row.address)
-    return found
+            addresses.setdefault(row.index, []).append(row.address)
+    return addresses
 
 
 def _ports(state: ScopeState, topology: str) -> dict[Published, tuple[int, ...]]:
-    found: dict[Published, set[int]] = {}
+    ports_of: dict[Published, set[int]] = {}
     for (protocol, listen, port), to in _published(state, topology):
-        found.setdefault((protocol, listen, *to), set()).add(port)
-    return {key: tuple(sorted(ports)) for key, ports in found.items()}
+        ports_of.setdefault((protocol, listen, *to), set()).add(port)
+    return {published: tuple(sorted(ports)) for published, ports in ports_of.items()}
 
 
 def _published(state: ScopeState, topology: str) -> Iterator[tuple[tuple[str, str, int], tuple[str, int]]]:
@@ -134,9 +134,10 @@ def facts_of(
     upstream: str = "",
     listening: frozenset[tuple[str, int]] = frozenset(),
 ) -> HostFacts:
-    """What the host is to a topology of this run's ``topologies``.
+    """The facts of the host for one topology of this run's ``topologies``.
 
-    ``upstream`` is the resolv.conf behind a local resolver, where there is one; ``listening`` (protocol, port).
+    ``upstream`` is the text of the resolv.conf with the servers that a local resolver asks, "" for none; ``listening``
+    has (protocol, port) of listening sockets.
     """
     state = live.scopes[HOST]
     others = [table_owner(name) for name in state.tables if name != table_name(topology)]
@@ -154,7 +155,7 @@ def facts_of(
 
 
 def _routes(state: ScopeState) -> Iterator[Route]:
-    """Where the host sends packets, apart from its default routes and from link-local and multicast addresses."""
+    """The host's unicast routes, without default routes and without link-local and multicast prefixes."""
     for route in state.routes:
         narrow = int(route.to.partition("/")[2]) > WIDE[route.family]
         if route.type == UNICAST and narrow and not route.to.startswith(("fe80:", "ff")):
@@ -163,7 +164,7 @@ def _routes(state: ScopeState) -> Iterator[Route]:
 
 
 def _uplink_mtu(state: ScopeState) -> int | None:
-    """The MTU of the link that the best default route leaves by, the one of IPv4 before the one of IPv6."""
+    """The MTU of the link of the best default route: of IPv4 if there is one, else of IPv6."""
     defaults = [one for one in state.routes if one.table == MAIN and one.type == UNICAST and one.to.endswith("/0")]
     for route in sorted(defaults, key=_preference):
         links: list[LinkRow] = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
@@ -183,29 +184,33 @@ _OPTION = re.compile(r"[!-~]{1,255}")
 
 
 def resolver(text: str, upstream: str = "") -> dict[str, list[str]]:
-    """What a resolv.conf says, without name servers that only the host reaches; then those of ``upstream`` count."""
-    found = _parsed(text)
-    if not found["nameservers"] and upstream:
-        found = {**found, "nameservers": _parsed(upstream)["nameservers"]}
-    return {word: values for word, values in found.items() if values}
+    """Nameservers, search and options of a resolv.conf, without name servers that only the host can reach.
+
+    If none is left, the name servers are those of the resolv.conf ``upstream``.
+    """
+    settings = _parsed(text)
+    if not settings["nameservers"] and upstream:
+        settings = {**settings, "nameservers": _parsed(upstream)["nameservers"]}
+    return {word: values for word, values in settings.items() if values}
 
 
 def _parsed(text: str) -> dict[str, list[str]]:
-    found: dict[str, Any] = {"nameservers": [], "search": [], "options": []}
+    settings: dict[str, Any] = {"nameservers": [], "search": [], "options": []}
     for line in text.splitlines():
         word, *values = line.split("#")[0].split(";")[0].split() or [""]
         if word == "nameserver" and values and _reachable(values[0]):
-            found["nameservers"].append(values[0])
-        elif word in ("search", "domain"):  # the last one counts, as resolv.conf(5) has it
-            found["search"] = [value for value in values if _DOMAIN.fullmatch(value)]
+            settings["nameservers"].append(values[0])
+        elif word in ("search", "domain"):  # the last line counts (resolv.conf(5))
+            settings["search"] = [value for value in values if _DOMAIN.fullmatch(value)]
         elif word == "options":
-            found["options"] += [value for value in values if _OPTION.fullmatch(value)]
-    return found
+            settings["options"] += [value for value in values if _OPTION.fullmatch(value)]
+    return settings
 
 
 def _reachable(text: str) -> bool:
     try:
         address = ip_address(text)
-    except ValueError:  # nor is one with a zone of any use in another namespace
+    except ValueError:
         return False
+    # A zone (fe80::1%eth0) names a link of the host, which another namespace does not have.
     return not (address.is_loopback or address.is_unspecified or getattr(address, "scope_id", None))

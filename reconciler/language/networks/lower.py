@@ -1,4 +1,4 @@
-"""Networks and sandboxes, turned into bridges, veths, namespaces and what else level one has: a pure function."""
+"""Turns networks and sandboxes into bridges, veths, namespaces and other objects of level one; pure."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = [
 
 
 def is_automatic(data: Mapping[str, Any]) -> bool:
-    """Whether it leaves a subnet or a port of the host to be chosen: it had better be lowered after the others."""
+    """Whether a subnet or a port of the host may have to be chosen; such a topology is lowered after the others."""
     subnets = any("subnets" not in entry for entry in (data.get("networks") or {}).values())
     return subnets or any("publish" in entry for entry in (data.get("sandboxes") or {}).values())
 
 
 def lower(document: Document, leases: Leases | None = None, facts: HostFacts | None = None) -> Lowered:
-    """The same document in the words of level one.
+    """The document in level one, without networks and sandboxes.
 
-    ``leases`` is what the kernel holds of it now: addresses, subnets and ports that were given once stay.  Problems are
-    in the result, beside all that could be made nevertheless.
+    ``leases`` has the addresses, subnets and ports that its networks have now, which they keep.  Problems are in the
+    result, which has all that could be made in spite of them.
     """
     data = document.data
     if not has_level_two(data):

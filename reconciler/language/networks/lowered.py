@@ -1,7 +1,7 @@
-"""What lowering makes: a document of level one that knows where everything in it was written.
+"""The result of lowering: a document of level one, with the place in the file of everything in it.
 
-It stands apart from the lowering, which a file without networks and sandboxes never imports: that would take a fifth of
-the check of a small topology.
+It is a module of its own because a file without networks and sandboxes needs it, and does not import the rest of
+networks/, which would take a fifth of the time of a small check.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ LEVEL_TWO = ("networks", "sandboxes")
 
 
 def has_level_two(data: Mapping[str, Any]) -> bool:
-    """Whether there is anything to lower."""
+    """Whether a document has networks or sandboxes."""
     return any(word in data for word in LEVEL_TWO)
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A document of level one that was made from one of level two, and knows the place of everything in it.
+    """A document of level one, made from ``document``, which may have networks and sandboxes.
 
-    ``sources``: path here -> path there, of what was added; the rest is where it was.  ``subnets`` and ``ports``
-    (protocol, port) are what it takes of the host.
+    ``sources`` maps the path of each added part in ``data`` to the path in ``document`` that it was made from; all
+    else has the same path in both.  ``subnets`` and ``ports`` (protocol, port) are those that its networks use.
     """
 
     document: Document
@@ -44,7 +44,7 @@ class Lowered:
         return self.document.file
 
     def place(self, path: Path) -> Origin:
-        """Where what stands at ``path`` was written, in the words of the file."""
+        """The place in the file from which the value at ``path`` was made."""
         for length in range(len(path), 0, -1):
             source = self.sources.get(path[:length])
             if source is not None:
@@ -52,7 +52,7 @@ class Lowered:
         return self.document.place(path)
 
     def _followed(self, source: Path, rest: Path) -> Path:
-        """The source, and as much of the rest as is written there."""
+        """The source, extended by as much of ``rest`` as the file has there."""
         node: Any = self.document.data
         for count, part in enumerate((*source, *rest)):
             there = part in node if isinstance(node, dict) else isinstance(part, int) and isinstance(node, list)

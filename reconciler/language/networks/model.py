@@ -11,16 +11,16 @@ from reconciler.language.networks.ipam import Pool, written
 from reconciler.model.data import dataclass
 from reconciler.model.quoting import Path
 
-Note = Callable[[Path, str], None]  # notes a problem with what is written at a path, and goes on
+Note = Callable[[Path, str], None]  # records a problem: the path in the file, and the message
 EMPTY: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A set of endpoints that reach each other; ``pools`` holds one for each family, in the order of the file.
+    """A set of endpoints that reach each other; ``pools`` has one for each family, in the order of the file.
 
-    ``bridge`` is the name of its link on the host, ``mtu`` None for "not managed".  ``filtered``: netfilter sees what
-    the bridge passes between its ports (bridge-nf-call-iptables).
+    ``bridge`` is the name of its link on the host; ``mtu`` is None where it is not managed.  ``filtered``: netfilter
+    sees the frames that the bridge forwards between its ports (bridge-nf-call-iptables).
     """
 
     name: str
@@ -38,7 +38,7 @@ class Network:
     filtered: bool = False
 
     def gateway(self, version: int) -> str:
-        """The host's address on the network, "" for a family that it does not have."""
+        """The host's address on the network, "" where the network has no subnet of that IP version."""
         return next((written(version, pool.gateway) for pool in self.pools if pool.subnet.version == version), "")
 
 
@@ -63,7 +63,7 @@ class Endpoint:
     path: Path
     link: str
     name: str
-    wanted: Mapping[int, int]  # the address fixed for a family
+    wanted: Mapping[int, int]  # IP version -> the address in the file, as a number
     mac: str = ""
     aliases: tuple[str, ...] = ()
     default_route: bool | None = None
@@ -71,13 +71,13 @@ class Endpoint:
     addresses: tuple[Address, ...] = ()
 
     def of(self, version: int) -> Address | None:
-        """Its address of a family."""
+        """Its address of an IP version, None for none."""
         return next((one for one in self.addresses if one.version == version), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A namespace with its links, routes and DNS files; ``network`` is one of Docker's predefined ones, or ""."""
+    """A namespace with its links, routes and DNS files; ``network`` is "host", "none", or "" for its own endpoints."""
 
     name: str
     path: Path
@@ -86,13 +86,13 @@ class Sandbox:
     data: Mapping[str, Any]  # as written: publish, dns, hosts, routes, sysctls
 
 
-# ------------------------------------------------------------------ what it becomes
+# ------------------------------------------------------------------ level one
 
 
 class Part(NamedTuple):
-    """A piece of level one: ``value`` at ``path``; ``item``: one more item of the list there.
+    """A part of level one: ``value`` at ``path``; with ``item``, it is appended to the list at ``path``.
 
-    ``source`` is the path of what the user wrote, ``inner`` the paths of what lies within the value.
+    ``source`` is the path in the file that it was made from; ``inner`` maps paths within the value to theirs.
     """
 
     path: Path

@@ -1,16 +1,16 @@
-"""Names and hardware addresses for the links that nobody named: always the same, readable, and of one owner only."""
+"""Makes names and MAC addresses for links of networks: readable, unique, and the same each time."""
 
 from __future__ import annotations
 
 import hashlib
 
-MAX = 15  # IFNAMSIZ without the final zero
+MAX = 15  # IFNAMSIZ (linux/if.h) without the final NUL
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_HASHED = 7  # of these digits: 41 bits; among 10,000 names two meet once in 70,000 times
+_HASHED = 7  # digits, 41 bits: the chance that two of 10,000 names are the same is about 1 in 70,000
 
 
 def bridge(network: str) -> str:
-    """``br-web``; a longer name is cut and told apart by a hash: ``br_mono-1dQ3xYz``."""
+    """``br-web``; a name of more than 15 characters is cut and gets a hash: ``br_mono-1dQ3xYz``."""
     name = f"br-{network}"
     return name if len(name) <= MAX else _shortened("br_", network, network)
 
@@ -18,7 +18,8 @@ def bridge(network: str) -> str:
 def veth(sandbox: str, network: str) -> str:
     """The host's end of an endpoint: ``v-nginx-web``, or ``v_nginx-1dQ3xYz``.
 
-    With a hyphen in the network's name, ``v-a-b-c`` could be that of two endpoints.
+    The second form has a hash.  It is used for a long name, and where the network's name has a hyphen: ``v-a-b-c``
+    could be the name of two endpoints.
     """
     name = f"v-{sandbox}-{network}"
     plain = len(name) <= MAX and "-" not in network
@@ -35,12 +36,12 @@ def _shortened(prefix: str, readable: str, whole: str) -> str:
 
 
 def mac(address: int) -> str:
-    """02:42 and the (last) four bytes of an address, as Docker does it for IPv4."""
+    """02:42 and the last four bytes of an address, as Docker makes MAC addresses from IPv4 addresses."""
     return "02:42:" + ":".join(f"{byte:02x}" for byte in (address & 0xFFFFFFFF).to_bytes(4))
 
 
 def address_in(hardware: str) -> int | None:
-    """The IPv4 address that ``mac`` put into a hardware address, None when it was not made so."""
+    """The IPv4 address, as a number, in a MAC address made by ``mac``; None for any other MAC address."""
     if not hardware.startswith("02:42:"):
         return None
     return int(hardware[6:].replace(":", ""), 16)

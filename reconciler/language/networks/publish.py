@@ -1,4 +1,4 @@
-"""Ports that sandboxes publish, in Docker's spelling, as port maps of the host."""
+"""Turns the ports that sandboxes publish, in Docker's syntax, into port maps of the host."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sa
 from reconciler.model.data import dataclass
 from reconciler.model.quoting import Path
 
-FREE = range(32768, 61000)  # where Docker looks for a port when none is given (net.ipv4.ip_local_port_range)
+FREE = range(32768, 61000)  # free ports are chosen from these, as by Docker (net.ipv4.ip_local_port_range)
 _FORM = re.compile(r"(?:(\[[^\]]*\]|[0-9]+(?:\.[0-9]+)+):)?(?:([0-9-]*):)?([0-9-]+)(?:/(.*))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One entry of ``publish``: ports of a sandbox and where the host listens for them.
+    """One entry of ``publish``: the sandbox's ports ``targets`` and the host's ``ports`` for them.
 
-    ``ports`` None: free ones; a range with one target port: a free one in it.  ``ends`` are (listen, address).
+    ``ports`` is None where free ones are chosen; a range of ports for one target means a free one of the range.
+    ``ends`` are (address of the host to listen on, address of the sandbox), one for each IP version.
     """
 
     path: Path
@@ -29,11 +30,11 @@ class Publication:
     ports: Ports | None
     targets: Ports
     ends: tuple[tuple[str, str], ...]
-    held: tuple[str, ...]  # the addresses that the sandbox has now
+    present: tuple[str, ...]  # the addresses that the sandbox has now
 
     @property
     def fixed(self) -> bool:
-        """Whether the entry itself says which ports of the host it takes."""
+        """Whether the entry names the host's port for each of its targets."""
         return self.ports is not None and (_length(self.ports) == _length(self.targets))
 
 
@@ -45,10 +46,12 @@ def port_maps(
     used: frozenset[tuple[str, int]],
     note: Note,
 ) -> Iterator[Part]:
-    """The port maps of all sandboxes; ``used`` are (protocol, port) that are not free."""
-    held = _held(leases)
+    """The port maps of all sandboxes; ``used`` are (protocol, port) that others on the host use."""
+    present = _addresses_now(leases)
     listed = [
-        one for sandbox in sandboxes for one in _publications(sandbox, networks, held.get(sandbox.name, ()), note)
+        publication
+        for sandbox in sandboxes
+        for publication in _publications(sandbox, networks, present.get(sandbox.name, ()), note)
     ]
     chosen = _choose(listed, leases, set(_claimed(listed, data)), used, note)
     for one in listed:
@@ -85,7 +88,7 @@ def _length(ports: Ports) -> int:
 
 
 def _claimed(listed: Iterable[Publication], data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The host's ports that the file itself names, here and at level one."""
+    """(protocol, port) of the host that the file names, in ``publish`` and in ``port_maps``."""
     for one in listed:
         if one.fixed and one.ports:
             yield from ((one.protocol, port) for port in range(one.ports.first, one.ports.last + 1))
@@ -93,11 +96,11 @@ def _claimed(listed: Iterable[Publication], data: Mapping[str, Any]) -> Iterator
 
 
 def listening(port_maps: Iterable[Any]) -> Iterator[tuple[str, int]]:
-    """(protocol, port) of what port maps listen on."""
+    """(protocol, port) that the port maps listen on."""
     for entry in port_maps:
         try:
             protocol, _, ports, _, _ = entry_of(entry)
-        except Wrong:  # its own kind says so
+        except Wrong:  # the kind port_map reports it
             continue
         yield from ((protocol, port) for port in range(ports.first, ports.last + 1))
 
@@ -109,9 +112,9 @@ def _choose(
     used: frozenset[tuple[str, int]],
     note: Note,
 ) -> dict[tuple[Path, int], int]:
-    """A port of the host by entry and place in its range: the one that it has now, or else the lowest free one.
+    """(path of the entry, index of the target) -> port of the host: the one that it has now, else the lowest free one.
 
-    ``taken`` is what the file names; ``used`` by others keeps no entry from what it has.
+    ``taken`` are the ports that the file names.  An entry keeps the port that it has even if it is in ``used``.
     """
     chosen: dict[tuple[Path, int], int] = {}
     wishes = [(one, shift) for one in listed if not one.fixed and one.ends for shift in range(_length(one.targets))]
@@ -127,12 +130,12 @@ def _choose(
         if (one.path, shift) in chosen:
             continue
         free = lowest.setdefault((one.protocol, _allowed(one)), iter(_allowed(one)))
-        found = next((port for port in free if (one.protocol, port) not in taken), None)
-        if found is None:
+        port = next((port for port in free if (one.protocol, port) not in taken), 0)
+        if not port:
             note(one.path, "no port of the host is free for it; name one")
         else:
-            chosen[one.path, shift] = found
-            taken.add((one.protocol, found))
+            chosen[one.path, shift] = port
+            taken.add((one.protocol, port))
     return chosen
 
 
@@ -142,7 +145,7 @@ def _allowed(one: Publication) -> range:
 
 def _present(one: Publication, shift: int, leases: Leases) -> list[int]:
     target = one.targets.first + shift
-    places = [(one.protocol, listen, ip, target) for listen, _ in one.ends for ip in one.held]
+    places = [(one.protocol, listen, ip, target) for listen, _ in one.ends for ip in one.present]
     return [port for place in places for port in leases.ports.get(place, ())]
 
 
@@ -150,7 +153,7 @@ def _present(one: Publication, shift: int, leases: Leases) -> list[int]:
 
 
 def _publications(
-    sandbox: Sandbox, networks: Mapping[str, Network], held: tuple[str, ...], note: Note
+    sandbox: Sandbox, networks: Mapping[str, Network], present: tuple[str, ...], note: Note
 ) -> Iterator[Publication]:
     if sandbox.network or not sandbox.endpoints:
         return
@@ -162,11 +165,11 @@ def _publications(
         except Wrong as wrong:
             note((*path, *wrong.path), str(wrong))
             continue
-        yield Publication(path, protocol, ports, targets, ends, held)
+        yield Publication(path, protocol, ports, targets, ends, present)
 
 
 def _entry(data: Any) -> tuple[str, Ports | None, Ports, str]:
-    """(listen, ports, targets, protocol) as written; Wrong where it is not well formed."""
+    """(listen, ports, targets, protocol) of an entry; Wrong where it is malformed."""
     if isinstance(data, dict):
         given = data.get("published")
         listen, host, inner = data.get("host_ip", ""), "" if given is None else str(given), str(data["target"])
@@ -190,7 +193,7 @@ def _entry(data: Any) -> tuple[str, Ports | None, Ports, str]:
 
 
 def _ends(sandbox: Sandbox, networks: Mapping[str, Network], listen: str) -> Iterator[tuple[str, str]]:
-    """(listen, address): for every family that the sandbox is reached by, or for the one listened on."""
+    """(listen, address) for each IP version that the sandbox has, or only for that of ``listen``; Wrong for none."""
     on = ""
     if listen:
         try:
@@ -202,10 +205,10 @@ def _ends(sandbox: Sandbox, networks: Mapping[str, Network], listen: str) -> Ite
         raise Wrong(f"{sandbox.name} is on internal networks only, into which nothing gets; leave it out")
     versions = (version_of(on),) if on else (4, 6)
     reached.sort(key=lambda one: not one.default_route)
-    found = [(version, one) for version in versions for one in [_first(reached, version)] if one]
-    if not found and any(one.addresses for one in reached):
+    targets = [(version, one) for version in versions for one in [_first(reached, version)] if one]
+    if not targets and any(one.addresses for one in reached):
         raise Wrong(f"{sandbox.name} has no IPv{versions[0]} address for {on or 'it'} to lead to")
-    for version, endpoint in found:
+    for version, endpoint in targets:
         address = endpoint.of(version)
         if address:
             yield on or ANY[version], address.ip
@@ -215,10 +218,10 @@ def _first(endpoints: Iterable[Endpoint], version: int) -> Endpoint | None:
     return next((one for one in endpoints if one.of(version)), None)
 
 
-def _held(leases: Leases) -> dict[str, tuple[str, ...]]:
-    """The addresses that the sandboxes have now, by sandbox."""
-    found: dict[str, tuple[str, ...]] = {}
+def _addresses_now(leases: Leases) -> dict[str, tuple[str, ...]]:
+    """Sandbox -> the addresses that it has now, without prefix lengths."""
+    addresses: dict[str, tuple[str, ...]] = {}
     for lease in leases.endpoints.values():
         own = tuple(text.partition("/")[0] for text in lease.addresses)
-        found[lease.sandbox] = (*found.get(lease.sandbox, ()), *own)
-    return found
+        addresses[lease.sandbox] = (*addresses.get(lease.sandbox, ()), *own)
+    return addresses

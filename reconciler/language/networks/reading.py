@@ -1,4 +1,4 @@
-"""Reads networks and sandboxes from a document that passed the schema, and checks what they refer to."""
+"""Reads networks and sandboxes from a document that passed the schema, and checks the names that they refer to."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from reconciler.model.quoting import Path
 
 
 def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:
-    """The networks by name, still without subnets; those whose driver cannot be used are left out."""
+    """The networks by name, without their subnets yet; those with an unsupported driver are noted and left out."""
     written = data.get("networks") or {}
-    found: dict[str, Network] = {}
+    usable: dict[str, Network] = {}
     for name, entry in written.items():
         driver = DRIVERS[entry.get("driver", "bridge")]
         if driver.refusal:
             note(("networks", name, "driver"), driver.refusal)
         else:
-            found[name] = _network(name, entry)
-    for network in found.values():
+            usable[name] = _network(name, entry)
+    for network in usable.values():
         for index, other in enumerate(network.allow):
             _check_allowed(network, other, written, note, (*network.path, "allow", index))
-    return found
+    return usable
 
 
 def each(written: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """What may be one word or a list of them, each with its path; nothing where it is absent."""
+    """(path, word) for a value that is a word or a list of words; nothing for None."""
     if isinstance(written, list):
         yield from (((*path, index), text) for index, text in enumerate(written))
     elif written is not None:
@@ -63,7 +63,7 @@ def _check_allowed(network: Network, other: str, written: Mapping[str, Any], not
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that follows "no network X"."""
+    """The end of the message "no network X": the closest name, or the names that there are."""
     listed = sorted(known)
     close = difflib.get_close_matches(name, listed, 1)
     if close:
@@ -74,13 +74,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
 # ------------------------------------------------------------------ sandboxes
 
 
-def sandboxes(data: Mapping[str, Any], found: Mapping[str, Network], note: Note) -> list[Sandbox]:
-    """The sandboxes in the order of the file, their endpoints still without addresses."""
+def sandboxes(data: Mapping[str, Any], usable: Mapping[str, Network], note: Note) -> list[Sandbox]:
+    """The sandboxes in the order of the file; their endpoints have no addresses yet."""
     declared = data.get("networks") or {}
     listed = []
     for name, entry in (data.get("sandboxes") or {}).items():
         path: Path = ("sandboxes", name)
-        endpoints = tuple(_endpoints(name, entry, declared, found, note))
+        endpoints = tuple(_endpoints(name, entry, declared, usable, note))
         sandbox = Sandbox(name, path, entry.get("network", ""), endpoints, entry)
         _check_sandbox(sandbox, entry, note)
         listed.append(sandbox)
@@ -88,7 +88,7 @@ def sandboxes(data: Mapping[str, Any], found: Mapping[str, Network], note: Note)
 
 
 def _endpoints(
-    sandbox: str, entry: Mapping[str, Any], declared: Mapping[str, Any], found: Mapping[str, Network], note: Note
+    sandbox: str, entry: Mapping[str, Any], declared: Mapping[str, Any], usable: Mapping[str, Network], note: Note
 ) -> Iterator[Endpoint]:
     published = bool(entry.get("publish"))
     written = entry.get("endpoints") or {}
@@ -98,7 +98,7 @@ def _endpoints(
         link = words.get("name") or next(numbers)
         if name not in declared:
             note(path, f'no network "{name}"{nearest(name, declared)}')
-        elif name in found:
+        elif name in usable:
             yield Endpoint(
                 sandbox=sandbox,
                 network=name,
@@ -114,13 +114,13 @@ def _endpoints(
 
 
 def _numbered(written: Mapping[str, Any]) -> Iterator[str]:
-    """eth0, eth1, ... without those that are given to others."""
+    """eth0, eth1, ... without the names that other endpoints have in the file."""
     given = {entry["name"] for entry in written.values() if "name" in entry}
     return (f"eth{index}" for index in range(len(written) * 2) if f"eth{index}" not in given)
 
 
 def _wanted(written: str | list[str] | None, path: Path, note: Note) -> dict[int, int]:
-    """The fixed addresses by family."""
+    """IP version -> the address in the file, as a number."""
     wanted: dict[int, int] = {}
     for at, text in each(written, path):
         try:

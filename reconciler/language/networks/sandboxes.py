@@ -1,4 +1,4 @@
-"""What sandboxes become: namespaces with routes, settings and DNS files."""
+"""Turns sandboxes into namespaces with veths, routes, sysctls and DNS files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Hosts = dict[str, list[str]]
 def parts(
     sandboxes: Sequence[Sandbox], networks: Mapping[str, Network], facts: HostFacts, note: Note
 ) -> Iterator[Part]:
+    """The parts of level one for all sandboxes; problems go to ``note``."""
     neighbours = _Neighbours(sandboxes, networks)
     for sandbox in sandboxes:
         if sandbox.network and not PREDEFINED[sandbox.network].namespace:
@@ -26,7 +27,7 @@ def parts(
             network = networks[endpoint.network]
             yield from DRIVERS[network.driver].endpoint(endpoint, network)
             yield from _network_routes(endpoint, network, home)
-            if facts.ipv6:  # as Docker: without IPv6 on the network no link-local address either
+            if facts.ipv6:  # as in Docker, a link has no link-local address if its network has no IPv6 subnet
                 key = f"net.ipv6.conf.{endpoint.name.replace('.', '/')}.disable_ipv6"
                 yield Part((*home, "sysctls", key), int(not endpoint.of(6)), endpoint.path)
         yield from _default_routes(sandbox, networks, home, note)
@@ -43,7 +44,7 @@ def parts(
 
 
 def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Path, note: Note) -> Iterator[Part]:
-    """One for each family, by the endpoint that says so, or else by the first that leads out."""
+    """One for each IP version: by the endpoint with ``default_route``, else the first on a network not internal."""
     chosen = [one for one in sandbox.endpoints if one.default_route]
     for one in chosen[1:]:
         note((*one.path, "default_route"), f"{chosen[0].network} gives the default route already; only one can")
@@ -60,16 +61,16 @@ def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Pat
 
 def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterator[Part]:
     for index, route in enumerate(network.routes):
-        leads = route.get("type", "unicast") == "unicast" and "nexthops" not in route
-        made = {**route, "dev": endpoint.name} if leads and "dev" not in route else route
-        yield Part((*home, "routes"), made, (*network.path, "routes", index), item=True)
+        needs_dev = route.get("type", "unicast") == "unicast" and "nexthops" not in route and "dev" not in route
+        value = {**route, "dev": endpoint.name} if needs_dev else route
+        yield Part((*home, "routes"), value, (*network.path, "routes", index), item=True)
 
 
 # ------------------------------------------------------------------ hosts files
 
 
 class _Neighbours:
-    """The hosts files; those of sandboxes on the same networks are one mapping, so that a thousand cost no more."""
+    """Makes the hosts files; sandboxes on the same networks share one mapping, which saves time with thousands."""
 
     def __init__(self, sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> None:
         self._networks = networks
@@ -82,7 +83,7 @@ class _Neighbours:
                     members.setdefault(name, []).extend(one.ip for one in endpoint.addresses)
 
     def of(self, sandbox: Sandbox) -> dict[str, Any]:
-        """The sandbox itself, all that share a network with it, and the names given by hand, which come first."""
+        """Names and addresses of the sandbox, of all that share a network with it, and of its ``hosts``, which win."""
         joined = tuple(one.network for one in sandbox.endpoints)
         if joined not in self._files:
             self._files[joined] = self._file(joined)
@@ -90,10 +91,10 @@ class _Neighbours:
         return {**self._files[joined], **own} if own else self._files[joined]
 
     def _file(self, joined: tuple[str, ...]) -> dict[str, Any]:
-        found: Hosts = {}
+        members: Hosts = {}
         for network in joined:
             for name, addresses in self._members[network].items():
-                found.setdefault(name, []).extend(addresses)
+                members.setdefault(name, []).extend(addresses)
         given = {name: value for network in joined for name, value in self._networks[network].hosts.items()}
-        known = {name: ips[0] if len(ips) == 1 else list(dict.fromkeys(ips)) for name, ips in found.items() if ips}
+        known = {name: ips[0] if len(ips) == 1 else list(dict.fromkeys(ips)) for name, ips in members.items() if ips}
         return {**known, **given}

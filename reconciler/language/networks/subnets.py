@@ -1,4 +1,4 @@
-"""Gives networks their subnets: those written, those that they have now, else the lowest free ones."""
+"""Gives networks their subnets: those in the file, else the one that they have now, else the first free one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reconciler.model.quoting import Path
 def with_pools(
     data: Mapping[str, Any], networks: Mapping[str, Network], leases: Leases, facts: HostFacts, note: Note
 ) -> dict[str, Network]:
-    """The networks with a pool for each family: as written, as its bridge has it now, or the lowest that is free."""
+    """The networks with a pool for each subnet: from the file, from the bridge as it is now, or the first free one."""
     blocks = {name: _declared(network, data, leases, note) for name, network in networks.items()}
     _note_overlaps(data, networks, blocks, facts, note)
     taken = [*(block(one.prefix) for one in facts.routes), *(one for listed in blocks.values() for one, _ in listed)]
@@ -48,27 +48,27 @@ def with_pools(
 
 
 def _declared(network: Network, data: Mapping[str, Any], leases: Leases, note: Note) -> list[tuple[Block, Path]]:
-    """The subnets written, each with its path; else the one that the network has now."""
+    """The subnets in the file, each with its path; else the IPv4 subnet that the network has now."""
     entry = data["networks"][network.name]
     if "subnets" not in entry:
-        held = next((one for one in _held(network, data, leases) if ":" not in one), None)
-        return [(network_of(held), network.path)] if held else []
-    found: list[tuple[Block, Path]] = []
+        present = next((address for address in _present(network, data, leases) if ":" not in address), None)
+        return [(network_of(present), network.path)] if present else []
+    declared: list[tuple[Block, Path]] = []
     for path, text in each(entry["subnets"], (*network.path, "subnets")):
         try:
-            one = block(text)
+            subnet = block(text)
         except ValueError as error:
             note(path, str(error))
             continue
-        if any(other.version == one.version for other, _ in found):
-            note(path, f"a second IPv{one.version} subnet; a network has one of each family")
+        if any(other.version == subnet.version for other, _ in declared):
+            note(path, f"a second IPv{subnet.version} subnet; a network has one of each family")
         else:
-            found.append((one, path))
-    return found
+            declared.append((subnet, path))
+    return declared
 
 
-def _held(network: Network, data: Mapping[str, Any], leases: Leases) -> Iterator[str]:
-    """The addresses of its bridge; those of its endpoints, too, tell the subnet when somebody cleared the bridge."""
+def _present(network: Network, data: Mapping[str, Any], leases: Leases) -> Iterator[str]:
+    """The addresses that its bridge has now, then those of its endpoints, in case somebody removed the bridge's."""
     yield from leases.bridges.get(network.bridge, ())
     for sandbox, entry in (data.get("sandboxes") or {}).items():
         lease = leases.endpoints.get(naming.veth(sandbox, network.name))
@@ -88,25 +88,26 @@ def _free_pool(network: Network, taken: list[Block], note: Note) -> list[Block]:
 def _note_overlaps(
     data: Mapping[str, Any],
     networks: Mapping[str, Network],
-    found: Mapping[str, list[tuple[Block, Path]]],
+    declared: Mapping[str, list[tuple[Block, Path]]],
     facts: HostFacts,
     note: Note,
 ) -> None:
-    listed = [(name, one, path) for name, blocks in found.items() for one, path in blocks]
+    listed = [(name, one, path) for name, blocks in declared.items() for one, path in blocks]
     blocks = [one for _, one, _ in listed]
     for here, there in sorted(set(meetings(blocks, blocks))):
         if here > there:
             _, one, path = listed[here]
             note(path, f"{one} overlaps {blocks[there]} of {listed[there][0]}; take another subnet")
     own = {str(entry.get("to")) for entry in data.get("routes") or ()}
-    # A route of a topology of this run is as live as that topology's part in the run lets it be.
-    passing = {one for one in facts.routes if one.live and one.owner in facts.topologies}
-    routes = [one for one in facts.routes if one.prefix not in own and one not in passing]
-    told = set()
+    # Live routes of topologies of this run are left out: the run may delete them, and what it will have is in
+    # facts.routes too (live=False).
+    of_this_run = {one for one in facts.routes if one.live and one.owner in facts.topologies}
+    routes = [one for one in facts.routes if one.prefix not in own and one not in of_this_run]
+    noted = set()
     for here, there in sorted(set(meetings(blocks, [block(one.prefix) for one in routes]))):
         name, one, path = listed[here]
-        if here not in told and routes[there].link != networks[name].bridge:
-            told.add(here)
+        if here not in noted and routes[there].link != networks[name].bridge:
+            noted.add(here)
             note(path, f"{one} overlaps {_whose(routes[there])}; take another subnet")
 
 
@@ -139,7 +140,8 @@ def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note)
 
 
 def _check_fitting(network: Network, word: str, value: Any, blocks: list[Block], note: Note) -> None:
-    """Each gateway and range belongs to a subnet of its family, and to one only."""
+    """Note each gateway or range without a subnet of its IP version, and each second one of a version."""
+
     seen = set()
     for path, text in each(value, (*network.path, word)):
         version = _number(text.partition("/")[0])[0]

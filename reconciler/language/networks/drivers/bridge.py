@@ -1,4 +1,4 @@
-"""The driver bridge: a bridge on the host that is the sandboxes' gateway, isolated from all other links."""
+"""The driver bridge: a bridge on the host, which is the sandboxes' gateway and isolated from all other links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def network(network: Network, networks: Networks) -> Iterator[Part]:
     yield Part(("isolations",), isolation, at, item=True, inner={("allow",): (*at, "allow")})
     if network.internal:
         return
-    # Networks that let this one in see who it is.
+    # Traffic to networks that allow this one keeps its source address.
     kept = [name, *(other.bridge for other in networks.values() if network.name in other.allow)]
     for pool in network.pools:
         yield Part(("sysctls", FORWARDING[pool.subnet.version]), 1, at)
@@ -37,7 +37,7 @@ def network(network: Network, networks: Networks) -> Iterator[Part]:
 
 
 def _bridge(network: Network) -> dict[str, Any]:
-    """Its MAC is fixed: a bridge without one takes that of a port, and changes it as ports come and go."""
+    """The bridge, with a fixed MAC: without one a bridge takes that of a port, and another one when ports change."""
     gateways = [written(pool.subnet.version, pool.gateway) for pool in network.pools]
     bridge: dict[str, Any] = {
         "addresses": [f"{ip}/{pool.subnet.length}" for ip, pool in zip(gateways, network.pools, strict=True)]
@@ -52,8 +52,8 @@ def _bridge(network: Network) -> dict[str, Any]:
 def endpoint(endpoint: Endpoint, network: Network) -> Iterator[Part]:
     mtu = {} if network.mtu is None else {"mtu": network.mtu}
     here: dict[str, Any] = {"master": network.bridge, **mtu}
-    # Where netfilter sees bridged frames, a neighbour's packet to a published port is translated on the bridge and
-    # stays on it: an isolated port would never get it.  There it is netfilter that keeps the neighbours apart.
+    # With bridge-nf-call-iptables a neighbour's packet to a published port is translated while it is bridged, and the
+    # bridge would not forward it to an isolated port.  There the netfilter rules (within: false) separate the ports.
     if not network.icc and not (network.filtered and endpoint.published):
         here["isolated"] = True
     addresses = [f"{one.ip}/{one.length}" for one in endpoint.addresses]

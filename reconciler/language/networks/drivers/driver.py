@@ -1,4 +1,4 @@
-"""What a network driver is: a record of functions from the model to parts of level one."""
+"""The record of functions that a network driver consists of."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Driver:
     """One driver.
 
     refusal      why no network can be declared with it, "" when one can
-    predefined   the network of Docker's that it stands for: a sandbox names it in place of endpoints
-    namespace    whether a sandbox on that network has a namespace of its own
-    check        (sandbox) -> what it may not say on that network, as (subpath, message)
-    network      (network, all networks) -> what the network is made of
-    endpoint     (endpoint, its network) -> what the endpoint is made of
+    predefined   its predefined network, as in Docker ("host", "none"): a sandbox names it in place of endpoints
+    namespace    whether a sandbox on the predefined network has a namespace of its own
+    check        (sandbox on the predefined network) -> problems, as (subpath, message)
+    network      (network, all networks) -> the parts of level one for the network
+    endpoint     (endpoint, its network) -> the parts of level one for the endpoint
     """
 
     name: str

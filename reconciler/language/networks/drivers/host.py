@@ -18,6 +18,7 @@ _WHY = {
 
 
 def check(sandbox: Sandbox) -> Iterator[tuple[Path, str]]:
+    """A problem for each key that has no effect without a namespace."""
     for word, why in _WHY.items():
         if word in sandbox.data:
             yield (word,), f"{sandbox.name} shares the host's network: {why}"

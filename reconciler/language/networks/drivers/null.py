@@ -1,4 +1,4 @@
-"""The driver null: a sandbox with a namespace in which there is nothing but loopback."""
+"""The driver null: a sandbox whose namespace has only loopback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reconciler.model.quoting import Path
 
 
 def check(sandbox: Sandbox) -> Iterator[tuple[Path, str]]:
+    """A problem where the sandbox publishes ports, which nobody can reach."""
     if "publish" in sandbox.data:
         yield ("publish",), f"{sandbox.name} is on no network, so that nothing gets in; leave publish out"
 
