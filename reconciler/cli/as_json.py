@@ -1,4 +1,4 @@
-"""The JSON documents of the commands."""
+"""Writes the JSON documents of the commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 def write(document: Mapping[str, Any]) -> None:
-    """One document on stdout; json escapes control characters that names from the kernel may hold."""
+    """Write one document to stdout; json.dumps escapes control characters, which names from the kernel may have."""
     sys.stdout.write(json.dumps(document, indent=1, default=str) + "\n")
 
 
@@ -34,7 +34,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def plan(command: str, planned: Planned, result: Result | None = None) -> dict[str, Any]:
-    """The document of plan, check, apply and delete (spec: ``--json``)."""
+    """The document of plan, check, apply and delete; ``result`` is given after a run that changed something."""
     counts = Counter(change.action for change in planned.changes)
     document: dict[str, Any] = {
         "format": FORMAT,
@@ -100,7 +100,7 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def undone(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
-    """What a rollback came to."""
+    """After a rollback: changes undone, and changes that failed to be undone with the error."""
     return {
         "undone": [{"key": str(change.key), "action": change.action} for change in undone],
         "not_undone": [_failed(one.change, one.failure) for one in left],
@@ -108,7 +108,7 @@ def undone(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
 
 
 def proofs(proofs: Iterable[Proof]) -> dict[str, Any]:
-    """What the expectations came to."""
+    """Each expectation and whether it holds."""
     listed = [
         {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
         | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}

@@ -1,4 +1,4 @@
-"""Plans, problems and results as people read them."""
+"""Prints plans, problems and results as text."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EMPTY: tuple[Any, ...] = (None, "", (), [])
 
 
 def clean(text: object) -> str:
-    """Text without the control characters that a name read from the kernel may hold."""
+    """The text with unprintable characters escaped: a name from the kernel may have control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
@@ -53,7 +53,10 @@ def console(colour: str, stream: TextIO | None = None) -> Console:
 
 
 def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
-    """A line per change with its attributes, in the order in which they run, warnings, and a summary."""
+    """Print each change with its attributes, in the order of execution, then losses, warnings and a summary.
+
+    With ``verbose``, each change has its own line and its place in the file; else equal ones in a row share a line.
+    """
     if not planned.changes and not planned.warnings:
         sys.stdout.write(summary(planned) + "\n")
         return
@@ -96,12 +99,12 @@ def _attribute_lines(change: Change) -> Iterator[str]:
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """``attribute: before → after``, down to the items of lists and mappings (DeepDiff)."""
+    """``attribute: before → after``, for each item of lists and mappings that differs (DeepDiff)."""
     from deepdiff import DeepDiff
 
     plain_before, plain_after = _plain(before), _plain(after)
-    for found in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
-        for level in found:
+    for levels in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
+        for level in levels:
             path = ".".join(str(part) for part in level.path(output_format="list"))
             yield f"{path}: {_value(level.t1)} → {_value(level.t2)}"
 
@@ -127,7 +130,7 @@ def _value(value: Any) -> str:
 
 
 def summary(planned: Planned) -> str:
-    """One line: what a plan comes to."""
+    """One line: the number of changes by action, and how many are disruptive."""
     names = ", ".join(sorted(planned.intent.names))
     if not planned.changes:
         return f"{names}: in sync, nothing to do."
@@ -139,7 +142,7 @@ def summary(planned: Planned) -> str:
 
 
 def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> None:
-    """What was done; failures with the kernel's words and what to do, on stderr."""
+    """Print what was done; on stderr failures with the kernel's text and a hint, what was undone, and the ending."""
     names = ", ".join(sorted(planned.intent.names))
     if result.verified and not quiet:
         sys.stdout.write(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.\n")
@@ -163,7 +166,7 @@ def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> 
 
 
 def print_undone(undone: Sequence[Change], left: Sequence[Failed], colour: str, quiet: bool) -> None:
-    """What netrecon rollback did."""
+    """Print what netrecon rollback did: changes undone, and changes that failed to be undone."""
     from rich.text import Text
 
     for line in _rollback_lines(undone, left):
@@ -200,7 +203,7 @@ def _blocked_line(blocked: Blocked) -> str:
 
 
 def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colour: str) -> None:
-    """A line for each, or that there are none."""
+    """Print a line for each finding, or one line if there are none."""
     from rich.text import Text
 
     out = console(colour)
@@ -212,7 +215,7 @@ def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colou
 
 
 def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:
-    """A table of the topologies that the kernel holds."""
+    """Print a table: topology, number of its objects, their kinds; ``counts`` is topology -> kind -> number."""
     from rich import box
     from rich.table import Table
 
@@ -227,7 +230,7 @@ def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None
 
 
 def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
-    """A table of the expectations and what came of each."""
+    """Print a table of the expectations with the result of each."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -245,7 +248,7 @@ def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
 
 @contextmanager
 def progress(planned: Planned, colour: str, wanted: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr for applies that take longer than a moment; nothing for the others."""
+    """Show a bar on stderr, if it is a terminal, for a plan of 100 steps or more; yields the function to advance it."""
     steps = sum(len(stage) for stage in planned.plan.stages)
     if not wanted or steps < 100 or not sys.stderr.isatty():
         yield lambda _done: None
@@ -263,7 +266,7 @@ def print_problems(problems: Sequence[Problem]) -> None:
 
 
 def note(text: str) -> None:
-    """A line about the run itself, "" for none; stderr may be a terminal that is gone."""
+    """Print a line about the run, nothing for ""; errors of writing are ignored: the terminal may be gone."""
     if text:
         with contextlib.suppress(OSError):
             sys.stderr.write(f"netrecon: {text}\n")

@@ -1,4 +1,4 @@
-"""Tells the user of a run that changes the kernel, while it goes on and at its end."""
+"""Prints the plan, progress and result of a run that changes the kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.planning.intent import Planned, Result
 
 
 class Audience:
-    """What a session tells, as the options want it told (see session.Audience)."""
+    """Implements session.Audience: prints as --json, --quiet, --verbose and --color say."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options

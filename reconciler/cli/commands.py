@@ -1,6 +1,6 @@
-"""The commands, one function each: options in, exit code out.
+"""The commands, one function each: it takes the options and gives the exit code.
 
-Each imports what it needs when it runs: to import all of it takes longer than most commands.
+Each imports what it needs when it runs: importing everything takes longer than most commands.
 """
 
 from __future__ import annotations

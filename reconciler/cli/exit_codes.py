@@ -1,11 +1,11 @@
-"""What the exit code of a command says."""
+"""The exit codes of the commands."""
 
 from __future__ import annotations
 
 OK = 0
 ERROR = 1  # wrong usage, wrong input, or refused before any change
-CHANGES = 2  # there is something to do, or something is not as expected
-ROLLED_BACK = 3
-NOT_WHOLE = 4  # not all could be applied, or taken back
-LOCKED = 5  # another run is at work
+CHANGES = 2  # the plan has changes, doctor has findings, or an expectation does not hold
+ROLLED_BACK = 3  # a change failed, and all changes were undone
+NOT_WHOLE = 4  # some changes were not applied, or could not be undone
+LOCKED = 5  # another run has the lock
 INTERRUPTED = 130  # by SIGINT, before the first change

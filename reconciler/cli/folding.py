@@ -1,4 +1,4 @@
-"""Changes in the order of a plan, those in a row folded into one line where their kind can tell them so."""
+"""Folds changes of one kind that follow each other in a plan into one line, where the kind can."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDED = having(lambda kind: kind.folded)
 
 
 def grouped(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
-    """The changes in their order, each by itself or several with the line that tells them."""
+    """The changes in their order: ([change], "") for a single one, (changes, line) for several shown as one line."""
     for kind, block in itertools.groupby(changes, lambda change: change.key.kind):
         yield from _FOLDED.get(kind, _each)(block)
 

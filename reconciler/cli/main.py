@@ -1,4 +1,4 @@
-"""The entry point: one command run, its errors told, its exit code given."""
+"""The entry point: runs one command, prints its errors and gives its exit code."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from reconciler.model.keys import NO_ORIGIN
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code; no traceback reaches the user without --debug."""
+    """Run one command and give its exit code; a traceback is shown only with --debug."""
     words = _with_debug(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # started with descriptor 1 closed
         _give_up_output()
-    if sys.stderr is None:  # or 2: the exit code still tells
+    if sys.stderr is None:  # or 2: then only the exit code reports an error
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         options = parser().parse_args(words)
     except Misused as error:
         return _misused(error, words)
-    except SystemExit:  # --help and --version have said it
+    except SystemExit:  # --help or --version has been printed
         return _run(Options(run=lambda _options: OK, json=False, debug=""))
-    except OSError as error:  # or could not
+    except OSError as error:  # or could not be printed
         _give_up_output()
         return _fail(Options(json=False), [Problem(NO_ORIGIN, _unwritten(error))], ERROR)
     if options.debug == "timings":
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_debug(arguments: Sequence[str]) -> list[str]:
-    """``--debug`` alone means the traceback: it must not take the word behind it for its value."""
+    """The arguments, ``--debug`` as ``--debug=traceback``: argparse would take the next word for its value."""
     words: list[str] = []
     for place, word in enumerate(arguments):
-        if word == "--" or ("exec" in words and word[:1] != "-"):  # what follows is another program's
+        if word == "--" or ("exec" in words and word[:1] != "-"):  # the rest is the command that exec runs
             return [*words, *arguments[place:]]
         if word == "timings" and arguments[place - 1 : place] == ["--debug"]:
             words[-1] = "--debug=timings"
@@ -56,7 +56,7 @@ def _with_debug(arguments: Sequence[str]) -> list[str]:
 def _run(options: Options) -> int:
     try:
         code = int(options.run(options))
-        sys.stdout.flush()  # what cannot be written is to be found out here, not by the interpreter as it ends
+        sys.stdout.flush()  # an error of writing is raised here instead of at the interpreter's exit
         return code
     except InputError as error:
         return _fail(options, error.problems, ERROR)
@@ -64,7 +64,7 @@ def _run(options: Options) -> int:
         return _fail(options, [Problem(NO_ORIGIN, str(error))], LOCKED)
     except NetreconError as error:
         return _fail(options, [Problem(NO_ORIGIN, str(error))], ERROR)
-    except BrokenPipeError:  # the reader of our output went away: nothing to say and nobody to say it to
+    except BrokenPipeError:  # nobody reads our output any more
         _give_up_output()
         return ERROR
     except KeyboardInterrupt:
@@ -81,16 +81,16 @@ def _run(options: Options) -> int:
 def _fail(options: Options, problems: list[Problem], code: int) -> int:
     from reconciler.cli import as_json, as_text
 
-    told = problems
+    for_stderr = problems
     try:
         if options.json:
             as_json.write(as_json.errors(options.command, problems))
-            told = []
+            for_stderr = []
         sys.stdout.flush()
     except OSError as error:
         _give_up_output()
-        told = [*problems, Problem(NO_ORIGIN, _unwritten(error))]
-    as_text.print_problems(told)
+        for_stderr = [*problems, Problem(NO_ORIGIN, _unwritten(error))]
+    as_text.print_problems(for_stderr)
     return code
 
 
@@ -108,7 +108,7 @@ def _misused(error: Misused, words: list[str]) -> int:
 
 
 def _give_up_output() -> None:
-    """Else the interpreter would try once more to write what is left, and say in its own words that it cannot."""
+    """Drop unwritten output: the interpreter would try to write it at exit and print an error of its own."""
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 

@@ -1,4 +1,4 @@
-"""The words of the command line: commands, their options, and what their values may be."""
+"""The command line: commands, options, and the values that they take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.cli.commands import Options
 
 
 class Misused(Exception):
-    """A command line that is none of ours."""
+    """The command line is wrong; ``usage`` is argparse's usage text."""
 
     def __init__(self, usage: str, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: that import takes as long as a check of a small topology."""
+    """Prints the version, and only then imports importlib.metadata, which takes as long as a small check."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import PackageNotFoundError, version
@@ -45,90 +45,96 @@ class _Version(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
+    """The parser; its options have ``run``, the function of the command.  It raises Misused."""
     common = _common()
     description = "Declarative network topologies for Linux: plan, apply, check."
     root = _Parser(prog="netrecon", description=description, parents=[_common()])
-    # The command's own parser says nothing of what it was not given, so that an option holds on either side of it.
+    # The common options are accepted before and after the command.  The command's parser has no defaults for them,
+    # which would overwrite what was given before the command.
     root.set_defaults(json=False, verbose=False, quiet=False, color="auto", lock_timeout=0.0, debug="")
     root.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     added = root.add_subparsers(prog="netrecon", dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     def add(name: str, run: Callable[[Options], int], text: str, files: str | None = "+") -> argparse.ArgumentParser:
-        one = added.add_parser(name, help=text, description=text, parents=[common])
-        one.set_defaults(run=run)
+        command = added.add_parser(name, help=text, description=text, parents=[common])
+        command.set_defaults(run=run)
         if files:
-            one.add_argument("files", nargs=files, metavar="FILE|DIR|-", help="topology files, or folders of them")
-        return one
+            command.add_argument("files", nargs=files, metavar="FILE|DIR|-", help="topology files, or folders of them")
+        return command
 
     add("validate", commands.validate, "check files without looking at the kernel")
-    add("lower", commands.lower, "print networks and sandboxes as the plain objects that they become")
-    one = add("import", commands.import_, "print the topology that a file of another program amounts to", files=None)
-    one.add_argument("format", choices=("compose",), help="compose: a Docker Compose file")
-    one.add_argument("file", metavar="FILE|-")
-    one = add("plan", commands.plan, "show what apply would do (exit 2: there is something to do)")
-    one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
-    _rehearsing(one)
-    add("rehearse", commands.rehearse, "carry the files out in an empty throwaway host; needs no root")
-    one = add("apply", commands.apply, "make the kernel match the files")
-    one.add_argument("--adopt", action="store_true", help="take over matching objects that bear no stamp")
-    one.add_argument("--verify", action="store_true", help="go back when an expectation does not hold")
-    _changing(one)
+    add("lower", commands.lower, "print the files with networks and sandboxes turned into bridges, veths and so on")
+    command = add(
+        "import", commands.import_, "convert a file of another program to a topology and print it", files=None
+    )
+    command.add_argument("format", choices=("compose",), help="compose: a Docker Compose file")
+    command.add_argument("file", metavar="FILE|-")
+    command = add("plan", commands.plan, "show what apply would do (exit 2: there is something to do)")
+    command.add_argument("--adopt", action="store_true", help="take over matching objects that have no stamp")
+    _rehearsing(command)
+    add("rehearse", commands.rehearse, "apply the files in an empty throwaway network; needs no root")
+    command = add("apply", commands.apply, "make the kernel match the files")
+    command.add_argument("--adopt", action="store_true", help="take over matching objects that have no stamp")
+    command.add_argument("--verify", action="store_true", help="undo all changes if an expectation does not hold")
+    _changing(command)
     add("check", commands.check, "silent when in sync, exit 2 on drift")
-    one = add("delete", commands.delete, "remove what the topology owns", files="*")
-    one.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
-    _changing(one)
+    command = add("delete", commands.delete, "delete what the topology owns", files="*")
+    command.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
+    _changing(command)
     add(
         "doctor",
         commands.doctor,
-        "what keeps packets from where the files would send them (exit 2: something does)",
+        "find what keeps packets from getting where the files send them (exit 2: something does)",
         files="*",
     )
-    add("verify", commands.verify, "prove what the files expect of the traffic (exit 2: something is not so)")
+    add("verify", commands.verify, "send packets to check what the files expect (exit 2: an expectation does not hold)")
     add("confirm", commands.confirm, "keep what apply --confirm-within has applied", files=None)
-    one = add(
-        "rollback", commands.rollback, "take back an apply that waits for confirmation, or that was killed", files=None
+    command = add(
+        "rollback", commands.rollback, "undo an apply that waits for confirmation, or that was killed", files=None
     )
-    one.add_argument("--when-due", metavar="ID", help=argparse.SUPPRESS)
-    add("list", commands.list_, "the topologies that the kernel holds", files=None)
-    one = add("exec", commands.exec_, "run a command in a namespace, with its resolv.conf and hosts", files=None)
-    one.add_argument("namespace", metavar="NAMESPACE")
-    one.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
+    command.add_argument("--when-due", metavar="ID", help=argparse.SUPPRESS)
+    add("list", commands.list_, "list the topologies that have objects in the kernel", files=None)
+    command = add("exec", commands.exec_, "run a command in a namespace, with its resolv.conf and hosts", files=None)
+    command.add_argument("namespace", metavar="NAMESPACE")
+    command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
     add("schema", commands.schema, "print the JSON Schema of the language", files=None)
     return root
 
 
 def _rehearsing(parser: argparse.ArgumentParser) -> None:
-    text = "first carry it out in a throwaway copy of this host's network"
+    text = "first apply it in a throwaway copy of this host's network"
     parser.add_argument("--rehearse", action="store_true", help=text)
 
 
 def _changing(parser: argparse.ArgumentParser) -> None:
-    """The options of all commands that change the kernel."""
+    """Add the options of all commands that change the kernel."""
     _rehearsing(parser)
-    text = "do it even where processes live in a namespace to be deleted, or it may cut you off"
+    text = "even delete a namespace in which processes run, and even cut your own SSH session"
     parser.add_argument("--force", action="store_true", help=text)
-    text = "refuse what would cut the way to this address, as to the SSH session that runs netrecon"
+    text = "refuse changes that would cut the connection to ADDRESS; your SSH session is always protected"
     parser.add_argument("--protect", type=_address, action="append", default=[], metavar="ADDRESS", help=text)
     group = parser.add_mutually_exclusive_group()
-    text = "go back by itself unless netrecon confirm says within this time (60s, 5m) that it may stay"
+    text = "undo all changes unless netrecon confirm is run within TIME (60s, 5m)"
     group.add_argument("--confirm-within", type=_duration, metavar="TIME", help=text)
     group.add_argument(
-        "--keep-going", action="store_true", help="apply all that can be applied instead of going back on a failure"
+        "--keep-going", action="store_true", help="after a failure apply the other changes instead of undoing all"
     )
 
 
 def _common() -> _Parser:
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    unsaid = argparse.SUPPRESS
-    common.add_argument("--json", action="store_true", default=unsaid, help="one JSON document on stdout, nothing else")
-    common.add_argument("-v", "--verbose", action="store_true", default=unsaid, help="say more")
-    common.add_argument("-q", "--quiet", action="store_true", default=unsaid, help="say nothing but errors")
-    common.add_argument("--color", choices=("auto", "always", "never"), help="colour; NO_COLOR counts too")
-    common.add_argument("--lock-timeout", type=_seconds, metavar="S", help="wait for another run")
+    absent = argparse.SUPPRESS
+    common.add_argument("--json", action="store_true", default=absent, help="one JSON document on stdout, nothing else")
+    common.add_argument("-v", "--verbose", action="store_true", default=absent, help="print more")
+    common.add_argument("-q", "--quiet", action="store_true", default=absent, help="print only errors")
+    common.add_argument("--color", choices=("auto", "always", "never"), help="colours; auto heeds NO_COLOR")
+    common.add_argument(
+        "--lock-timeout", type=_seconds, metavar="S", help="wait up to S seconds for another run to end"
+    )
     common.add_argument(
         "--debug",
         choices=("traceback", "timings"),
-        help="show the traceback of an unforeseen error; timings: where the time went, on stderr",
+        help="show the traceback of an unforeseen error; timings: print the time of each stage on stderr",
     )
     return common
 
@@ -144,7 +150,7 @@ def _seconds(text: str) -> float:
 
 
 def _duration(text: str) -> float:
-    """Seconds of ``90``, ``90s``, ``5m`` or ``1h``."""
+    """The seconds in ``90``, ``90s``, ``5m`` or ``1h``: 1 s to a day."""
     factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
     try:
         value = float(text[:-1]) * factor if factor else float(text)

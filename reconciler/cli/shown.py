@@ -1,4 +1,4 @@
-"""What of a change is shown, as text and as JSON alike."""
+"""The parts of a change that are shown, both as text and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HINTS = {
 
 
 def sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The attributes before and after: of an update only those that differ."""
+    """The attributes before and after, None for none; of an update or a replace only those that differ."""
     kind = BY_NAME[change.key.kind]
     before = None if change.before is None else dict(kind.shown(change.before))
     after = None if change.after is None else dict(kind.shown(change.after))
@@ -40,7 +40,7 @@ def sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 
 def losses(planned: Planned) -> Iterator[tuple[Key, Key, bool]]:
-    """What is not this run's and goes along: its key, that of the change, and whether it is put back."""
+    """Objects of others that the kernel deletes because of a change: (key, key of the change, whether restored)."""
     measures = planned.plan.measures
     keys = [*((change.key, True) for change in measures.restored), *((key, False) for key in measures.gone)]
     return ((key, measures.loss(key).cause, restored) for key, restored in keys)

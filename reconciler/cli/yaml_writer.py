@@ -1,4 +1,4 @@
-"""A topology as canonical YAML: sections in one order, short things on one line, nothing that needs an anchor."""
+"""Writes a topology as YAML in a fixed form: sections in one order, short values on one line, no anchors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 from reconciler.kinds import KINDS, LINK_SECTIONS
 
-# The sections of links come first; of the others these in this order, then those of any other kind.
+# Sections of links come first, then these, then those of all other kinds.
 _ORDER = "routes sysctls port_maps masquerades isolations dns hosts".split()
 WIDTH = 120
 _ONE_LINE = 100  # characters that a mapping or list may take on one line
@@ -20,7 +20,7 @@ _MAP, _SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
 def text(data: Mapping[str, Any]) -> str:
-    """The YAML of a topology, which reads back as the same data."""
+    """The YAML of a topology; reading it gives the same data."""
     known = {section: data[section] for section in sections() if section in data}
     rest = {section: value for section, value in data.items() if section not in known}
     done: dict[int, Any] = {}
@@ -31,27 +31,30 @@ def text(data: Mapping[str, Any]) -> str:
 
 
 def sections() -> tuple[str, ...]:
-    """The keys of a topology in the order in which they are written."""
+    """The keys of a topology in the order of the output."""
     others = [section for kind in KINDS if not kind.has_ends for section in kind.sections if section != "namespaces"]
     others.sort(key=lambda section: _ORDER.index(section) if section in _ORDER else len(_ORDER))
     return "version", "name", *LINK_SECTIONS, *others, "namespaces", "networks", "sandboxes", "expect"
 
 
 def print_topologies(listed: Iterable[Mapping[str, Any]]) -> None:
-    """Each as one document on stdout, with --- between them."""
+    """Print each topology as one document, with --- between them."""
     sys.stdout.write("---\n".join(text(data) for data in listed))
 
 
 class _Short(dict[str, Any]):
-    """A mapping that stands on one line."""
+    """A mapping to write on one line."""
 
 
 class _ShortList(list[Any]):
-    """A list that stands on one line."""
+    """A list to write on one line."""
 
 
 def _styled(value: Any, done: dict[int, Any]) -> Any:
-    """The value with its innermost mappings and lists marked for one line, where they fit; ``done`` are those by id."""
+    """The value with its innermost mappings and lists as _Short and _ShortList where they fit on a line.
+
+    ``done`` is the result by id of the value, since many sandboxes share one mapping of hosts.
+    """
     if not isinstance(value, dict | list | tuple):
         return value
     if id(value) not in done:
@@ -77,7 +80,7 @@ def _dumper() -> Any:
     base: Any = getattr(import_module("yaml"), "CSafeDumper", yaml.SafeDumper)
 
     class Dumper(base):  # type: ignore[misc]
-        """YAML without anchors: what one mapping stands for twice is written twice."""
+        """A dumper without anchors: a mapping that is used twice is written twice."""
 
         def ignore_aliases(self, _data: Any) -> bool:
             return True
