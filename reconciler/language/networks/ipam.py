@@ -93,10 +93,10 @@ class Pool(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What an endpoint needs: the fixed address ``wanted``, or else one of those in ``held`` (it has them now)."""
+    """What an endpoint needs: the fixed address ``wanted``, or else one of those in ``present``, which it has now."""
 
     wanted: int | None
-    held: tuple[int, ...] = ()
+    present: tuple[int, ...] = ()
 
 
 class Clash(NamedTuple):
@@ -119,10 +119,10 @@ def assign(pool: Pool, asked: Sequence[Asked]) -> list[int | Clash]:
     holders: dict[int, int] = {}
     for index, one in enumerate(asked):
         if one.wanted is None:
-            present = next((n for n in one.held if n not in holders and _refused(pool, n) is None), None)
-            if present is not None:
-                given[index] = present
-                holders[present] = index
+            kept = next((n for n in one.present if n not in holders and _refused(pool, n) is None), None)
+            if kept is not None:
+                given[index] = kept
+                holders[kept] = index
     fixed: dict[int, int] = {}
     for index, one in enumerate(asked):
         if one.wanted is not None:
