@@ -20,13 +20,15 @@ class Ground(NamedTuple):
     neighbours  the link is up and keeps its MAC address: else its permanent neighbours are deleted
     proxies     the link is up: else its proxy entries are deleted
     source      the scope has this address: else IPv4 routes that prefer it as source are deleted, IPv6 ones lose it
+    prefix      the link has an IPv6 address of it: else its first route to it is deleted; ``name`` is "link prefix"
     learned     the link accepts router advertisements: the IPv6 routes learned are deleted when the scope forwards
     down        the link is set down (an event: no object needs it, but links that lie on it may follow)
     narrow      the link's MTU falls below what IPv6 needs (an event, as ``down``)
 
-    In the kernel: ipv4 fib_disable_ip (net/ipv4/fib_frontend.c), ipv6 and narrow addrconf_ifdown (net/ipv6/addrconf.c),
-    neighbours and proxies neigh_ifdown and neigh_changeaddr (net/core/neighbour.c), source fib_sync_down_addr
-    (net/ipv4/fib_semantics.c) and rt6_remove_prefsrc, learned rt6_purge_dflt_routers (both net/ipv6/route.c).
+    In the kernel: ipv4 fib_disable_ip (net/ipv4/fib_frontend.c); ipv6 and narrow addrconf_ifdown, prefix
+    cleanup_prefix_route (net/ipv6/addrconf.c); neighbours and proxies neigh_ifdown and neigh_changeaddr
+    (net/core/neighbour.c); source fib_sync_down_addr (net/ipv4/fib_semantics.c) and rt6_remove_prefsrc, learned
+    rt6_purge_dflt_routers (net/ipv6/route.c).
     """
 
     what: str

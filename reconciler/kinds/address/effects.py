@@ -78,7 +78,11 @@ def _is_made(change: Change) -> bool:
 
 
 def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Taking]:
-    """The links that lose their last IPv4 address, and the addresses that the scope loses."""
+    """The links that lose their last IPv4 address, the addresses that the scope loses, and the prefixes of a link.
+
+    With the last IPv6 address of a prefix the kernel deletes the first route of the link to it, whoever created it
+    (cleanup_prefix_route in net/ipv6/addrconf.c).
+    """
     listed = [change for change in changes if change.action in ("delete", "replace") or _moves(change)]
     if not listed:
         return
@@ -87,9 +91,12 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
     settled = bare | {place_of(one) for one in _coming(changes)}
     left = {(one.scope, ip_of(one)) for one in _others(changes, live)}
     made = {(change.after.scope, ip_of(change.after)) for change in changes if _is_made(change)}
+    prefixes = {(*place_of(one), subnet_of(one)) for one in _others(changes, live) if ":" in one.address}
     for change in listed:
         old: Address = change.before
         there = (old.scope, ip_of(old))
+        if ":" in old.address and (*place_of(old), subnet_of(old)) not in prefixes:
+            yield Taking(Ground("prefix", old.scope, f"{old.link} {subnet_of(old)}"), change.key)
         if there not in left and not (there in made and change.key in late):
             yield Taking(Ground("source", *there), change.key, there not in made)
         if _moves(change):

@@ -16,6 +16,7 @@ RTNH_F_ONLINK = 4
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
 KERNELS = (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA)  # the kernel adds these again by itself
 STATIC = (0, 3, 4, PROTOCOL)  # RTPROT_UNSPEC, _BOOT, _STATIC: of people and scripts; all others are of daemons
+OF_ADDRESSES = 256  # the metric of the routes that the kernel creates for IPv6 addresses
 METRIC = {AF_INET: 0, AF_INET6: 1024}  # the kernel's default
 
 

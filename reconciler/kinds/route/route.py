@@ -16,8 +16,10 @@ from reconciler.kinds.route.form import (
     AF_INET,
     AF_INET6,
     KERNELS,
+    OF_ADDRESSES,
     RTPROT_RA,
     SCOPES,
+    TABLES,
     NextHop,
     Route,
     is_link_route,
@@ -37,6 +39,8 @@ def stands_on(route: Route) -> Iterator[Ground]:
             yield Ground("learned", *place)
     if route.source:
         yield Ground("source", route.scope, route.source)
+    if family == "ipv6" and route.metric <= OF_ADDRESSES and is_link_route(route) and route.table == TABLES["main"]:
+        yield Ground("prefix", route.scope, f"{route.hops[0].dev} {route.to}")
 
 
 def returns(route: Route, after: After) -> bool:

@@ -122,6 +122,8 @@ def remove(space: Space, index: int, address: str) -> None:
     space.addresses.remove(row)
     if family_of(address) == AF_INET:
         _followers(space, row)
+    else:
+        _first_of_prefix(space, row)
     disconnect(space, index)
     _sources(space, row)
     if family_of(address) == AF_INET and not of(space, index, AF_INET):
@@ -145,6 +147,16 @@ def _followers(space: Space, gone: AddressRow) -> None:
     else:
         for one in left:
             _sources(space, one)
+
+
+def _first_of_prefix(space: Space, gone: AddressRow) -> None:
+    """With the last address of a prefix goes the first route there, whoever made it (cleanup_prefix_route)."""
+    if gone.flags & NOPREFIXROUTE or any(subnet(one) == subnet(gone) for one in of(space, gone.index, AF_INET6)):
+        return
+    hops = (Hop("", gone.index, 1, False),)
+    there = [one for one in space.routes if (one.to, one.table, one.hops) == (subnet(gone), MAIN, hops)]
+    if there:
+        space.routes.remove(min(there, key=lambda one: one.metric))
 
 
 def disconnect(space: Space, index: int) -> None:
