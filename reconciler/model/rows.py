@@ -45,6 +45,8 @@ class AddressRow:
     scope: int
     flags: int  # IFA_FLAGS, all 32 bits
     lifetimes: tuple[int, int] = (FOREVER, FOREVER)  # preferred and valid, in seconds (IFA_CACHEINFO)
+    far: str = ""  # IFA_ADDRESS where it is another one than IFA_LOCAL: the address at the far end
+    rest: tuple[tuple[str, Any], ...] = ()  # IFA_LABEL, IFA_BROADCAST and IFA_RT_PRIORITY as RTM_NEWADDR takes them
 
 
 class Hop(NamedTuple):

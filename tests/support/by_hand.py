@@ -181,6 +181,8 @@ def _link_words(host: Host, space: Space, words: list[str]) -> dict[str, Any]:
 
 def _addr(_host: Host, space: Space, verb: str, words: list[str], _family: int) -> None:
     found = _options(words[1:], {"nodad", "noprefixroute", "home"})
+    if {"peer", "metric", "brd", "broadcast"} & found.keys():
+        raise Unknown(f"ip addr {' '.join(words)}")
     index, address = space.link(found["dev"]).index, str(ip_interface(words[0]))
     if verb == "delete":
         addresses.remove(space, index, address)
@@ -190,7 +192,8 @@ def _addr(_host: Host, space: Space, verb: str, words: list[str], _family: int) 
         flags = permanent * addresses.PERMANENT | ("nodad" in found) * addresses.NODAD
         flags |= ("noprefixroute" in found) * addresses.NOPREFIXROUTE
         scope = 254 if address.startswith("127.") else SCOPES[found.get("scope", "global")]
-        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags, lifetimes)
+        rest = (("IFA_LABEL", found["label"]),) if "label" in found else ()
+        row = AddressRow(index, address, permanent, int(found.get("proto", 0)), scope, flags, lifetimes, rest=rest)
         addresses.add(space, index, row, verb != "add")
     else:
         raise Unknown(f"ip addr {verb}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
 from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -29,7 +29,8 @@ VETH_INFO_PEER = 1
 IFLA_VXLAN_LINK = 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 
-IFA_ADDRESS, IFA_LOCAL, IFA_CACHEINFO, IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_CACHEINFO = 1, 2, 3, 4, 6
+IFA_FLAGS, IFA_RT_PRIORITY, IFA_PROTO = 8, 9, 11
 IFA_F_PERMANENT = 0x80
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_METRICS = 1, 4, 5, 6, 7, 8
@@ -234,7 +235,8 @@ def address(body: bytes) -> AddressRow | None:
         return None
     attrs = attributes(body, 8)
     flags = u32(attrs, IFA_FLAGS, flags)
-    local = attrs.get(IFA_LOCAL) or attrs.get(IFA_ADDRESS, b"")
+    far = attrs.get(IFA_ADDRESS, b"")
+    local = attrs.get(IFA_LOCAL) or far
     (protocol,) = attrs.get(IFA_PROTO, b"\0")
     return AddressRow(
         index=index,
@@ -244,7 +246,18 @@ def address(body: bytes) -> AddressRow | None:
         scope=scope,
         flags=flags,
         lifetimes=_lifetimes(attrs.get(IFA_CACHEINFO)),
+        far=ip_text(family, far) if far and far != local else "",
+        rest=tuple(_rest(family, attrs)),
     )
+
+
+def _rest(family: int, found: Attributes) -> Iterator[tuple[str, Any]]:
+    if IFA_LABEL in found:
+        yield "IFA_LABEL", text(found[IFA_LABEL])
+    if IFA_BROADCAST in found:
+        yield "IFA_BROADCAST", ip_text(family, found[IFA_BROADCAST])
+    if IFA_RT_PRIORITY in found:
+        yield "IFA_RT_PRIORITY", u32(found, IFA_RT_PRIORITY)
 
 
 def _lifetimes(info: bytes | None) -> tuple[int, int]:

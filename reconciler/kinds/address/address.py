@@ -25,6 +25,7 @@ def needs(address: Address, names: Names) -> Iterator[Key]:
 def shown(address: Address) -> dict[str, object]:
     found: dict[str, object] = {"valid_lft": address.lifetimes[1]} if address.lease else {}
     found |= {"out_of_order": True} if address.out_of_order else {}
+    found |= {"peer": address.far} if address.far else {}
     return found | ({"duplicate": True} if address.duplicate else {})
 
 
@@ -71,7 +72,7 @@ KIND = Kind(
     returns=effects.returns,
     put_back=kernel_form.put_back,
     shown=shown,
-    replace_on=frozenset({"duplicate"}),
+    replace_on=frozenset({"duplicate", "peer"}),
     disruptive_on=frozenset({"out_of_order"}),
     ownership=kind.PROTOCOL,
     dumps=("addresses",),

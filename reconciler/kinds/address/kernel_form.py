@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from reconciler.kinds.address import order
-from reconciler.kinds.address.form import AF_INET, AF_INET6, Address, key_of
+from reconciler.kinds.address.form import AF_INET, AF_INET6, Address, at, key_of, network_of
 from reconciler.kinds.context import Reading
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
@@ -30,7 +30,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         link = state.links.get(row.index)
         if link is None:
             continue
-        key = key_of(state.scope, link.name, row.address)
+        key = _key_of_row(state.scope, link.name, row)
         own = KERNEL if _automatic(row, link, sets_protocol) else _owner(reading, row, link, key)
         place = (row.index, ":" in row.address)
         found = Address(
@@ -46,9 +46,18 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
             flags=row.flags & SETTABLE,
             lifetimes=row.lifetimes,
             behind=last.get(place, ""),
+            far=row.far,
+            rest=tuple(one for one in row.rest if one != ("IFA_LABEL", link.name)),
         )
         last[place] = row.address
         yield key, Live(found, own)
+
+
+def _key_of_row(scope: str, link: str, row: AddressRow) -> Key:
+    """In IPv4 a far end in another subnet makes it another address; in IPv6 a link has an address only once."""
+    if row.far and ":" not in row.far and network_of(row.address) != network_of(at(row.far, row.address)):
+        return key_of(scope, link, f"{row.address} peer {row.far}")
+    return key_of(scope, link, row.address)
 
 
 def _as_made(rows: Sequence[AddressRow]) -> list[AddressRow]:
@@ -62,6 +71,8 @@ def _misplaced(reading: Reading) -> frozenset[Key]:
     places: dict[tuple[int, bool], list[AddressRow]] = {}
     ordered: set[tuple[int, bool]] = set()
     for row in state.addresses:
+        if row.far:
+            continue
         place = (row.index, ":" in row.address)
         places.setdefault(place, []).append(row)
         link = state.links.get(row.index)
@@ -138,7 +149,7 @@ def update(before: Address, after: Address, _owner: str) -> Iterator[Request]:
     """In place; only for another place in the order the address is deleted and created again."""
     flags = before.flags if after.flags is None else after.flags
     reach = before.reach if after.reach is None else after.reach
-    after = dataclasses.replace(after, flags=flags, reach=reach)
+    after = dataclasses.replace(after, flags=flags, reach=reach, rest=after.rest or before.rest)
     if before.out_of_order != after.out_of_order:
         yield from delete(after)
         yield _request(after, NLM_F_CREATE | NLM_F_EXCL)
@@ -161,7 +172,9 @@ def restamp(address: Address) -> Iterator[Request]:
 def _request(address: Address, flags: int) -> Request:
     ip, _, length = address.address.partition("/")
     family = AF_INET6 if ":" in ip else AF_INET
-    attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip), ("IFA_PROTO", address.protocol)]
+    far = address.far or ip
+    attributes: list[tuple[str, object]] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", far), ("IFA_PROTO", address.protocol)]
+    attributes += address.rest
     # Without IFA_F_NODAD an IPv6 address is unusable until duplicate address detection ends: for a second or two, and
     # on a bridge without a running port for ever.
     born_with = IFA_F_NODAD if family == AF_INET6 else 0
@@ -187,7 +200,7 @@ def delete(address: Address) -> Iterator[Request]:
         "prefixlen": int(length),
         "index": LinkRef(address.scope, address.link),
     }
-    yield Netlink(address.scope, "deladdr", fields, (("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)))
+    yield Netlink(address.scope, "deladdr", fields, (("IFA_LOCAL", ip), ("IFA_ADDRESS", address.far or ip)))
 
 
 def put_back(address: Address, _anew: bool) -> Iterator[Request]:

@@ -13,6 +13,7 @@ from reconciler.model.rows import AddressRow, Hop, RouteRow
 
 SECONDARY, NODAD, PERMANENT, NOPREFIXROUTE = 0x01, 0x02, 0x80, 0x200
 HOST_SCOPE, LINK_SCOPE = 254, 253
+REST = ("IFA_LABEL", "IFA_BROADCAST", "IFA_RT_PRIORITY")
 KERNEL = 2  # RTPROT_KERNEL
 MAIN = 254
 BOTH = (AF_INET, AF_INET6)
@@ -28,7 +29,7 @@ def family_of(address: str) -> int:
 
 
 def subnet(row: AddressRow) -> str:
-    return str(parsed(row.address).network)
+    return str(parsed(f"{row.far}/{parsed(row.address).network.prefixlen}" if row.far else row.address).network)
 
 
 def of(space: Space, index: int, family: int) -> list[AddressRow]:
@@ -58,7 +59,7 @@ def add(space: Space, index: int, row: AddressRow, replace: bool = False) -> Non
 def _same(one: AddressRow, other: AddressRow) -> bool:
     if family_of(one.address) == AF_INET6:  # once on a link, whatever its prefix
         return one.address.partition("/")[0] == other.address.partition("/")[0]
-    return one.address == other.address
+    return (one.address, one.far) == (other.address, other.far)
 
 
 def _add4(space: Space, index: int, row: AddressRow) -> None:
@@ -115,8 +116,9 @@ def _connected(row: AddressRow) -> RouteRow | None:
 # ------------------------------------------------------------------ remove
 
 
-def remove(space: Space, index: int, address: str) -> None:
-    row = next((one for one in space.addresses if (one.index, one.address) == (index, address)), None)
+def remove(space: Space, index: int, address: str, far: str = "") -> None:
+    there = (index, address, far)
+    row = next((one for one in space.addresses if (one.index, one.address, one.far) == there), None)
     if row is None:
         raise Refused(errno.EADDRNOTAVAIL, "Address not found")
     space.addresses.remove(row)

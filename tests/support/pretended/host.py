@@ -246,14 +246,18 @@ class Host:
         lifetimes = times["ifa_preferred"], times["ifa_valid"]
         permanent = lifetimes[1] == FOREVER
         flags = given.get("IFA_FLAGS", 0) | permanent * addresses.PERMANENT
+        far = "" if given["IFA_ADDRESS"] == given["IFA_LOCAL"] else given["IFA_ADDRESS"]
+        rest = tuple((word, given[word]) for word in addresses.REST if word in given)
         row = AddressRow(
-            index, address, permanent, given.get("IFA_PROTO", 0), request.fields["scope"], flags, lifetimes
+            index, address, permanent, given.get("IFA_PROTO", 0), request.fields["scope"], flags, lifetimes, far, rest
         )
         addresses.add(space, index, row, bool(request.flags & routes.REPLACE))
 
     def _deladdr(self, space: Space, request: Netlink) -> None:
         index = space.link(request.fields["index"].name).index
-        addresses.remove(space, index, f"{dict(request.attributes)['IFA_LOCAL']}/{request.fields['prefixlen']}")
+        given = dict(request.attributes)
+        far = "" if given["IFA_ADDRESS"] == given["IFA_LOCAL"] else given["IFA_ADDRESS"]
+        addresses.remove(space, index, f"{given['IFA_LOCAL']}/{request.fields['prefixlen']}", far)
 
     def _newroute(self, space: Space, request: Netlink) -> None:
         row = routes.from_raw(request.body) if request.body else _route(space, request)

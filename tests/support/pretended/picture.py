@@ -41,7 +41,8 @@ def _under(row: LinkRow, state: ScopeState, states: Mapping[str, ScopeState]) ->
 
 
 def _named(row: Any, link: str) -> str:
-    return f"{link} {dataclasses.replace(row, index=0)}"
+    rest = {"rest": tuple(one for one in row.rest if one != ("IFA_LABEL", link))} if hasattr(row, "rest") else {}
+    return f"{link} {dataclasses.replace(row, index=0, **rest)}"
 
 
 def _route(row: RouteRow, links: Mapping[int, LinkRow]) -> str:
