@@ -63,17 +63,19 @@ def read_again(
 
 
 def read_more(
-    kernel: Kernel, found: LiveState, neighbours: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
+    kernel: Kernel, found: LiveState, aside: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
 ) -> LiveState:
     """``found`` with what only some plans need, see planning/consequences.py.
 
-    ``neighbours``: the scopes whose neighbours are read.  With ``uppers``, namespaces that were not read are added with
-    those of their links that lie on a link that was read.  Raises KernelError.
+    ``aside``: the scopes whose neighbours and nftables tables of others are read.  With ``uppers``, namespaces that
+    were not read are added with those of their links that lie on a link that was read.  Raises KernelError.
     """
     scopes = dict(found.scopes)
-    for scope in neighbours:
+    for scope in aside:
         if scope in scopes:
-            scopes[scope] = dataclasses.replace(scopes[scope], neighbours=reader.read_neighbours(kernel, scope))
+            neighbours = reader.read_neighbours(kernel, scope)
+            tables = nft_tables.read_foreign(kernel, scope)
+            scopes[scope] = dataclasses.replace(scopes[scope], neighbours=neighbours, foreign_tables=tables)
     if uppers:
         scopes.update(_uppers_elsewhere(kernel, scopes))
     values = sysctl.read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})

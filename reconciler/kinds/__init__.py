@@ -9,7 +9,7 @@ from reconciler.kinds import dns_file, namespace, neighbour, reserved_ports, rul
 from reconciler.kinds.address import address
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge, interface, other_link, veth
-from reconciler.kinds.nat import isolation, masquerade, nft_table, port_map
+from reconciler.kinds.nat import foreign_table, isolation, masquerade, nft_table, port_map
 from reconciler.kinds.route import route
 from reconciler.model.attributes import Tables
 
@@ -29,6 +29,7 @@ KINDS: tuple[Kind, ...] = (
     route.KIND,
     rule.KIND,
     neighbour.KIND,
+    foreign_table.KIND,
     dns_file.KIND,
 )
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}

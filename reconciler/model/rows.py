@@ -128,6 +128,7 @@ class ScopeState:
     peers: dict[int, tuple[str, int]] = field(default_factory=dict)  # veth's ifindex -> (scope, ifindex) of its peer
     below: dict[int, tuple[str, int]] = field(default_factory=dict)  # other link's ifindex -> those of the link below
     neighbours: list[NeighbourRow] = field(default_factory=list)  # read only where a plan may delete some
+    foreign_tables: list[tuple[str, str]] = field(default_factory=list)  # (family, name) of nftables; read likewise
 
     @property
     def owner(self) -> str:

@@ -165,11 +165,12 @@ def _links(key: Key, held: Any) -> Iterable[Place]:
 class Unread:
     """What must be read from the kernel only for some plans.
 
-    ``neighbours`` are the scopes whose neighbours to read, ``sysctls`` the names of sysctls by scope.
-    ``uppers``: read the links of other namespaces that lie on ours.
+    ``aside``: the scopes where objects of kinds with Kind.aside may be deleted; ``going``: those that are deleted.
+    ``sysctls`` are names of sysctls by scope.  ``uppers``: read the links of other namespaces that lie on ours.
     """
 
-    neighbours: frozenset[str] = frozenset()
+    aside: frozenset[str] = frozenset()
+    going: frozenset[str] = frozenset()
     sysctls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     uppers: bool = False
 
@@ -186,8 +187,10 @@ def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
         settings[key.scope].add(name)
     if not (taken or settings):
         return None
+    going = frozenset(ground.name for ground in taken if ground.what == "scope")
     return Unread(
-        frozenset(ground.scope for ground in taken if ground.what in ("device", "down", "neighbours")),
+        frozenset(ground.scope for ground in taken if ground.what in ("device", "down", "neighbours")) | going,
+        going,
         {scope: frozenset(names) for scope, names in settings.items()},
         any(ground.what in ("device", "narrow") for ground in taken),
     )

@@ -12,7 +12,7 @@ from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import consequences, state
-from reconciler.planning.consequences import NO_MEASURES, Measures
+from reconciler.planning.consequences import NO_MEASURES, Measures, Unread
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and not kind.existing)
@@ -30,13 +30,19 @@ def keep(
     asked = consequences.unread(changes, live)
     if asked is None:
         return NO_MEASURES, []
-    more = reading.read_more(kernel, found, asked.neighbours, asked.sysctls, asked.uppers)
-    live.update(_added(found, more, view, asked.neighbours))
+    aside = {scope for scope in asked.aside & found.scopes.keys() if not _goes_whole(scope, asked, found, view)}
+    more = reading.read_more(kernel, found, aside, asked.sysctls, asked.uppers)
+    live.update(_added(found, more, view, aside))
     return consequences.measures(changes, live, view.topologies, more.sysctls, force)
 
 
+def _goes_whole(scope: str, asked: Unread, found: LiveState, view: state.View) -> bool:
+    """Whether a namespace is deleted in which everything is its topology's."""
+    return scope in asked.going and view.is_exclusive(found.scopes[scope])
+
+
 def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:
-    """The neighbours of the scopes, and the links of namespaces that were not read before."""
+    """The objects of kinds with Kind.aside in the scopes, and the links of namespaces that were not read before."""
 
     def kinds(scope: str) -> Collection[str]:
         if scope not in before.scopes:

@@ -15,8 +15,8 @@ from reconciler.model.rows import ScopeState
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Not in the language, so without a schema: the table and the reserved ports follow from what needs them, links and
-# rules are only found and removed in a namespace of ours, neighbours only put back where a change takes them along.
-NOT_WRITTEN = {"nft_table", "reserved_ports", "link", "rule", "neighbour"}
+# rules are only found and removed in a namespace of ours, neighbours only put back, tables of others only seen.
+NOT_WRITTEN = {"nft_table", "reserved_ports", "link", "rule", "neighbour", "foreign_table"}
 
 
 def situations(kind: str) -> set[str]:

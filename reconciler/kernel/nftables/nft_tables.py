@@ -7,8 +7,8 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TypeVar
 
 from reconciler.kernel.netlink import transport
 from reconciler.kernel.netlink.decode import malformed
@@ -24,7 +24,11 @@ _INET = 1  # NFPROTO_INET
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 GETTABLE, GETCHAIN, GETRULE, GETSET, GETSETELEM = (_SUBSYSTEM | kind for kind in (1, 4, 7, 10, 13))
 _GENERATION = struct.Struct(">2xH")  # nfgenmsg.res_id: the low half of the ruleset's generation
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}  # NFPROTO_* (linux/netfilter.h)
 _NO_NFTABLES = {errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT, errno.EAFNOSUPPORT}
+
+
+_T = TypeVar("_T")
 
 
 class Visits(Protocol):
@@ -74,15 +78,25 @@ def read_tables(kernel: Visits, scope: str) -> dict[str, TableRow]:
 
     All dumps are of one generation of the ruleset.  Raises KernelError.
     """
+    return _of_one_generation(kernel, scope, lambda sock: _read_tables(Ruleset(sock))) or {}
+
+
+def read_foreign(kernel: Visits, scope: str) -> list[tuple[str, str]]:
+    """(family, name) of each table in one namespace that bears no topology's name.  Raises KernelError."""
+    return _of_one_generation(kernel, scope, lambda sock: _read_foreign(Ruleset(sock, family=0))) or []
+
+
+def _of_one_generation(kernel: Visits, scope: str, read: Callable[[Any], _T]) -> _T | None:
+    """What ``read`` gives, None where the kernel has no nf_tables."""
     try:
         sock = kernel.socket(scope, transport.NETFILTER)
     except OSError as error:
         if error.errno in _NO_NFTABLES:
-            return {}
+            return None
         raise
     for _ in range(transport.RETRIES):
         try:
-            return _read_tables(Ruleset(sock))
+            return read(sock)
         except Changed:
             continue
         except KernelError as error:
@@ -106,6 +120,17 @@ def _read_tables(ruleset: Ruleset) -> dict[str, TableRow]:
         return {}
     chains = _by_table(ruleset.rows(GETCHAIN), nft.CHAIN_TABLE)
     return {name: _read_table(ruleset, name, row, chains[name]) for name, row in ours.items()}
+
+
+def _read_foreign(ruleset: Ruleset) -> list[tuple[str, str]]:
+    try:
+        rows = ruleset.of_any_family(GETTABLE)
+    except KernelError as error:
+        if error.failure.errno in _NO_NFTABLES:
+            return []
+        raise
+    named = [(_FAMILIES.get(body[0], str(body[0])), nft.text(row[nft.TABLE_NAME])) for body, row in rows]
+    return [(family, name) for family, name in named if not (family == "inet" and table_owner(name))]
 
 
 def _by_table(rows: Iterable[Attributes], kind: int) -> dict[str, list[Attributes]]:

@@ -109,7 +109,7 @@ class Host:
         ordered = [one for one in by_link if not one.flags & addresses.SECONDARY or ":" in one.address]
         ordered += [one for one in by_link if one not in ordered]
         listed = [routes.with_raw(one) for one in space.routes]
-        tables = {name: table.row(name) for (family, name), table in space.tables.items() if _ours(family, name)}
+        tables = {name: table.row(name) for (family, name), table in space.tables.items() if ours(family, name)}
         return ScopeState(scope, shown, ordered, listed, list(space.rules), tables)
 
     def _shown(self, space: Space, row: LinkRow) -> LinkRow:
@@ -293,7 +293,7 @@ def add_neighbour(space: Space, row: NeighbourRow) -> None:
     space.neighbours = [*(one for one in space.neighbours if one not in same), row]
 
 
-def _ours(family: str, name: str) -> bool:
+def ours(family: str, name: str) -> bool:
     return family == "inet" and name.startswith("netrecon-")
 
 

@@ -14,7 +14,7 @@ import by_hand
 import pytest
 
 from pretended import nft, settings
-from pretended.host import Host
+from pretended.host import Host, ours
 from pretended.picture import picture
 from reconciler.cli import main
 from reconciler.kernel import live, writer
@@ -171,13 +171,14 @@ def _read(kernel: Kernel, scopes: Iterable[str], _tables: object = None) -> dict
 
 
 def _read_more(
-    kernel: Kernel, found: LiveState, neighbours: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
+    kernel: Kernel, found: LiveState, aside: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
 ) -> LiveState:
     """With the neighbours of some scopes; with ``uppers``, links of other namespaces that lie on one of those found."""
     scopes = dict(found.scopes)
-    for scope in (scope for scope in neighbours if scope in scopes):
-        rows = list(kernel.pretended.host.space(scope).neighbours)
-        scopes[scope] = dataclasses.replace(scopes[scope], neighbours=rows)
+    for scope in (scope for scope in aside if scope in scopes):
+        space = kernel.pretended.host.space(scope)
+        tables = sorted(name for name in space.tables if not ours(*name))
+        scopes[scope] = dataclasses.replace(scopes[scope], neighbours=list(space.neighbours), foreign_tables=tables)
     everything = kernel.pretended.host.states(["host", *kernel.namespaces()]) if uppers else {}
     for scope, state in everything.items():
         if scope not in scopes and state.below:
