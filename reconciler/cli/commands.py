@@ -124,7 +124,7 @@ def apply(options: Options) -> int:
 
 
 def delete(options: Options) -> int:
-    from reconciler.planning.intent import to_be_gone
+    from reconciler.planning.intent import to_be_gone, to_have
     from reconciler.run import load
 
     if bool(options.files) == bool(options.name):
@@ -133,8 +133,9 @@ def delete(options: Options) -> int:
         if not re.fullmatch(TOPOLOGY, name):
             text = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
             raise NetreconError(f"delete: --name {name!r} is not a topology name; {text}")
-    names = options.name or [one.name for one in load.load(options.files)]
-    return _carry_out(options, to_be_gone(names, options.force, options.keep_going))
+    declared = to_have(load.load(options.files) if options.files else ())
+    names = options.name or declared.names
+    return _carry_out(options, to_be_gone(names, options.force, options.keep_going, declared.relaxed))
 
 
 def _carry_out(options: Options, intent: Intent) -> int:

@@ -36,6 +36,7 @@ class Intent:
     keep_going: bool = False
     verify: bool = False
     settled: bool = False
+    shared: frozenset[str] = frozenset()
 
     @cached_property
     def desired(self) -> dict[Key, Desired]:
@@ -44,9 +45,9 @@ class Intent:
 
     @cached_property
     def relaxed(self) -> frozenset[str]:
-        """The declared namespaces that are not exclusive."""
+        """The declared namespaces that are not exclusive, and the ``shared`` ones."""
         spaces = (key.name for one in self.topologies for key in one.objects if key.kind == "namespace")
-        return frozenset(spaces) - {name for one in self.topologies for name in one.exclusive}
+        return self.shared | frozenset(spaces) - {name for one in self.topologies for name in one.exclusive}
 
 
 def to_have(
@@ -57,9 +58,11 @@ def to_have(
     return Intent(frozenset(one.name for one in listed), listed, adopt, force, keep_going)
 
 
-def to_be_gone(names: Iterable[str], force: bool = False, keep_going: bool = False) -> Intent:
-    """The intent that the kernel has no object of the topologies of these names."""
-    return Intent(frozenset(names), (), False, force, keep_going)
+def to_be_gone(
+    names: Iterable[str], force: bool = False, keep_going: bool = False, shared: frozenset[str] = frozenset()
+) -> Intent:
+    """The intent that nothing of the topologies with these names is left; ``shared`` namespaces are not exclusive."""
+    return Intent(frozenset(names), (), False, force, keep_going, shared=shared)
 
 
 @dataclass(frozen=True, slots=True)
