@@ -1,7 +1,7 @@
-"""Measures for speed: without them the program does the same, only slower.
+"""Functions for speed alone: without them the program does the same, but slower.
 
-Two more are elsewhere.  ``model/data.py`` makes data classes faster.  An import is inside a function where the module
-takes more than a millisecond to import and most runs do not need it.
+Two other measures for speed are elsewhere: ``model/data.py`` makes dataclasses and their objects faster, and modules
+that take more than a millisecond to import and that most runs do not need are imported inside functions.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ from typing import NoReturn
 def run(main: Callable[[], int]) -> NoReturn:
     """Run the program and end the process with its exit code.
 
-    The garbage collector is off, since a run frees little and soon ends: with it a check of 1,000 namespaces takes a
-    tenth longer, a delete a quarter.  The process ends by os._exit, without freeing objects and modules, which took a
-    tenth of a small check.
-
+    The garbage collector is off: a run is short and keeps most objects to its end.  With it, a check of 1,000
+    namespaces takes 10 % longer and a delete 25 %.  The process ends by os._exit, without freeing objects and modules,
+    which would take 10 % of a small check.
     """
     gc.disable()
     code = main()
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()  # main has flushed stdout, or closed it after an error
+        sys.stderr.flush()  # the command has flushed stdout, or closed it after an error
     os._exit(code)
 
 
 @contextlib.contextmanager
 def young_collected() -> Iterator[None]:
-    """Collect cycles among the objects made inside the with block; older objects are not looked at.
+    """Inside, the garbage collector is on for objects that are created inside; it skips all older objects.
 
-    Each of pyroute2's messages is a cycle: uncollected, they are 15 MiB of the 93 that an apply of 1,000 namespaces
-    takes.
+    Each message of pyroute2 is a reference cycle: without collection, these take 15 MiB of the 93 MiB of an apply of
+    1,000 namespaces.
     """
     collecting = gc.isenabled()
     gc.freeze()
@@ -54,11 +53,11 @@ def young_collected() -> Iterator[None]:
 
 
 def submodule(name: str) -> types.ModuleType:
-    """A module of a package, imported without running the package's ``__init__``; ModuleNotFoundError if missing.
+    """The module ``name`` of a package, imported without running the package's own ``__init__``.
 
-    pyroute2's ``__init__`` imports asyncio, sqlite3 and an object database: 150 ms, while the message classes take 35.
-    During the import, sys.modules has an empty package with the same path.  It is removed afterwards, so that the real
-    package can still be imported.
+    That of pyroute2 imports asyncio, sqlite3 and an object database: 150 ms, where the message classes take 35 ms.
+    During the import an empty package with the same path is in sys.modules; afterwards it is removed, so that the real
+    package can still be imported.  Raises ModuleNotFoundError if the package is not installed.
     """
     package = name.partition(".")[0]
     if package in sys.modules:
@@ -77,8 +76,7 @@ def submodule(name: str) -> types.ModuleType:
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
-    """argparse's formatter with the width given: it would import shutil to find the width (4 ms)."""
-
+    """The help formatter of argparse with the width of the terminal, without its import of shutil (4 ms)."""
     try:
         columns = int(os.environ.get("COLUMNS", "")) or 80
     except ValueError:

@@ -137,7 +137,7 @@ def frame_text(table: str, live: Mapping[str, str]) -> str:
     lines = [f"add table inet {table}"]
     if live:
         lines += _clear(f"inet {table}", live)
-    # no rule points to it: it carries the digests of the rules as its comment
+    # no rule jumps to it: its comment has the digests of the rules
     stamp = f'  chain {STAMP_CHAIN} {{ comment "{VERSION}"; }}'
     return "\n".join([*lines, f"table inet {table} {{", _BODY, stamp, "}"])
 
@@ -151,7 +151,7 @@ def _clear(table: str, live: Mapping[str, str]) -> Iterator[str]:
     if live.get("stamp", "missing") != "missing":
         yield f"flush chain {table} {STAMP_CHAIN}"
         yield f"delete chain {table} {STAMP_CHAIN}"
-    for name in sets:  # before the chains: a foreign verdict map may point to one
+    for name in sets:  # before the chains: a foreign verdict map may refer to one
         if SETS.get(name) != live[f"set {name}"]:
             yield f"delete set {table} {name}"
     for chain in chains:
