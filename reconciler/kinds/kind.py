@@ -180,7 +180,7 @@ class Kind:
     follows: Callable[[Any], Iterable[str]] = _nothing
     without: Callable[[Any, frozenset[tuple[str, str]]], Any] = _unchanged
     upset: Callable[[Any, Mapping[Key, Change]], Any] | None = None
-    upsets: Callable[[Any, Iterable[str]], Iterable[Key]] = _nothing
+    upsets: Callable[[Any, Iterable[str]], Iterable[Key]] | None = None
     shown: Callable[[Any], Mapping[str, Any]] = attributes
     replace_on: frozenset[str] = frozenset()
     disruptive_on: frozenset[str] = frozenset()

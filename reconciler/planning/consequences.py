@@ -44,6 +44,36 @@ class Loss:
     late: bool
 
 
+class Standing:
+    """The live objects by the grounds that they need: one index for all that one look asks."""
+
+    def __init__(self, live: dict[Key, Live]) -> None:
+        self.live = live
+
+    def on(self, ground: Ground) -> Sequence[Key]:
+        """The keys of the objects that need a ground."""
+        return self._index.get(ground, ())
+
+    def add(self, objects: Mapping[Key, Live]) -> None:
+        """More live objects, read later than the others."""
+        index = self._index
+        for ground, keys in _by_ground({key: one for key, one in objects.items() if key not in self.live}).items():
+            index[ground] += keys
+        self.live.update(objects)
+
+    @cached_property
+    def _index(self) -> dict[Ground, list[Key]]:
+        return _by_ground(self.live)
+
+
+def _by_ground(objects: LiveObjects) -> dict[Ground, list[Key]]:
+    found: dict[Ground, list[Key]] = defaultdict(list)
+    for key, held in objects.items():
+        for ground in grounds(key, held.object):
+            found[ground].append(key)
+    return found
+
+
 class Consequences:
     """Everything lost because of the changes, at any depth: a VLAN on a macvlan on a bridge, its addresses, routes.
 
@@ -51,14 +81,14 @@ class Consequences:
     it, ``lasting`` are those that end for good.  ``values`` are live sysctls; an unknown one counts as a match.
     """
 
-    def __init__(self, changes: Sequence[Change], live: LiveObjects, values: Settings = _UNKNOWN) -> None:
-        self._live = live
+    def __init__(self, changes: Sequence[Change], standing: Standing, values: Settings = _UNKNOWN) -> None:
+        self._standing, self._live = standing, standing.live
         self._changed = {change.key for change in changes if change.action in _GOING}
-        self._last = goes_last(changes, live)
+        self._last = goes_last(changes, self._live)
         self.losses: dict[Key, Loss] = {}
         self.taken: dict[Ground, Key] = {}
         self.lasting: set[Ground] = set()
-        for taking in sorted(takings(changes, live), key=lambda one: (one.cause in self._last, not one.lasting)):
+        for taking in sorted(takings(changes, self._live), key=lambda one: (one.cause in self._last, not one.lasting)):
             if taking.only is None or values.get(taking.only[:2], taking.only[2]) == taking.only[2]:
                 self._take(taking)
 
@@ -71,14 +101,14 @@ class Consequences:
             if ground not in self.taken:
                 self.taken[ground] = taking.cause
                 waiting += self._parts(ground)
-                for key in self._standing_on.get(ground, ()):
+                for key in self._standing.on(ground):
                     waiting += self._lose(key, ground, taking.cause)
 
     def _parts(self, ground: Ground) -> Iterator[Ground]:
         """The grounds that end with this one: on the same link, and on the links that lie on it and follow it."""
         if ground.what in _PARTS:
             yield from (Ground(what, ground.scope, ground.name) for what in _PARTS[ground.what])
-            for key in self._standing_on.get(Ground("device", ground.scope, ground.name), ()):
+            for key in self._standing.on(Ground("device", ground.scope, ground.name)):
                 kind, held = BY_NAME[key.kind], self._live[key].object
                 if ground.what in kind.follows(held):
                     yield from (Ground(ground.what, *place) for place in kind.links(held))
@@ -87,14 +117,6 @@ class Consequences:
         if key not in self.losses and key not in self._changed:
             self.losses[key] = Loss(self._live[key], ground, cause, cause in self._last)
             yield from (Ground("device", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
-
-    @cached_property
-    def _standing_on(self) -> Mapping[Ground, list[Key]]:
-        found: dict[Ground, list[Key]] = defaultdict(list)
-        for key, held in self._live.items():
-            for ground in grounds(key, held.object):
-                found[ground].append(key)
-        return found
 
     @property
     def gone(self) -> frozenset[Place]:
@@ -240,14 +262,14 @@ NO_MEASURES = Measures()
 
 
 def measures(
-    changes: Sequence[Change], live: LiveObjects, topologies: Collection[str], values: Settings, force: bool = False
+    changes: Sequence[Change], standing: Standing, topologies: Collection[str], values: Settings, force: bool = False
 ) -> tuple[Measures, list[Problem]]:
     """The measures that save the objects of others, and a problem for each one that cannot be saved.
 
     ``values`` are the live sysctls named by ``unread``.  With ``force``, an object that cannot be saved is listed in
     ``gone`` and is no problem.
     """
-    taken = Consequences(changes, live, values)
+    taken, live = Consequences(changes, standing, values), standing.live
     planned = {change.key: change for change in changes}
     found = taken.losses.items()
     foreign = {key: loss for key, loss in found if key not in planned and _counts(key, loss, topologies)}

@@ -13,7 +13,7 @@ from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, De
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, STAMP, Key, Origin
 from reconciler.model.keys import PROTOCOL as PROTOCOL_NUMBER
-from reconciler.planning.consequences import Consequences, LiveObjects
+from reconciler.planning.consequences import Consequences, LiveObjects, Standing
 
 DesiredObjects = Mapping[Key, Desired]
 
@@ -23,17 +23,18 @@ _SETTLE = having(lambda kind: kind.settle)
 
 
 def diff(
-    desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str], adopt: bool = False
+    desired: DesiredObjects, standing: Standing, topologies: frozenset[str], adopt: bool = False
 ) -> tuple[list[Change], list[Problem]]:
     """The changes that turn live into desired, and the problems that forbid them.
 
     Only objects of ``topologies`` are changed or deleted; with ``adopt`` also desired objects without a stamp.
     """
+    live = standing.live
     desired = _settled(desired, live)
     found = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
     deletions = list(_deletions(desired, live, topologies))
     changes = [change for change in found.values() if isinstance(change, Change)]
-    taken = Consequences([*changes, *deletions], live)
+    taken = Consequences([*changes, *deletions], standing)
     if taken.taken:
         found |= _made_again(desired, live, found, taken, adopt)
         changes = [change for change in found.values() if isinstance(change, Change)]

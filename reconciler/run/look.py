@@ -17,7 +17,7 @@ from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import affected, narrow, state
 from reconciler.planning.affected import Reach
-from reconciler.planning.consequences import NO_MEASURES, Measures
+from reconciler.planning.consequences import NO_MEASURES, Measures, Standing
 from reconciler.planning.diff import DesiredObjects, by_line, diff
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
@@ -43,7 +43,12 @@ class Seen(NamedTuple):
     view: state.View
     found: LiveState
     desired: DesiredObjects
-    live: dict[Key, Live]
+    standing: Standing
+
+    @property
+    def live(self) -> dict[Key, Live]:
+        """The live objects by key."""
+        return self.standing.live
 
 
 def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
@@ -77,8 +82,9 @@ def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
     with stage("objects"):
         view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
         if again is None:
-            return Seen(intent, view, found, intent.desired, state.objects(found, view))
-        return Seen(intent, view, found, *narrow.objects(*again, found, view))
+            return Seen(intent, view, found, intent.desired, Standing(state.objects(found, view)))
+        desired, objects = narrow.objects(*again, found, view)
+        return Seen(intent, view, found, desired, Standing(objects))
 
 
 def _memory(intent: Intent) -> state.Memory:
@@ -102,14 +108,14 @@ def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | N
 
 def _difference(seen: Seen) -> tuple[list[Change], list[Problem]]:
     with stage("diff"):
-        return diff(seen.desired, seen.live, seen.intent.names, seen.intent.adopt)
+        return diff(seen.desired, seen.standing, seen.intent.names, seen.intent.adopt)
 
 
 def _kept(kernel: Kernel, seen: Seen, changes: list[Change]) -> tuple[Measures, list[Problem]]:
     from reconciler.safety import keeping  # not needed by a check that finds nothing to do
 
     with stage("diff"):
-        return keeping.keep(kernel, changes, seen.live, seen.found, seen.view, seen.intent.force)
+        return keeping.keep(kernel, changes, seen.standing, seen.found, seen.view, seen.intent.force)
 
 
 # ------------------------------------------------------------------ addresses, subnets and ports left to netrecon

@@ -12,7 +12,7 @@ from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import consequences, state
-from reconciler.planning.consequences import NO_MEASURES, Measures, Unread
+from reconciler.planning.consequences import NO_MEASURES, Measures, Standing, Unread
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and not kind.existing)
@@ -21,19 +21,19 @@ _LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and 
 def keep(
     kernel: Kernel,
     changes: Sequence[Change],
-    live: dict[Key, Live],
+    standing: Standing,
     found: LiveState,
     view: state.View,
     force: bool = False,
 ) -> tuple[Measures, list[Problem]]:
-    """The measures, and a problem for each object of others that cannot be saved; adds the objects read to ``live``."""
-    asked = consequences.unread(changes, live)
+    """The measures, and a problem for each object of others that cannot be saved; ``standing`` gets what was read."""
+    asked = consequences.unread(changes, standing.live)
     if asked is None:
         return NO_MEASURES, []
     aside = {scope for scope in asked.aside & found.scopes.keys() if not _goes_whole(scope, asked, found, view)}
     more = reading.read_more(kernel, found, aside, asked.sysctls, asked.uppers)
-    live.update(_added(found, more, view, aside))
-    return consequences.measures(changes, live, view.topologies, more.sysctls, force)
+    standing.add(_added(found, more, view, aside))
+    return consequences.measures(changes, standing, view.topologies, more.sysctls, force)
 
 
 def _goes_whole(scope: str, asked: Unread, found: LiveState, view: state.View) -> bool:

@@ -12,7 +12,7 @@ from reconciler.model.changes import Change
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, NO_ORIGIN, Key, Origin
-from reconciler.planning.consequences import Afterwards, Consequences
+from reconciler.planning.consequences import Afterwards, Consequences, Standing
 from reconciler.planning.intent import Planned
 
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
@@ -119,7 +119,7 @@ def _of_host(objects: Objects) -> dict[Key, Any]:
 
 def _then(planned: Planned) -> dict[Key, Any]:
     """The host's addresses and routes after the plan."""
-    taken = planned.plan.measures.taken or Consequences(planned.changes, planned.live)
+    taken = planned.plan.measures.taken or Consequences(planned.changes, Standing(planned.live))
     after = Afterwards(planned.changes, planned.live, taken)
     for change in planned.plan.measures.restored:
         after.put_back(change.key, change.after)

@@ -20,6 +20,7 @@ from reconciler.model.rows import LinkSettings, LiveState
 from reconciler.planning import state
 from reconciler.planning.apply import Failed, Southbound
 from reconciler.planning.apply import apply as carry_out
+from reconciler.planning.consequences import Standing
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
 from reconciler.safety import keeping, records, snapshot, undo_log
@@ -93,7 +94,7 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
         able = [change for change in left if not _only_secrets(change)]
         if not able:
             break
-        measures, _ = keeping.keep(kernel, able, live, found, view)
+        measures, _ = keeping.keep(kernel, able, Standing(live), found, view)
         outcome = carry_out(order(able, [_names(taken)], live, measures, restoring=True), southbound(kernel))
         undone += outcome.applied
         failed = outcome.failed

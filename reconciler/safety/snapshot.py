@@ -6,16 +6,18 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds import BY_NAME, sysctl
+from reconciler.kinds import BY_NAME, having, sysctl
 from reconciler.kinds.grounds import Ground
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.rows import LiveState
-from reconciler.planning.consequences import Consequences, LiveObjects
+from reconciler.planning.consequences import Consequences, LiveObjects, Standing
 from reconciler.planning.diff import differences, way
 from reconciler.planning.intent import Planned
 from reconciler.safety import codec
+
+_UPSETS = having(lambda kind: kind.upsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,10 @@ def upset(planned: Planned) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for change in planned.changes:
         scope = planned.found.scopes.get(change.key.scope)
-        if scope is None:  # the plan creates it
+        if change.key.kind not in _UPSETS or scope is None:  # None: the plan creates it
             continue
         links = [row.name for row in scope.links.values()]
-        for key in BY_NAME[change.key.kind].upsets(change.before or change.after, links):
+        for key in _UPSETS[change.key.kind](change.before or change.after, links):
             found.setdefault(key.scope, set()).add(key.name)
     return found
 
@@ -195,7 +197,7 @@ def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
 
 def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Change]:
     """The changes without those that another one includes: a deleted namespace or link, a table from its listing."""
-    taken = Consequences([change for change in changes if change.action == "delete"], live)
+    taken = Consequences([change for change in changes if change.action == "delete"], Standing(dict(live)))
     listed = (change for change in changes if BY_NAME[change.key.kind].listed and change.after is not None)
     whole = {change.key for change in listed if change.after.text}
     for change in changes:

@@ -20,7 +20,7 @@ from reconciler.kinds.route import form
 from reconciler.kinds.sysctl import Sysctl
 from reconciler.model.changes import KERNEL, NOBODY, Change, Live
 from reconciler.model.keys import HOST, Key
-from reconciler.planning.consequences import Consequences, measures, unread
+from reconciler.planning.consequences import Consequences, Standing, measures, unread
 
 OURS = "t"
 Objects = dict[Key, Live]
@@ -81,7 +81,7 @@ TOWER: Objects = dict(
 
 
 def test_a_vlan_on_a_macvlan_on_a_bridge_goes_with_all_that_is_on_it() -> None:
-    lost = Consequences(deleted(TOWER, BRIDGE), TOWER).losses
+    lost = Consequences(deleted(TOWER, BRIDGE), Standing(TOWER)).losses
     assert names(lost) == names(key for key in TOWER if "eth0" not in str(key) and "192.0.2.254" not in str(key)) - {
         "bridge/host/br0",
         "route/host/main/default",
@@ -90,7 +90,7 @@ def test_a_vlan_on_a_macvlan_on_a_bridge_goes_with_all_that_is_on_it() -> None:
 
 
 def test_each_stranger_is_a_problem_and_its_neighbours_are_named() -> None:
-    found, problems = measures(deleted(TOWER, BRIDGE), TOWER, {OURS}, {})
+    found, problems = measures(deleted(TOWER, BRIDGE), Standing(TOWER), {OURS}, {})
     assert not found.restored
     assert names(found.gone) == {"neighbour/host/mv0/10.5.0.7"}
     assert {one.message.partition(" ")[0] for one in problems} == {
@@ -104,7 +104,7 @@ def test_each_stranger_is_a_problem_and_its_neighbours_are_named() -> None:
 
 
 def test_with_force_all_of_it_is_named() -> None:
-    found, problems = measures(deleted(TOWER, BRIDGE), TOWER, {OURS}, {}, force=True)
+    found, problems = measures(deleted(TOWER, BRIDGE), Standing(TOWER), {OURS}, {}, force=True)
     assert not problems
     assert len(found.gone) == 7
     assert all(found.loss(key).cause == BRIDGE for key in found.gone)
@@ -112,10 +112,10 @@ def test_with_force_all_of_it_is_named() -> None:
 
 def test_what_a_link_does_with_the_one_below_goes_up_link_by_link() -> None:
     live = TOWER | dict([on("mv0.5", "2001:db8::1/64"), on("mv0", "2001:db8:1::1/64"), permanent("mv0.5", "10.5.0.8")])
-    down = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=False, mtu=1500)), live)
+    down = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=False, mtu=1500)), Standing(live))
     # A macvlan stays up without its link; a VLAN does not, but it lies on the macvlan.
     assert not {one for one in names(down.losses) if "mv0" in one}
-    narrow = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=True, mtu=1000)), live)
+    narrow = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=True, mtu=1000)), Standing(live))
     assert names(narrow.losses) == {"address/host/mv0.5/2001:db8::1/64", "address/host/mv0/2001:db8:1::1/64"}
 
 
@@ -130,7 +130,7 @@ def test_a_vlan_goes_down_with_its_bridge() -> None:
             permanent("v5", "10.0.0.7"),
         ]
     )
-    lost = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=False, mtu=1500)), live).losses
+    lost = Consequences(updated(live, BRIDGE, Bridge(HOST, "br0", up=False, mtu=1500)), Standing(live)).losses
     assert names(lost) == {"route/host/main/10.9.0.0/16", "neighbour/host/v5/10.0.0.7"}
 
 
@@ -139,8 +139,8 @@ def test_another_mac_takes_neighbours_but_no_proxies() -> None:
         [bridge("br0", mac="02:00:00:00:00:aa"), permanent("br0", "10.0.0.7"), permanent("br0", "10.0.0.8", True)]
     )
     changes = updated(live, BRIDGE, Bridge(HOST, "br0", up=True, mtu=1500, mac="02:00:00:00:00:bb"))
-    assert names(Consequences(changes, live).losses) == {"neighbour/host/br0/10.0.0.7"}
-    found, problems = measures(changes, live, {OURS}, {})
+    assert names(Consequences(changes, Standing(live)).losses) == {"neighbour/host/br0/10.0.0.7"}
+    found, problems = measures(changes, Standing(live), {OURS}, {})
     assert not problems
     assert [(one.action, str(one.key)) for one in found.restored] == [("restore", "neighbour/host/br0/10.0.0.7")]
 
@@ -156,7 +156,7 @@ def test_a_namespace_takes_what_reaches_out_of_it_and_what_lies_on_that() -> Non
             on("mv1.7", "10.7.0.1/24"),
         ]
     )
-    assert names(Consequences(deleted(live, blue), live).losses) == names(live) - {"namespace/host/blue"}
+    assert names(Consequences(deleted(live, blue), Standing(live)).losses) == names(live) - {"namespace/host/blue"}
 
 
 RA = via("eth0", "::/0", "fe80::1", form.RTPROT_RA)
@@ -176,7 +176,7 @@ def test_forwarding_drops_the_default_route(accept_ra: str, lost: bool) -> None:
     assert asked is not None
     assert asked.sysctls == {HOST: {"net.ipv6.conf.eth0.accept_ra"}}
     values = {(HOST, "net.ipv6.conf.eth0.accept_ra"): accept_ra}
-    assert [one.message.partition(" ")[0] for one in measures(changes, live, {OURS}, values)[1]] == (
+    assert [one.message.partition(" ")[0] for one in measures(changes, Standing(live), {OURS}, values)[1]] == (
         ["route/host/main/::/0"] if lost else []
     )
 
@@ -198,7 +198,7 @@ def test_exactly_what_lies_above_goes(forest: tuple[Objects, dict[str, str], set
     def goes(name: str) -> bool:
         return bool(name) and (name in going or goes(below[name]))
 
-    taken = Consequences(deleted(live, *(Key("link", HOST, name) for name in going)), live)
+    taken = Consequences(deleted(live, *(Key("link", HOST, name) for name in going)), Standing(live))
     lost_links = {key.name for key in taken.losses if key.kind == "link"}
     assert lost_links == {name for name in below if goes(name) and name not in going}
     lost_addresses = {live[key].object.link for key in taken.losses if key.kind == "address"}
