@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.kinds import neighbour
 from reconciler.kinds.address import form as address
+from reconciler.kinds.context import Names
 from reconciler.kinds.grounds import Ground
 from reconciler.kinds.links.bridge import Bridge
 from reconciler.kinds.links.other_link import OtherLink
@@ -18,9 +19,11 @@ from reconciler.kinds.namespace import Namespace
 from reconciler.kinds.neighbour import Neighbour
 from reconciler.kinds.route import form
 from reconciler.kinds.sysctl import Sysctl
-from reconciler.model.changes import KERNEL, NOBODY, Change, Live
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.model.keys import HOST, Key
-from reconciler.planning.consequences import Consequences, Standing, measures, unread
+from reconciler.model.requests import WriteSysctl
+from reconciler.planning.consequences import Consequences, Measures, Setting, Standing, measures, unread
+from reconciler.planning.plan import order
 
 OURS = "t"
 Objects = dict[Key, Live]
@@ -205,3 +208,41 @@ def test_exactly_what_lies_above_goes(forest: tuple[Objects, dict[str, str], set
     assert lost_addresses == {name for name in below if goes(name)}
     assert taken.gone == {(HOST, name) for name in below if goes(name)}
     assert all(Ground("device", HOST, name) in taken.taken for name in below if goes(name))
+
+
+def test_what_bears_our_protocol_and_nobodys_name_is_no_loss_of_others() -> None:
+    live: Objects = dict([bridge("br0"), on("br0", "10.0.0.1/24", UNKNOWN)])
+    found, problems = measures(deleted(live, BRIDGE), Standing(live), {OURS}, {})
+    assert (found.gone, problems) == ((), [])
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_what_ends_for_good_by_one_change_ends_for_good_whatever_another_does(turn: int) -> None:
+    live: Objects = dict([bridge("br0"), on("br0", "2001:db8::1/64")])
+    every, own = (Key("sysctl", HOST, f"net.ipv6.conf.{link}.disable_ipv6") for link in ("all", "br0"))
+    values = ((every, "1"), (own, "0"))
+    off_and_on = [Change("create", key, None, Sysctl(HOST, key.name, v), (), "none", OURS) for key, v in values]
+    narrow = updated(live, BRIDGE, Bridge(HOST, "br0", up=True, mtu=1000))
+    ground = Ground("ipv6", HOST, "br0")
+    assert ground not in Consequences(off_and_on, Standing(live)).lasting
+    assert ground in Consequences([*off_and_on, *narrow][::turn], Standing(live)).lasting
+
+
+def test_what_is_put_back_waits_for_the_change_that_took_it() -> None:
+    live: Objects = dict([bridge("br0", mac="02:00:00:00:00:aa"), permanent("br0", "10.0.0.7")])
+    changes = updated(live, BRIDGE, Bridge(HOST, "br0", up=True, mtu=1500, mac="02:00:00:00:00:bb"))
+    found, _ = measures(changes, Standing(live), {OURS}, {})
+    last = order(changes, [Names({})], live, found).stages[-1]
+    assert [(step.change.action, step.needs) for step in last] == [("restore", (BRIDGE,))]
+
+
+def test_a_setting_holds_while_the_old_one_goes_and_not_while_the_new_one_comes() -> None:
+    key = address.key_of(HOST, "br0", "10.0.0.1/24")
+    held = address.Address(HOST, "br0", "10.0.0.1/24")
+    change = Change("replace", key, held, held, ("duplicate",), "disruptive", OURS)
+    found = Measures(settings={key: [Setting(HOST, "net.ipv4.conf.br0.promote_secondaries", "1", "0")]})
+    live: Objects = dict([bridge("br0"), on("br0", "10.0.0.1/24", OURS)])
+    steps = [step for stage in order([change], [Names({})], live, found).stages for step in stage]
+    written = [[one.value for one in step.requests if isinstance(one, WriteSysctl)] for step in steps]
+    assert [step.deleting for step in steps] == [True, False]
+    assert written == [["1", "0"], []]
