@@ -74,6 +74,8 @@ def _carry_out(
         result.trouble = _words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
         _remember(planned, result)
+        if before.resumed:
+            rollback.put_right(kernel, before)
         if arm is None:
             rollback.forget(kernel)
     else:

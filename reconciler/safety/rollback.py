@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
@@ -47,7 +48,15 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
     taken = snapshot.with_settings(taken, sysctl.read_many(kernel, upset)) if upset else taken
     taken = snapshot.with_settings(taken, snapshot.held_meanwhile(planned))
     known = records.load()
-    entry = undo_log.Unsettled(taken, {name: known.get(name, {}) for name in planned.intent.names}, settings)
+    measures = planned.plan.measures
+    entry = undo_log.Unsettled(
+        taken,
+        {name: known.get(name, {}) for name in planned.intent.names},
+        settings,
+        [change.key for change in measures.restored],
+        [one for listed in measures.settings.values() for one in listed],
+    )
+    entry = _resumed(entry, undo_log.read())
     forget(kernel)
     undo_log.write(entry)
     return entry
@@ -62,6 +71,36 @@ def _settings(kernel: Kernel, lost: Iterable[tuple[str, str]]) -> list[LinkSetti
     from reconciler.kernel.proc import link_settings
 
     return link_settings.read_link_settings(kernel, links)
+
+
+def _resumed(entry: undo_log.Unsettled, killed: undo_log.Unsettled | None) -> undo_log.Unsettled:
+    """The entry, with the foreign objects that a killed run has not put back."""
+    if killed is None or not killed.kept:
+        return entry
+    lost = {key: one for key in killed.kept if (one := killed.snapshot.entries.get(key)) is not None}
+    taken = dataclasses.replace(entry.snapshot, entries={**lost, **entry.snapshot.entries})
+    return dataclasses.replace(entry, snapshot=taken, kept=[*entry.kept, *lost], resumed=True)
+
+
+def put_right(kernel: Kernel, entry: undo_log.Unsettled) -> list[Change]:
+    """Put back what a killed run had no time to: foreign objects, and sysctls that still have their temporary value."""
+    names: dict[str, set[str]] = {}
+    for one in entry.meanwhile:
+        names.setdefault(one.scope, set()).add(one.key)
+    values = sysctl.read_many(kernel, names)
+    left = {(one.scope, one.key) for one in entry.meanwhile if values.get((one.scope, one.key)) == one.meanwhile}
+    entries = {key: one for key, one in entry.snapshot.entries.items() if key in entry.kept or snapshot.sets(key, left)}
+    if not entries:
+        return []
+    taken = dataclasses.replace(entry.snapshot, entries=entries)
+    return _towards(kernel, lambda: taken)[0]
+
+
+def after_a_kill(kernel: Kernel) -> str:
+    """Before a new run: put right what a killed one left; a note about it, "" for none."""
+    entry = undo_log.read()
+    done = put_right(kernel, entry) if entry is not None else []
+    return f"an earlier run was killed; put back: {', '.join(str(one.key) for one in _once(done))}" if done else ""
 
 
 def forget(kernel: Kernel) -> None:
@@ -83,11 +122,23 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
     """
     from reconciler.kernel.proc import link_settings
 
+    undone, left, failed = _towards(
+        kernel, lambda: snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
+    )
+    _records_back(entry)
+    if not left:
+        forget(kernel)
+    lost = {change.key: failed.get(change.key) or Failed(change, _reason(change)) for change in left}
+    return _once(change for change in undone if change.key not in lost), list(lost.values())
+
+
+def _towards(kernel: Kernel, goal: Callable[[], Snapshot]) -> tuple[list[Change], list[Change], Mapping[Key, Failed]]:
+    """Reconcile towards a snapshot: the changes made, those left to make, and the failures of the last round."""
     undone: list[Change] = []
     left: list[Change] = []
     failed: dict[Key, Failed] = {}
     for _ in range(ROUNDS):
-        taken = snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
+        taken = goal()
         found, view = _read(kernel, taken)
         live = _objects(kernel, taken, found, view)
         left = snapshot.undo(taken, live)
@@ -100,11 +151,7 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
         failed = outcome.failed
         if not outcome.applied:
             break
-    _records_back(entry)
-    if not left:
-        forget(kernel)
-    lost = {change.key: failed.get(change.key) or Failed(change, _reason(change)) for change in left}
-    return _once(change for change in undone if change.key not in lost), list(lost.values())
+    return undone, left, failed
 
 
 def _only_secrets(change: Change) -> bool:

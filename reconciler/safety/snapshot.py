@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having, sysctl
@@ -124,6 +124,11 @@ def held_meanwhile(planned: Planned) -> dict[tuple[str, str], str]:
     """(scope, sysctl) -> value before, of the sysctls that have another value while a change runs."""
     settings = planned.plan.measures.settings.values()
     return {(one.scope, one.key): one.before for listed in settings for one in listed}
+
+
+def sets(key: Key, settings: Collection[tuple[str, str]]) -> bool:
+    """Whether the object is one of the sysctls, (scope, sysctl)."""
+    return any(key == sysctl.key_of(*one) for one in settings)
 
 
 def upset_before(snapshot: Snapshot, planned: Planned) -> dict[Key, str]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Failure, KernelError
+from reconciler.model.keys import Key
 from reconciler.model.rows import LinkSettings
+from reconciler.planning.consequences import Setting
 from reconciler.safety import codec, records, snapshot, state_dir
 from reconciler.safety.records import Record
 from reconciler.safety.snapshot import Snapshot
@@ -21,17 +23,26 @@ FORMAT = 2  # objects are stored by the positions of their fields, which another
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """The state before a run: the objects, the topologies' records, and the sysctls of links that it deletes."""
+    """The state before a run: the objects, the topologies' records, and the sysctls of links that it deletes.
+
+    ``kept`` are foreign objects that are deleted and created again within the run, ``meanwhile`` its temporary sysctls:
+    what the next run puts back if this one is killed.  ``resumed``: some of ``kept`` are from such a run.
+    """
 
     snapshot: Snapshot
     records: dict[str, Record]
     settings: Sequence[LinkSettings] = ()
+    kept: Sequence[Key] = ()
+    meanwhile: Sequence[Setting] = ()
+    resumed: bool = False
 
 
 def write(entry: Unsettled) -> None:
     """Write it to disk atomically.  Raises KernelError (a full disk, for example): then nothing may be changed."""
     data: dict[str, Any] = {"format": FORMAT, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
     data["settings"] = [codec.encode(one) for one in entry.settings]
+    data["kept"] = [list(key) for key in entry.kept]
+    data["meanwhile"] = [codec.encode(one) for one in entry.meanwhile]
     data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
     try:
         state_dir.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
@@ -47,7 +58,9 @@ def read() -> Unsettled | None:
         if data["boot"] == boot() and data["format"] == FORMAT:
             kept = {name: records.from_plain(one) for name, one in data["records"].items()}
             settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
-            return Unsettled(snapshot.from_plain(data), kept, settings)
+            again = [Key(*parts) for parts in data.get("kept", ())]
+            meanwhile = [codec.decode(Setting, one) for one in data.get("meanwhile", ())]
+            return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile)
     return None
 
 

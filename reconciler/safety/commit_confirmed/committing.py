@@ -26,13 +26,13 @@ Undone = tuple[list[Change], list[Failed]]
 
 
 def refuse_or_settle(kernel: Kernel) -> str:
-    """Before a new run, with the lock held: settle the confirmation of an earlier one; a note about it, "" for none.
+    """Before a new run, with the lock held: settle an earlier one; a note about it, "" for none.
 
     Raises Refused while a confirmation is pending.  An overdue one, whose watchdog is gone, is rolled back here.
     """
     found = confirmation.pending()
     if found is None:
-        return ""
+        return rollback.after_a_kill(kernel)
     if found.seconds:
         raise Refused([Problem(NO_ORIGIN, str(found))])
     _undone, left = go_back(kernel)
