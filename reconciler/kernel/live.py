@@ -68,7 +68,8 @@ def read_more(
     """``found`` with what only some plans need, see planning/consequences.py.
 
     ``aside``: the scopes whose neighbours and nftables tables of others are read.  With ``uppers``, namespaces that
-    were not read are added with those of their links that lie on a link that was read.  Raises KernelError.
+    were not read are added with those of their links that lie on a link that was read, and the addresses and routes
+    of these.  Raises KernelError.
     """
     scopes = dict(found.scopes)
     for scope in aside:
@@ -93,7 +94,7 @@ def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[st
 
 
 def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
-    """The other namespaces, each with only those of its links that lie on a link of a ``known`` scope."""
+    """The other namespaces: only links that lie on a link of a ``known`` scope, their addresses and routes."""
     others = {
         scope: ScopeState(scope, {row.index: row for row in rows if row.peer_nsid >= 0})
         for scope, rows in _links_elsewhere(kernel, known)
@@ -108,11 +109,12 @@ def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[s
             if len(existing) == len(candidates):
                 raise
             candidates = existing
-    return {
-        scope: dataclasses.replace(state, links={index: state.links[index] for index in state.below})
-        for scope, state in candidates.items()
-        if state.below
-    }
+    found = {scope: state for scope, state in candidates.items() if state.below}
+    for scope in kernel.with_sockets(found):
+        links = {index: found[scope].links[index] for index in found[scope].below}
+        addresses, routes = reader.read_rows_of(kernel, scope, links)
+        found[scope] = dataclasses.replace(found[scope], links=links, addresses=addresses, routes=routes)
+    return found
 
 
 def _read(

@@ -15,6 +15,7 @@ from reconciler.planning import consequences, state
 from reconciler.planning.consequences import NO_MEASURES, Measures, Standing, Unread
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
+_ON_LINKS = frozenset(kind.name for kind in KINDS if {"addresses", "routes"} & {*kind.dumps})
 _LINKS = frozenset(kind.name for kind in KINDS if kind.ownership == "alias" and not kind.existing)
 
 
@@ -42,14 +43,16 @@ def _goes_whole(scope: str, asked: Unread, found: LiveState, view: state.View) -
 
 
 def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:
-    """The objects of kinds with Kind.aside in the scopes, and the links of namespaces that were not read before."""
+    """The objects of kinds with Kind.aside in the scopes; of namespaces that were not read before, what was read."""
 
     def kinds(scope: str) -> Collection[str]:
         if scope not in before.scopes:
-            return _LINKS
+            return _LINKS | _ON_LINKS
         return _ASIDE if scope in scopes else ()
 
-    return {key: held for key, held in state.objects(more, view, kinds).items() if key.kind in _ASIDE | _LINKS}
+    return {
+        key: held for key, held in state.objects(more, view, kinds).items() if key.kind in _ASIDE | _LINKS | _ON_LINKS
+    }
 
 
 def read_aside(kernel: Kernel, found: LiveState, keys: Collection[Key], view: state.View) -> dict[Key, Live]:

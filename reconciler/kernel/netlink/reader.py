@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 from socket import socket as Socket  # noqa: N812
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from reconciler.kernel.netlink.decode_rule import rule
 from reconciler.kernel.netlink.peers import resolve_peers
 from reconciler.model.attributes import Tables
 from reconciler.model.keys import stamped
-from reconciler.model.rows import LinkRow, NeighbourRow, ScopeState
+from reconciler.model.rows import AddressRow, LinkRow, NeighbourRow, RouteRow, ScopeState
 
 RTM_NEWLINK, RTM_GETLINK = 16, 18
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -88,6 +88,14 @@ def read_neighbours(kernel: Kernel, scope: str) -> list[NeighbourRow]:
             sock, RTM_GETNEIGH, struct.pack("=BxxxiHBB", 0, 0, 0, flags, 0), RTM_NEWNEIGH, decode.neighbour
         )
     ]
+
+
+def read_rows_of(kernel: Kernel, scope: str, links: Container[int]) -> tuple[list[AddressRow], list[RouteRow]]:
+    """The addresses of links, given by ifindex, and the routes over them."""
+    sock = kernel.socket(scope)
+    addresses = [row for row in _rows(sock, *DUMPS["addresses"]) if row.index in links]
+    routes = [row for row in _rows(sock, *DUMPS["routes"]) if any(hop.oif in links for hop in row.hops)]
+    return addresses, routes
 
 
 def read_local_addresses(kernel: Kernel, scope: str) -> frozenset[str]:

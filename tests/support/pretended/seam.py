@@ -183,7 +183,9 @@ def _read_more(
     for scope, state in everything.items():
         if scope not in scopes and state.below:
             links = {index: state.links[index] for index in state.below}
-            scopes[scope] = ScopeState(scope, links, below=state.below)
+            addresses = [row for row in state.addresses if row.index in links]
+            routes = [row for row in state.routes if any(hop.oif in links for hop in row.hops)]
+            scopes[scope] = ScopeState(scope, links, addresses=addresses, routes=routes, below=state.below)
     values = _read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})
     return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
