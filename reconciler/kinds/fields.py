@@ -26,7 +26,7 @@ def attributes(value: Any) -> dict[str, Any]:
     """The fields that an object manages, by name, without its scope and name; in place of a secret its digest."""
     form: Any = type(value)
     pairs = ((name, getattr(value, name)) for name, compared in _fields(form) if compared)
-    return {name: covered(held) for name, held in pairs if held is not None and name not in ("scope", "name")}
+    return {name: covered(content) for name, content in pairs if content is not None and name not in ("scope", "name")}
 
 
 def covered(value: Any) -> Any:

@@ -36,8 +36,8 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if link is not None:
             proxy = "proxy " if row.proxy else ""
             owner = stamped(link.alias) if link.alias.startswith(STAMP) and not link.loopback else NOBODY
-            found = Neighbour(scope, link.name, row.address, row.mac, row.flags)
-            yield Key("neighbour", scope, f"{link.name}/{proxy}{row.address}"), Live(found, owner)
+            neighbour = Neighbour(scope, link.name, row.address, row.mac, row.flags)
+            yield Key("neighbour", scope, f"{link.name}/{proxy}{row.address}"), Live(neighbour, owner)
 
 
 def lies_on(neighbour: Neighbour) -> tuple[tuple[str, str]]:

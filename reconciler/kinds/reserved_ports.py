@@ -77,7 +77,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     A port that two topologies reserved leaves the list only with the last one.
     """
     scope = reading.state.scope
-    noted = {key: one.record for key, one in reading.noted.items() if key.kind == "reserved_ports"}
+    noted = {key: entry.record for key, entry in reading.noted.items() if key.kind == "reserved_ports"}
     recorded = {key: port_ranges.ports_of(ports) for key, ports in noted.items()}
     wanted = {key for name in reading.topologies if (key := key_of(scope, name)) in reading.wanted}
     if not recorded and not wanted:
@@ -87,7 +87,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     ephemeral = _range(reading.live.sysctls.get((scope, EPHEMERAL), ""))
     staying = {key: _staying(reading, key, recorded.get(key, set()), ephemeral) for key in wanted | recorded.keys()}
     for key in sorted(staying):
-        others = set().union(*(held for other, held in staying.items() if other != key))
+        others = set().union(*(numbers for other, numbers in staying.items() if other != key))
         own = (recorded.get(key, set()) & listed) - (others - staying[key])
         if own or key in wanted:
             yield key, Live(ReservedPorts(scope, key.name, port_ranges.ranges_of(own), ephemeral, foreign), key.name)
@@ -112,8 +112,8 @@ def settings(_key: Key) -> tuple[str, str]:
 
 def record(key: Key, wanted: ReservedPorts, noting: Noting) -> PortRanges | None:
     """The ports that the topology has in the list after the run."""
-    change, held = noting.changes.get(key), noting.live.get(key)
-    after = change.after if change else held.object if held else wanted
+    change, live = noting.changes.get(key), noting.live.get(key)
+    after = change.after if change else live.object if live else wanted
     return after.ports or None
 
 

@@ -65,7 +65,7 @@ def canonical(key: str) -> str:
 def parse(source: Source) -> Iterator[Parsed]:
     """The declared sysctls: those for all links first, then the defaults of new links, then those of single links."""
     listed = [(canonical(key), key, value) for key, value in (source.data.get("sysctls") or {}).items()]
-    for name, key, value in sorted(listed, key=lambda one: sysctl_effects.level(one[0])):
+    for name, key, value in sorted(listed, key=lambda entry: sysctl_effects.level(entry[0])):
         sysctl = Sysctl(source.scope, name, folded(value))
         yield Key("sysctl", source.scope, sysctl.key), sysctl, source.at(("sysctls", key))
 
@@ -73,9 +73,13 @@ def parse(source: Source) -> Iterator[Parsed]:
 def imply(names: Names) -> Iterator[Parsed]:
     """route_localnet on links to port map targets: without it the kernel drops what comes from 127.0.0.1."""
     for scope in {key.scope for key in names.objects if key.kind == "port_map"}:
-        maps = [one for one in names.by_scope.get((scope, "port_map"), ()) if ":" not in names.objects[one].target]
+        maps = [
+            port_map
+            for port_map in names.by_scope.get((scope, "port_map"), ())
+            if ":" not in names.objects[port_map].target
+        ]
         prefixes = published_links(names, scope).items()
-        for link in [link for link, held in prefixes if any(":" not in prefix for prefix in held)]:
+        for link in [link for link, subnets in prefixes if any(":" not in prefix for prefix in subnets)]:
             key = f"net.ipv4.conf.{link.replace('.', '/')}.route_localnet"
             if maps and Key("sysctl", scope, key) not in names.objects:
                 origin = names.origins.get(maps[0], NO_ORIGIN)
@@ -160,8 +164,8 @@ def _before_forwarding(scope: str, names: Names) -> list[Key]:
         declared = (key for key in names.by_scope.get((scope, "sysctl"), ()) if key.name.endswith(".accept_ra"))
         keys = [key for key in declared if not _is_made((scope, link_of(key.name)), names)]
         names.near[f"accept_ra of {scope}"] = keys
-    found: list[Key] = keys
-    return found
+    listed: list[Key] = keys
+    return listed
 
 
 def _is_made(where: tuple[str, str], names: Names) -> bool:
@@ -191,7 +195,8 @@ def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
 def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
     """The declared sysctls that switch IPv6 on or off on a link."""
     keys = (
-        Key("sysctl", scope, f"net.ipv6.conf.{one}.disable_ipv6") for one in ("all", "default", link.replace(".", "/"))
+        Key("sysctl", scope, f"net.ipv6.conf.{place}.disable_ipv6")
+        for place in ("all", "default", link.replace(".", "/"))
     )
     return (key for key in keys if key in names.objects)
 
@@ -202,8 +207,8 @@ def before_links(scope: str, names: Names) -> list[Key]:
     if keys is None:
         keys = [key for key in names.by_scope.get((scope, "sysctl"), ()) if sysctl_effects.of_new_links(key.name)]
         names.near[f"sysctls of {scope}"] = keys
-    found: list[Key] = keys
-    return found
+    listed: list[Key] = keys
+    return listed
 
 
 def without(sysctl: Sysctl, gone: frozenset[tuple[str, str]]) -> Sysctl | None:
@@ -244,8 +249,8 @@ def _learned(cause: Key, values: Mapping[Key, str], live: Mapping[Key, Live]) ->
     Links with accept_ra 2 keep them, and where it is 0 a daemon adds the routes (rt6_purge_dflt_routers in
     net/ipv6/route.c).
     """
-    routes = [held.object for key, held in live.items() if key.kind == "route" and key.scope == cause.scope]
-    for link in sorted({hop.dev for one in routes if one.protocol == RTPROT_RA for hop in one.hops if hop.dev}):
+    routes = [entry.object for key, entry in live.items() if key.kind == "route" and key.scope == cause.scope]
+    for link in sorted({hop.dev for route in routes if route.protocol == RTPROT_RA for hop in route.hops if hop.dev}):
         name = _accept_ra(link)
         if values.get(key_of(cause.scope, name), "1") == "1":
             yield Taking(Ground("learned", cause.scope, link), cause, True, (cause.scope, name, "1"))
@@ -266,15 +271,15 @@ def _set_to(change: Change) -> str | None:
     return str(after) if after is not None else None
 
 
-def _value_of(held: Live | None) -> str:
-    return "" if held is None else str(held.object.value)
+def _value_of(live: Live | None) -> str:
+    return "" if live is None else str(live.object.value)
 
 
 def _links_of(scope: str, live: Mapping[Key, Live]) -> list[str]:
     """The links of a scope that have addresses or routes."""
-    found = {held.object.link for key, held in live.items() if key.kind == "address" and key.scope == scope}
-    routes = (held.object for key, held in live.items() if key.kind == "route" and key.scope == scope)
-    return sorted(found | {hop.dev for route in routes for hop in route.hops if hop.dev})
+    links = {entry.object.link for key, entry in live.items() if key.kind == "address" and key.scope == scope}
+    routes = (entry.object for key, entry in live.items() if key.kind == "route" and key.scope == scope)
+    return sorted(links | {hop.dev for route in routes for hop in route.hops if hop.dev})
 
 
 def shown(sysctl: Sysctl) -> Mapping[str, str]:

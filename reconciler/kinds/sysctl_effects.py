@@ -37,24 +37,24 @@ def split(key: str) -> tuple[str, str, str, str] | None:
 
 def level(key: str) -> int:
     """0 for a sysctl of all links or of no link, 1 for a default of new links, 2 for one of a single link."""
-    found = split(key)
-    if found is None or found[2] == "all":
+    parts = split(key)
+    if parts is None or parts[2] == "all":
         return 0
-    return 1 if found[2] == "default" else 2
+    return 1 if parts[2] == "default" else 2
 
 
 def of_new_links(key: str) -> bool:
     """Whether the sysctl sets a value of links that are created later."""
-    found = split(key)
-    return key == IP_FORWARD or (found is not None and found[2] in ("all", "default"))
+    parts = split(key)
+    return key == IP_FORWARD or (parts is not None and parts[2] in ("all", "default"))
 
 
 def default_of(key: str) -> str:
     """The sysctl that a new link takes its value from, "" for none; mtu is the link's own."""
-    found = split(key)
-    if found is None or found[2] in ("all", "default") or found[3] == "mtu":
+    parts = split(key)
+    if parts is None or parts[2] in ("all", "default") or parts[3] == "mtu":
         return ""
-    family, table, _, name = found
+    family, table, _, name = parts
     return f"net.{family}.{table}.default.{name}"
 
 
@@ -65,9 +65,9 @@ def causes(key: str) -> Iterator[tuple[str, Left]]:
     elif key == "net.ipv4.conf.all.accept_redirects":
         yield IP_FORWARD, _opposite
         yield ALL_FORWARDING, _opposite
-    found = split(key)
-    if found is not None and found[2] != "all":
-        yield from _from_above(*found)
+    parts = split(key)
+    if parts is not None and parts[2] != "all":
+        yield from _from_above(*parts)
 
 
 def _from_above(family: str, table: str, link: str, name: str) -> Iterator[tuple[str, Left]]:
@@ -99,10 +99,10 @@ def _stable(_value: str) -> str:
 
 def reached(key: str, links: Iterable[str]) -> Iterator[str]:
     """The sysctls that may change when ``key`` is written, in a scope with these links."""
-    found = split(ALL_FORWARDING if key == IP_FORWARD else key)
-    if found is None:
+    parts = split(ALL_FORWARDING if key == IP_FORWARD else key)
+    if parts is None:
         return
-    family, table, _, name = found
+    family, table, _, name = parts
     names = (name, "addr_gen_mode") if name == "stable_secret" else (name,)
     places = ["default", *(link.replace(".", "/") for link in links)]
     candidates = [f"net.{family}.{table}.{place}.{one}" for place in places for one in names]

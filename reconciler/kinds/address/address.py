@@ -23,10 +23,10 @@ def needs(address: Address, names: Names) -> Iterator[Key]:
 
 
 def shown(address: Address) -> dict[str, object]:
-    found: dict[str, object] = {"valid_lft": address.lifetimes[1]} if address.lease else {}
-    found |= {"out_of_order": True} if address.out_of_order else {}
-    found |= {"peer": address.far} if address.far else {}
-    return found | ({"duplicate": True} if address.duplicate else {})
+    attributes: dict[str, object] = {"valid_lft": address.lifetimes[1]} if address.lease else {}
+    attributes |= {"out_of_order": True} if address.out_of_order else {}
+    attributes |= {"peer": address.far} if address.far else {}
+    return attributes | ({"duplicate": True} if address.duplicate else {})
 
 
 def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:

@@ -87,11 +87,13 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
     if not listed:
         return
     late = set(goes_last(changes, live))
-    bare = {place_of(one) for one in _staying(changes, live)}
-    settled = bare | {place_of(one) for one in _coming(changes)}
-    left = {(one.scope, ip_of(one)) for one in _others(changes, live)}
+    bare = {place_of(address) for address in _staying(changes, live)}
+    settled = bare | {place_of(address) for address in _coming(changes)}
+    left = {(address.scope, ip_of(address)) for address in _others(changes, live)}
     made = {(change.after.scope, ip_of(change.after)) for change in changes if _is_made(change)}
-    prefixes = {(*place_of(one), subnet_of(one)) for one in _others(changes, live) if ":" in one.address}
+    prefixes = {
+        (*place_of(address), subnet_of(address)) for address in _others(changes, live) if ":" in address.address
+    }
     for change in listed:
         old: Address = change.before
         there = (old.scope, ip_of(old))
@@ -107,7 +109,7 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
 
 def _staying(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
     """The IPv4 addresses that exist during the whole plan."""
-    return [one for one in _others(changes, live) if ":" not in one.address]
+    return [address for address in _others(changes, live) if ":" not in address.address]
 
 
 def _coming(changes: Sequence[Change]) -> list[Address]:
@@ -118,7 +120,7 @@ def _coming(changes: Sequence[Change]) -> list[Address]:
 
 def _others(changes: Sequence[Change], live: Mapping[Key, Live]) -> list[Address]:
     gone = {change.key for change in changes if change.action in ("delete", "replace") or _moves(change)}
-    return [held.object for key, held in live.items() if key.kind == "address" and key not in gone]
+    return [entry.object for key, entry in live.items() if key.kind == "address" and key not in gone]
 
 
 def returns(address: Address, after: After) -> bool:

@@ -33,7 +33,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         key = _key_of_row(state.scope, link.name, row)
         own = KERNEL if _automatic(row, link, sets_protocol) else _owner(reading, row, link, key)
         place = (row.index, ":" in row.address)
-        found = Address(
+        address = Address(
             state.scope,
             link.name,
             row.address,
@@ -47,10 +47,10 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
             lifetimes=row.lifetimes,
             behind=last.get(place, ""),
             far=row.far,
-            rest=tuple(one for one in row.rest if one != ("IFA_LABEL", link.name)),
+            rest=tuple(attribute for attribute in row.rest if attribute != ("IFA_LABEL", link.name)),
         )
         last[place] = row.address
-        yield key, Live(found, own)
+        yield key, Live(address, own)
 
 
 def _key_of_row(scope: str, link: str, row: AddressRow) -> Key:
@@ -76,8 +76,8 @@ def _misplaced(reading: Reading) -> frozenset[Key]:
         place = (row.index, ":" in row.address)
         places.setdefault(place, []).append(row)
         link = state.links.get(row.index)
-        one = wanted.get(key_of(state.scope, link.name, row.address)) if link else None
-        if one is not None and one.object.behind:
+        desired = wanted.get(key_of(state.scope, link.name, row.address)) if link else None
+        if desired is not None and desired.object.behind:
             ordered.add(place)
     return frozenset(
         key for place in ordered for key in _out_of_order(reading, state.links[place[0]].name, places[place])
@@ -86,9 +86,9 @@ def _misplaced(reading: Reading) -> frozenset[Key]:
 
 def _out_of_order(reading: Reading, link: str, rows: Sequence[AddressRow]) -> Iterator[Key]:
     def behind(address: str) -> str | None:
-        one = reading.wanted.get(key_of(reading.state.scope, link, address))
+        desired = reading.wanted.get(key_of(reading.state.scope, link, address))
         return (
-            None if one is None or one.owner == KERNEL else str(one.object.behind)
+            None if desired is None or desired.owner == KERNEL else str(desired.object.behind)
         )  # the kernel orders its own addresses
 
     there = [row.address for row in rows]
@@ -122,8 +122,8 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
 
 def _foreign(reading: Reading, link: LinkRow) -> dict[str, str]:
     """What to do with foreign addresses on a link ("keep", "remove"), and the topology that declares it."""
-    found = (reading.wanted.get(Key(kind, reading.state.scope, link.name)) for kind in ("interface", "bridge"))
-    return {str(one.object.foreign_addresses): one.owner for one in found if one is not None}
+    declared = (reading.wanted.get(Key(kind, reading.state.scope, link.name)) for kind in ("interface", "bridge"))
+    return {str(desired.object.foreign_addresses): desired.owner for desired in declared if desired is not None}
 
 
 def _automatic(row: AddressRow, link: LinkRow, sets_protocol: bool) -> bool:

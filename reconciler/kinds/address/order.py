@@ -33,10 +33,10 @@ def chains(there: Iterable[str], behind: Callable[[str], str | None]) -> list[li
 
 
 def _chain(first: str, after: Mapping[str, str]) -> list[str]:
-    found = [first]
-    while found[-1] in after:
-        found.append(after[found[-1]])
-    return found
+    chain = [first]
+    while chain[-1] in after:
+        chain.append(after[chain[-1]])
+    return chain
 
 
 def misplaced(there: Sequence[str], reach: Reach, chain: Sequence[str]) -> set[str]:
@@ -49,16 +49,16 @@ def misplaced(there: Sequence[str], reach: Reach, chain: Sequence[str]) -> set[s
     listed = _six(reversed(there)) if six else list(there)
     grown = _grown_six if six else _grown
     wanted = frozenset(chain)
-    ours = [one for one in listed if one in wanted]
+    ours = [address for address in listed if address in wanted]
     if ours == list(chain):  # true of most links, and fast
         return set()
-    others = [one for one in listed if one not in wanted]
-    goals = [[one for one in grown(first, chain, reach) if one in wanted] for first in ((), others)]
+    others = [address for address in listed if address not in wanted]
+    goals = [[address for address in grown(first, chain, reach) if address in wanted] for first in ((), others)]
     if ours in goals:
         return set()
     for kept in range(_in_order(listed, chain), -1, -1):
-        staying = [one for one in listed if one not in wanted or one in chain[:kept]]
-        if [one for one in grown(staying, chain[kept:], reach) if one in wanted] in goals:
+        staying = [address for address in listed if address not in wanted or address in chain[:kept]]
+        if [address for address in grown(staying, chain[kept:], reach) if address in wanted] in goals:
             break
     return set(chain[kept:]).intersection(listed)
 
@@ -89,7 +89,7 @@ def _grown(staying: Iterable[str], coming: Iterable[str], reach: Reach) -> list[
 
 def _place(primary: Sequence[str], wide: int, reach: Reach) -> int:
     """The index of a new primary address: after the last one whose scope is not wider."""
-    return max((number for number, one in enumerate(primary, start=1) if reach.get(one, 0) >= wide), default=0)
+    return max((number for number, address in enumerate(primary, start=1) if reach.get(address, 0) >= wide), default=0)
 
 
 def _grown_six(staying: Iterable[str], coming: Collection[str], _reach: Reach) -> list[str]:

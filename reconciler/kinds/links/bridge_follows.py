@@ -58,7 +58,7 @@ def _bridges(before: Any, after: Any) -> set[Place]:
         new = old  # not managed
     same = old == new and not any(_new(word, before, after) for word in ("mac", "mtu"))
     scope = (before if after is None else after).scope
-    return set() if same else {(scope, one) for one in (old, new) if one}
+    return set() if same else {(scope, name) for name in (old, new) if name}
 
 
 def _master(end: Any) -> str | None:
@@ -73,20 +73,20 @@ def _new(word: str, before: Any, after: Any) -> bool:
 
 def _bridge(place: Place, live: Mapping[Key, Live]) -> Any:
     """The live link that is the bridge, None where it is not there yet."""
-    held = live.get(Key("bridge", *place)) or live.get(Key("interface", *place))
-    return held.object if held is not None else None
+    link = live.get(Key("bridge", *place)) or live.get(Key("interface", *place))
+    return link.object if link is not None else None
 
 
 def _ports(live: Mapping[Key, Live]) -> dict[Place, Ports]:
     """By bridge, its ports."""
-    found: dict[Place, list[Any]] = {}
-    for held in live.values():
-        for end in ends(held.object):
+    by_bridge: dict[Place, list[Any]] = {}
+    for entry in live.values():
+        for end in ends(entry.object):
             if _master(end):
-                found.setdefault((end.scope, end.master), []).append(end)
+                by_bridge.setdefault((end.scope, end.master), []).append(end)
     return {
-        place: Ports(frozenset(one.mac for one in listed), min(one.mtu for one in listed))
-        for place, listed in found.items()
+        place: Ports(frozenset(port.mac for port in listed), min(port.mtu for port in listed))
+        for place, listed in by_bridge.items()
     }
 
 

@@ -39,5 +39,5 @@ def below(reading: Reading, row: LinkRow) -> Place | None:
     return (far[0], reading.live.scopes[far[0]].links[far[1]].name) if far else None
 
 
-def lies_on(held: Any) -> tuple[Place, ...]:
-    return (held.below,) if held.below else ()
+def lies_on(link: Any) -> tuple[Place, ...]:
+    return (link.below,) if link.below else ()

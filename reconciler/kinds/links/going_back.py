@@ -30,27 +30,27 @@ _ETHERNET_MTU, _TX_QUEUE = 1500, 1000  # ether_setup() in net/ethernet/eth.c, al
 
 def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str]) -> dict[str, tuple[Any, Any]]:
     """The record of a link that netrecon did not create: word -> (value before, desired value)."""
-    found = {}
+    record = {}
     for word, value in _wanted(wanted, words):
         if word in noted:
-            found[word] = (noted[word][0], value)
+            record[word] = (noted[word][0], value)
         elif live is not None and getattr(live, word) != value:
-            found[word] = (getattr(live, word), value)
-    return found
+            record[word] = (getattr(live, word), value)
+    return record
 
 
 def of_ours(
     wanted: Link, live: Link | None, noted: Noted, words: Iterable[str], born_alike: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
     """The record of a link that netrecon creates; ``born_alike`` are the words with the same value on each new link."""
-    found = {}
+    record = {}
     for word, value in _wanted(wanted, (word for word in words if word not in ALWAYS)):
         if word in noted:
-            found[word] = (noted[word][0], value)
+            record[word] = (noted[word][0], value)
         elif live is None or getattr(live, word) != value:
             before = None if live is None or word in born_alike else getattr(live, word)
-            found[word] = (before, value)
-    return found
+            record[word] = (before, value)
+    return record
 
 
 def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:
@@ -105,12 +105,12 @@ def mtu_of_ports(reading: Reading, bridge: LinkRow) -> int:
 
 def _ends(wanted: Mapping[Key, Desired]) -> Iterator[tuple[Key, Link, str]]:
     """The declared links, each with its key and the word of its MTU in the record."""
-    for key, one in wanted.items():
-        if isinstance(one.object, Link):
-            yield key, one.object, "mtu"
-        elif hasattr(one.object, "peer"):
-            yield key, one.object.end, "mtu"
-            yield key, one.object.peer, "peer.mtu"
+    for key, desired in wanted.items():
+        if isinstance(desired.object, Link):
+            yield key, desired.object, "mtu"
+        elif hasattr(desired.object, "peer"):
+            yield key, desired.object.end, "mtu"
+            yield key, desired.object.peer, "peer.mtu"
 
 
 def _mtu(reading: Reading, key: Key, end: Link, word: str, row: LinkRow | None) -> int:

@@ -123,10 +123,10 @@ def is_fixture(row: LinkRow) -> bool:
 # ------------------------------------------------------------------ comparing, and references
 
 
-def ends(held: Any) -> tuple[Any, ...]:
+def ends(link: Any) -> tuple[Any, ...]:
     """The one or two ends of a link's object that say what all links have; none of a link of another type."""
-    found = (held.end, held.peer) if hasattr(held, "peer") else (held,)
-    return tuple(one for one in found if hasattr(one, "up") and one != UNREAD)
+    parts = (link.end, link.peer) if hasattr(link, "peer") else (link,)
+    return tuple(end for end in parts if hasattr(end, "up") and end != UNREAD)
 
 
 def changed(before: Any, after: Any, words: Iterable[str]) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, 
 def declared_end(scope: str, name: str, names: Names) -> Any:
     """The declared link of this name (of a veth, the End); None where there is none."""
     key = names.links.get((scope, name))
-    held: Any = names.objects.get(key) if key else None
-    for end in (getattr(held, "end", held), getattr(held, "peer", None)):
+    link: Any = names.objects.get(key) if key else None
+    for end in (getattr(link, "end", link), getattr(link, "peer", None)):
         if end is not None and (end.scope, end.name) == (scope, name):
             return end
     return None
@@ -201,7 +201,7 @@ def master_of(port: Port, names: Names) -> tuple[Key, ...]:
 
 def ports(*links: Port) -> list[tuple[tuple[str, str], str]]:
     """The links that are ports, each as (scope, name) with the name of its bridge."""
-    return [((one.scope, one.name), one.master) for one in links if one.master]
+    return [((link.scope, link.name), link.master) for link in links if link.master]
 
 
 def off_lost_master(port: _Port, gone: frozenset[tuple[str, str]]) -> _Port:

@@ -141,12 +141,12 @@ class _LinkKind:
                 names.lines[key, "hairpin"] = names.origins[published[port.master]]
             yield key, link.reflecting(port, published), names.origins[key]
 
-    def check(self, held: Any, names: Names) -> Iterator[tuple[Path, str]]:
+    def check(self, wanted: Any, names: Names) -> Iterator[tuple[Path, str]]:
         if self.is_port:
-            yield from link.check_port(held, names)
-        if self.has_lower and held.link and (held.scope, held.link) not in names.links:
-            hint = link.nearest(held.link, held.scope, names)
-            yield ("link",), f'no link "{held.link}" in {held.scope}{hint}'
+            yield from link.check_port(wanted, names)
+        if self.has_lower and wanted.link and (wanted.scope, wanted.link) not in names.links:
+            hint = link.nearest(wanted.link, wanted.scope, names)
+            yield ("link",), f'no link "{wanted.link}" in {wanted.scope}{hint}'
 
     # -------------------------------------------------------------- from the kernel
 
@@ -155,14 +155,14 @@ class _LinkKind:
         for row in reading.state.links.values():
             if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
                 owner = link.owner_of(row, reading.owner, reading.exclusive)
-                held = self.from_row(reading, row)
+                live = self.from_row(reading, row)
                 noted = reading.noted.get(Key(self.name, scope, row.name))
                 if noted is not None and noted.topology == owner:
                     births = {**going_back.births(reading.state, row), **self.births}
                     if self.has_ports and "mtu" in noted.record:
                         births["mtu"] = going_back.mtu_of_ports(reading, row)
-                    held = dataclasses.replace(held, back=going_back.back(held, noted.record, births))
-                yield Key(self.name, scope, row.name), Live(held, owner, row.alias == STAMP + owner)
+                    live = dataclasses.replace(live, back=going_back.back(live, noted.record, births))
+                yield Key(self.name, scope, row.name), Live(live, owner, row.alias == STAMP + owner)
 
     def from_row(self, reading: Reading, row: LinkRow) -> Any:
         """The link of a dumped row, with all attributes that the kernel shows."""
@@ -184,20 +184,20 @@ class _LinkKind:
                 masked = dataclasses.replace(masked, **{attribute.word: value})
         return masked
 
-    def shown(self, held: Any) -> dict[str, Any]:
+    def shown(self, device: Any) -> dict[str, Any]:
         """Its attributes for people, with nested attributes as mappings."""
         return {
             word: nested_words(self.data[word].inner, value) if word in self.data else value
-            for word, value in attributes(held).items()
+            for word, value in attributes(device).items()
         }
 
     @property
     def births(self) -> dict[str, Any]:
         """The attributes of a new link without any setting."""
-        return {one.word: one.birth for one in self.data if one.birth is not None}
+        return {attribute.word: attribute.birth for attribute in self.data if attribute.birth is not None}
 
     def record(self, key: Key, wanted: Any, noting: Noting) -> dict[str, tuple[Any, Any]] | None:
-        words = (*(one.word for one in self.data if not one.secret), *link.WORDS)
+        words = (*(attribute.word for attribute in self.data if not attribute.secret), *link.WORDS)
         live = noting.live.get(key)
         born_alike = self.births.keys() | going_back.BORN_ALIKE
         noted = noting.noted.get(key, {})
@@ -205,11 +205,11 @@ class _LinkKind:
 
     # -------------------------------------------------------------- requests
 
-    def create(self, held: Any, owner: str) -> Iterator[Request]:
-        data = requests.of_table(self.data, link.changed(None, held, self.data.words))
-        yield requests.born(held, self.rtnl, data, held.link or "" if self.has_lower else "")
-        later = requests.port_after_birth(held) if self.is_port else {"up": held.up}
-        yield from requests.set_link(held.scope, held.name, later | requests.birth_stamp(held, owner))
+    def create(self, wanted: Any, owner: str) -> Iterator[Request]:
+        data = requests.of_table(self.data, link.changed(None, wanted, self.data.words))
+        yield requests.born(wanted, self.rtnl, data, wanted.link or "" if self.has_lower else "")
+        later = requests.port_after_birth(wanted) if self.is_port else {"up": wanted.up}
+        yield from requests.set_link(wanted.scope, wanted.name, later | requests.birth_stamp(wanted, owner))
 
     def update(self, before: Any, after: Any, _owner: str) -> Iterator[Request]:
         data = requests.of_table(self.data, link.changed(before, after, self.data.words))
@@ -218,25 +218,25 @@ class _LinkKind:
 
     # -------------------------------------------------------------- other links
 
-    def needs(self, held: Any, names: Names) -> Iterator[Key]:
-        yield from home(held.scope)
-        yield from sysctl.before_links(held.scope, names)
+    def needs(self, device: Any, names: Names) -> Iterator[Key]:
+        yield from home(device.scope)
+        yield from sysctl.before_links(device.scope, names)
         if self.is_port:
-            yield from link.master_of(held, names)
-        if self.has_lower and (held.scope, held.link) in names.links:
-            yield names.links[held.scope, held.link]
+            yield from link.master_of(device, names)
+        if self.has_lower and (device.scope, device.link) in names.links:
+            yield names.links[device.scope, device.link]
 
-    def places(self, held: Any) -> Iterable[tuple[str, str]]:
+    def places(self, device: Any) -> Iterable[tuple[str, str]]:
         """The links that it lies on, as (scope, name)."""
         if self.lies_on is not None:
-            return self.lies_on(held)
-        if held.below or not self.has_lower:
-            return effects.lies_on(held)
-        return ((held.scope, held.link),) if held.link else ()
+            return self.lies_on(device)
+        if device.below or not self.has_lower:
+            return effects.lies_on(device)
+        return ((device.scope, device.link),) if device.link else ()
 
-    def without(self, held: Any, gone: Places) -> Any:
+    def without(self, live: Any, gone: Places) -> Any:
         """The link after others are deleted: a port without its bridge."""
-        return link.off_lost_master(held, gone) if self.is_port else held
+        return link.off_lost_master(live, gone) if self.is_port else live
 
 
 def follows(_held: Link) -> tuple[str, ...]:
@@ -246,7 +246,7 @@ def follows(_held: Link) -> tuple[str, ...]:
 
 def nested_words(table: Table | None, value: Any) -> Any:
     """The pairs of a nested attribute as a mapping; any other value as it is."""
-    return value if table is None else {word: nested_words(table[word].inner, one) for word, one in value}
+    return value if table is None else {word: nested_words(table[word].inner, inner) for word, inner in value}
 
 
 def nested_like(wanted: Any, live: Any) -> Any:
@@ -257,17 +257,17 @@ def nested_like(wanted: Any, live: Any) -> Any:
     return tuple((word, nested_like(words[word], value)) for word, value in live if word in words)
 
 
-def delete(held: Link) -> Iterator[Request]:
-    yield requests.delete_link(held.scope, held.name)
+def delete(live: Link) -> Iterator[Request]:
+    yield requests.delete_link(live.scope, live.name)
 
 
-def adopt(held: Link, _wanted: Link, owner: str) -> Iterator[Request]:
-    yield from requests.stamp(held, owner)
+def adopt(live: Link, _wanted: Link, owner: str) -> Iterator[Request]:
+    yield from requests.stamp(live, owner)
 
 
-def stamp(held: Link) -> tuple[Any, ...]:
-    return held.alias, held.group
+def stamp(live: Link) -> tuple[Any, ...]:
+    return live.alias, live.group
 
 
-def links(held: Link) -> tuple[tuple[str, str]]:
-    return ((held.scope, held.name),)
+def links(device: Link) -> tuple[tuple[str, str]]:
+    return ((device.scope, device.name),)

@@ -21,13 +21,13 @@ def quiet_links(names: Names) -> frozenset[Link]:
     """
     segments: dict[Link, set[Link]] = defaultdict(set)
     lasting: set[Link] = set()
-    for key, held in names.objects.items():
+    for key, item in names.objects.items():
         if key.kind == "veth":
-            for end, other in ((held.end, held.peer), (held.peer, held.end)):
+            for end, other in ((item.end, item.peer), (item.peer, item.end)):
                 if end.master:
                     segments[end.scope, end.master] |= {(end.scope, end.name), (other.scope, other.name)}
-        elif getattr(held, "master", ""):
-            lasting.add((held.scope, held.master))
+        elif getattr(item, "master", ""):
+            lasting.add((item.scope, item.master))
     families = _families(names)
     quiet: set[Link] = set()
     noisy: set[Link] = set()
@@ -40,17 +40,17 @@ def quiet_links(names: Names) -> frozenset[Link]:
 
 def _families(names: Names) -> dict[Link, set[int]]:
     """By link, the IP versions that the topology uses on it."""
-    found: dict[Link, set[int]] = defaultdict(set)
+    families: dict[Link, set[int]] = defaultdict(set)
     for link, family in _mentions(names):
-        found[link].add(family)
-    return found
+        families[link].add(family)
+    return families
 
 
 def _mentions(names: Names) -> Iterator[tuple[Link, int]]:
-    for key, held in names.objects.items():
+    for key, item in names.objects.items():
         if key.kind == "address":
-            yield (held.scope, held.link), 6 if ":" in held.address else 4
-        elif key.kind == "route" and ":" in held.to:
-            yield from (((held.scope, hop.dev), 6) for hop in held.hops if hop.dev)
-        elif key.kind == "sysctl" and held.key.startswith("net.ipv6.conf."):
-            yield (held.scope, held.key.split(".")[3].replace("/", ".")), 6
+            yield (item.scope, item.link), 6 if ":" in item.address else 4
+        elif key.kind == "route" and ":" in item.to:
+            yield from (((item.scope, hop.dev), 6) for hop in item.hops if hop.dev)
+        elif key.kind == "sysctl" and item.key.startswith("net.ipv6.conf."):
+            yield (item.scope, item.key.split(".")[3].replace("/", ".")), 6

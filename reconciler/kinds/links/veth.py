@@ -44,13 +44,13 @@ def ends(source: Source) -> Iterator[Entry]:
 
 def parse(source: Source) -> Iterator[Parsed]:
     entries = ends(source)
-    for one, other in zip(entries, entries, strict=True):
-        end, peer = (link.parse_end(entry.scope, entry.name, entry.words, ours=True) for entry in (one, other))
-        key = Key("veth", source.scope, one.name)
-        for entry, word in ((one, "isolated"), (other, f"{_FAR}isolated")):
+    for near, far in zip(entries, entries, strict=True):
+        end, peer = (link.parse_end(entry.scope, entry.name, entry.words, ours=True) for entry in (near, far))
+        key = Key("veth", source.scope, near.name)
+        for entry, word in ((near, "isolated"), (far, f"{_FAR}isolated")):
             if entry.words.get("isolated"):
                 source.note_line(key, word, (*entry.at, "isolated"))
-        yield key, Veth(end, peer), source.at(one.at)
+        yield key, Veth(end, peer), source.at(near.at)
 
 
 def imply(names: Names) -> Iterator[Parsed]:
@@ -130,9 +130,9 @@ def record(key: Key, wanted: Veth, noting: Noting) -> dict[str, tuple[Any, Any]]
     mine, far = _apart(noting.noted.get(key, {}))
     words = going_back.BORN_ALIKE | {"cost"}
     ends = live.object if live else None
-    found = going_back.of_ours(wanted.end, ends and ends.end, mine, link.WORDS, words)
+    recorded = going_back.of_ours(wanted.end, ends and ends.end, mine, link.WORDS, words)
     others = going_back.of_ours(wanted.peer, ends and ends.peer, far, link.WORDS, words)
-    return found | {_FAR + word: pair for word, pair in others.items()} or None
+    return recorded | {_FAR + word: pair for word, pair in others.items()} or None
 
 
 def settle(wanted: Veth, live: Veth) -> Veth:
@@ -161,11 +161,11 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
         far += (("IFLA_NET_NS_FD", NamespaceRef(peer.scope)),)
     yield requests.born(end, "veth", (("VETH_INFO_PEER", {"attrs": far}),))
     # The kernel refuses a peer that is created up (ENOTCONN), and takes master and alias only now.
-    for one in (end, peer):
-        if one.quiet:
-            yield requests.hush(one.scope, one.name)
+    for side in (end, peer):
+        if side.quiet:
+            yield requests.hush(side.scope, side.name)
         yield from requests.set_link(
-            one.scope, one.name, requests.port_after_birth(one) | requests.birth_stamp(one, owner)
+            side.scope, side.name, requests.port_after_birth(side) | requests.birth_stamp(side, owner)
         )
 
 
@@ -179,9 +179,9 @@ def delete(veth: Veth) -> Iterator[Request]:
 
 
 def adopt(veth: Veth, _wanted: Veth, owner: str) -> Iterator[Request]:
-    for one in (veth.end, veth.peer):
-        if one != link.UNREAD:
-            yield from requests.stamp(one, owner)
+    for end in (veth.end, veth.peer):
+        if end != link.UNREAD:
+            yield from requests.stamp(end, owner)
 
 
 def stamp(veth: Veth) -> tuple[Any, ...]:
@@ -189,20 +189,20 @@ def stamp(veth: Veth) -> tuple[Any, ...]:
 
 
 def restamp(veth: Veth) -> Iterator[Request]:
-    for one in (veth.end, veth.peer):
-        if one != link.UNREAD:
-            yield from requests.restamp(one)
+    for end in (veth.end, veth.peer):
+        if end != link.UNREAD:
+            yield from requests.restamp(end)
 
 
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
-    for one in (veth.end, veth.peer):
-        yield from home(one.scope)
-        yield from sysctl.before_links(one.scope, names)
-        yield from link.master_of(one, names)
+    for end in (veth.end, veth.peer):
+        yield from home(end.scope)
+        yield from sysctl.before_links(end.scope, names)
+        yield from link.master_of(end, names)
 
 
 def links(veth: Veth) -> Iterator[tuple[str, str]]:
-    return ((one.scope, one.name) for one in (veth.end, veth.peer) if one != link.UNREAD)
+    return ((end.scope, end.name) for end in (veth.end, veth.peer) if end != link.UNREAD)
 
 
 def ports(veth: Veth) -> list[tuple[Place, str]]:

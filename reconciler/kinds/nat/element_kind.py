@@ -65,18 +65,18 @@ class _ElementKind:
     def delete(self, before: Any) -> list[Request]:
         return [*ruleset.move(before.scope, before.table, self._live(before), ()), *self.flows(before, None)]
 
-    def _live(self, held: Any) -> list[Element]:
+    def _live(self, live: Any) -> list[Element]:
         """The elements that the object really has in the kernel."""
-        expected = self.elements(held)
-        return ruleset.damaged(expected, held.damage) if held.damage else expected
+        expected = self.elements(live)
+        return ruleset.damaged(expected, live.damage) if live.damage else expected
 
-    def shown(self, held: Any) -> dict[str, Any]:
-        return {**self.words(held), **({"damage": ruleset.told(held.damage)} if held.damage else {})}
-
-
-def carrier(held: Any) -> Key:
-    return ruleset.table_key(held.scope, held.table)
+    def shown(self, item: Any) -> dict[str, Any]:
+        return {**self.words(item), **({"damage": ruleset.told(item.damage)} if item.damage else {})}
 
 
-def needs(held: Any, _names: Names) -> tuple[Key]:
-    return (carrier(held),)
+def carrier(item: Any) -> Key:
+    return ruleset.table_key(item.scope, item.table)
+
+
+def needs(item: Any, _names: Names) -> tuple[Key]:
+    return (carrier(item),)

@@ -75,40 +75,40 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
 def elements(isolation: Isolation) -> list[Element]:
     """The elements of the link and of the links allowed; the link itself for frames that its bridge shows netfilter."""
     into = ruleset.quoted(isolation.link)
-    found = [Element("isolated", into)]
+    members = [Element("isolated", into)]
     if isolation.within:
-        found.append(Element("allowed", f"{into} . {into}"))
-    found += [Element("allowed", f"{ruleset.quoted(link)} . {into}") for link in isolation.allow]
-    return found + ([Element("internal", into)] if isolation.internal else [])
+        members.append(Element("allowed", f"{into} . {into}"))
+    members += [Element("allowed", f"{ruleset.quoted(link)} . {into}") for link in isolation.allow]
+    return members + ([Element("internal", into)] if isolation.internal else [])
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
     for table, owner in ruleset.owned_tables(reading):
-        for link, found in _by_link(table).items():
+        for link, members in _by_link(table).items():
             into = ruleset.quoted(link)
-            pairs = [element.key for element in found if element.set == "allowed"]
+            pairs = [element.key for element in members if element.set == "allowed"]
             senders = {pair.removesuffix(f" . {into}").strip('"') for pair in pairs}
             live = Isolation(
                 scope,
                 link,
                 tuple(sorted(senders - {link})),
-                any(element.set == "internal" for element in found),
+                any(element.set == "internal" for element in members),
                 table.name,
                 within=link in senders,
             )
-            live = dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
+            live = dataclasses.replace(live, damage=ruleset.damage(elements(live), members))
             yield key_of(scope, link), Live(live, owner)
 
 
 def _by_link(table: TableRow) -> dict[str, list[Element]]:
     """The elements of the three sets by the link that they isolate (the second of a pair)."""
-    found: dict[str, list[Element]] = defaultdict(list)
+    by_link: dict[str, list[Element]] = defaultdict(list)
     for name in ("isolated", "allowed", "internal"):
         for key, value in ruleset.members(table, name).items():
             text = " . ".join(ruleset.quoted(link) for link in key)
-            found[key[-1]].append(Element(name, text, ruleset.written(value)))
-    return found
+            by_link[key[-1]].append(Element(name, text, ruleset.written(value)))
+    return by_link
 
 
 def words(isolation: Isolation) -> dict[str, Any]:

@@ -55,8 +55,8 @@ def parse(source: Source) -> Iterator[Parsed]:
         yield Key("masquerade", source.scope, made.source), made, origin
 
 
-def _overlap(one: Any, other: Any) -> bool:
-    return bool(one.version == other.version and one.overlaps(other))
+def _overlap(network: Any, other: Any) -> bool:
+    return bool(network.version == other.version and network.overlaps(other))
 
 
 def _prefix(source: Source, path: Path, text: str) -> Any:
@@ -96,12 +96,12 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 def _own_links(masquerade: Masquerade, names: Names) -> tuple[str, ...]:
     source: Any = ip_network(masquerade.source)
-    found = set()
+    links = set()
     for address in names.of(masquerade.scope, "address"):
         network: Any = ip_interface(address.address).network
         if _overlap(network, source):
-            found.add(address.link)
-    return tuple(sorted(found))
+            links.add(address.link)
+    return tuple(sorted(links))
 
 
 def check(masquerade: Masquerade, names: Names) -> Iterator[tuple[Path, str]]:
@@ -136,9 +136,9 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
                     links.setdefault(key[0], set()).add(key[1])
                     element = element._replace(key=f"{key[0]} . {ruleset.quoted(key[1])}")
                 by_source.setdefault(key[0], []).append(element)
-            for source, found in by_source.items():
+            for source, members in by_source.items():
                 kept = tuple(sorted(links.get(source, ())))
-                live = _whole(Masquerade(scope, source, kept, "", table.name), found)
+                live = _whole(Masquerade(scope, source, kept, "", table.name), members)
                 yield Key("masquerade", scope, source), Live(live, owner)
 
 
@@ -148,10 +148,10 @@ def _members(table: TableRow, family: int) -> Iterator[tuple[str, tuple[Any, ...
             yield name, key, value
 
 
-def _whole(live: Masquerade, found: list[Element]) -> Masquerade:
-    to = next((element.value for element in found if element.set.startswith("snat")), "")
+def _whole(live: Masquerade, members: list[Element]) -> Masquerade:
+    to = next((element.value for element in members if element.set.startswith("snat")), "")
     live = dataclasses.replace(live, to=to)
-    return dataclasses.replace(live, damage=ruleset.damage(elements(live), found))
+    return dataclasses.replace(live, damage=ruleset.damage(elements(live), members))
 
 
 def sends(masquerade: Masquerade) -> str:

@@ -181,23 +181,23 @@ def _held(scope: str, table: str, owner: str, listens: tuple[str, str, int], to:
     mapped = PortMap(scope, *listens, to[0], to[1], table)
     if len(to) > 2:  # it has more than a target, such as a comment
         (own,) = elements(mapped)
-        found = ruleset.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
-        mapped = PortMap(scope, *listens, to[0], to[1], table, found)
+        damage = ruleset.damage([own], [own._replace(value=f"{own.value} {' '.join(to[2:])}")])
+        mapped = PortMap(scope, *listens, to[0], to[1], table, damage)
     return key_of(scope, *listens), Live(mapped, owner)
 
 
-def _misplaced(found: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Live]:
+def _misplaced(entry: tuple[Key, Live], beside: bool, to: tuple[Any, ...]) -> tuple[Key, Live]:
     """An element 0.0.0.0 (or ::) in pub_addr4 (6) duplicates ours in pub_any4 (6): report it as drift of that port map.
 
     ``beside``: our element exists too; else the foreign one is in its place.
     """
-    key, held = found
-    mapped: PortMap = held.object
+    key, live = entry
+    mapped: PortMap = live.object
     place = f"{mapped.listen} . {mapped.protocol} . {mapped.port}"
     stray = Element(PUBLISHED_ADDRESS[version_of(mapped.listen)], place, ruleset.written(to))
     actual = [*(ruleset.damaged(elements(mapped), mapped.damage) if beside else ()), stray]
     damage = ruleset.damage(elements(mapped), actual)
-    return key, Live(dataclasses.replace(mapped, damage=damage), held.owner)
+    return key, Live(dataclasses.replace(mapped, damage=damage), live.owner)
 
 
 # A connection keeps its first translation (conntrack evaluates no rule again), and a UDP flow may never end.

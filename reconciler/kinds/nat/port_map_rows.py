@@ -56,14 +56,14 @@ def _sides(change: Change) -> tuple[Any, Any]:
     return change.before, change.after
 
 
-def _step(one: Any, other: Any) -> int | None:
+def _step(first: Any, second: Any) -> int | None:
     """The step from one target port to the next: 0 or 1; -1 where both are missing; None where they cannot fold."""
-    if one is None or other is None:
-        return -1 if one is other else None
-    same = (one.protocol, one.listen, one.target) == (other.protocol, other.listen, other.target)
-    step: int = other.target_port - one.target_port
-    whole = not one.damage and not other.damage
-    return step if same and whole and other.port == one.port + 1 and step in (0, 1) else None
+    if first is None or second is None:
+        return -1 if first is second else None
+    same = (first.protocol, first.listen, first.target) == (second.protocol, second.listen, second.target)
+    step: int = second.target_port - first.target_port
+    whole = not first.damage and not second.damage
+    return step if same and whole and second.port == first.port + 1 and step in (0, 1) else None
 
 
 def _line(run: Run) -> str:

@@ -199,8 +199,8 @@ def members(table: TableRow, name: str) -> Mapping[tuple[Any, ...], tuple[Any, .
     """The elements of a set; none where its definition is wrong, since it is then created again."""
     if table.frame.get(f"set {name}") != SETS[name]:
         return {}
-    found = table.elements.get(name, {})
-    return {key: value for key, value in found.items() if key} if () in found else found
+    elements = table.elements.get(name, {})
+    return {key: value for key, value in elements.items() if key} if () in elements else elements
 
 
 def catch_alls(table: TableRow) -> Iterator[Element]:
@@ -217,16 +217,16 @@ def damage(expected: Iterable[Element], actual: Iterable[Element]) -> tuple[Elem
     return (*lacks, *(ElementDifference("extra", element) for element in sorted(have - want)))
 
 
-def told(found: tuple[ElementDifference, ...]) -> list[str]:
+def told(differences: tuple[ElementDifference, ...]) -> list[str]:
     """Differences in words: ``lacks pub_any4 { tcp . 80 : 10.0.0.2 . 80 }``."""
-    return [f"{what} {element.set} {{ {element.text} }}" for what, element in found]
+    return [f"{what} {element.set} {{ {element.text} }}" for what, element in differences]
 
 
-def damaged(expected: Iterable[Element], found: tuple[ElementDifference, ...]) -> list[Element]:
+def damaged(expected: Iterable[Element], differences: tuple[ElementDifference, ...]) -> list[Element]:
     """The elements that an object really has: the reverse of ``damage``."""
-    lost = {element for what, element in found if what == "lacks"}
+    lost = {element for what, element in differences if what == "lacks"}
     return [element for element in expected if element not in lost] + [
-        element for what, element in found if what == "extra"
+        element for what, element in differences if what == "extra"
     ]
 
 

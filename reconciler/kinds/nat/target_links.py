@@ -18,18 +18,18 @@ def published_links(names: Names, scope: str) -> dict[str, list[str]]:
     The kernel sends packets from 127.0.0.1 there only with route_localnet on the link, and a target gets its own
     packets back only by a bridge port in hairpin mode.  Of overlapping prefixes of a link only the widest is listed.
     """
-    found: dict[str, set[str]] = defaultdict(set)
+    by_link: dict[str, set[str]] = defaultdict(set)
     for link, prefix, _ in _published(names, scope):
-        found[link].add(prefix)
-    return {link: _widest(prefixes) for link, prefixes in sorted(found.items())}
+        by_link[link].add(prefix)
+    return {link: _widest(prefixes) for link, prefixes in sorted(by_link.items())}
 
 
 def publishers(names: Names, scope: str) -> dict[str, Key]:
     """By link, the first port map whose target is in one of its subnets."""
-    found: dict[str, Key] = {}
+    by_link: dict[str, Key] = {}
     for link, _, key in _published(names, scope):
-        found.setdefault(link, key)
-    return found
+        by_link.setdefault(link, key)
+    return by_link
 
 
 def _published(names: Names, scope: str) -> Iterator[tuple[str, str, Key]]:

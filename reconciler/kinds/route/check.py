@@ -33,12 +33,12 @@ def imply(names: Names) -> Iterator[Parsed]:
 def _placed(route: Route, hop: NextHop, names: Names) -> NextHop:
     if hop.dev is not None or not hop.via:
         return hop
-    found: dict[int, set[str]] = {}
+    by_length: dict[int, set[str]] = {}
     for key in _connecting(route, hop, names):
-        one = names.objects[key]
-        prefix, dev = (one.address, one.link) if key.kind == "address" else (one.to, one.hops[0].dev)
-        found.setdefault(int(prefix.partition("/")[2]), set()).add(dev)
-    nearest = found[max(found)] if found else set()
+        item = names.objects[key]
+        prefix, dev = (item.address, item.link) if key.kind == "address" else (item.to, item.hops[0].dev)
+        by_length.setdefault(int(prefix.partition("/")[2]), set()).add(dev)
+    nearest = by_length[max(by_length)] if by_length else set()
     return dataclasses.replace(hop, dev=nearest.pop()) if len(nearest) == 1 else hop
 
 
@@ -63,7 +63,7 @@ def _unreachable(route: Route, hop: NextHop, names: Names) -> Iterator[str]:
         return
     if not _closed(route.scope, hop.dev, names) or list(_connecting(route, hop, names)):
         return
-    known = [f"{one.address} on {one.link}" for one in names.of(route.scope, "address")]
+    known = [f"{address.address} on {address.link}" for address in names.of(route.scope, "address")]
     listed = ", ".join(known[:6]) or "no address at all"
     where = f" through {hop.dev}" if hop.dev else ""
     yield f"no connected prefix of {route.scope} reaches {hop.via}{where}; it has {listed}"

@@ -28,22 +28,22 @@ _UNNOTED = Noted("", None)
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
-    found: dict[Key, list[Live]] = {}
-    names = {index: one.name for index, one in reading.state.links.items()}
+    by_key: dict[Key, list[Live]] = {}
+    names = {index: link.name for index, link in reading.state.links.items()}
     for row in reading.state.routes:
         route = _from_row(reading.state.scope, row, names)
-        found.setdefault(key_of(route), []).append(Live(route, _owner(reading, row, route)))
-    for key, held in found.items():
-        yield from _apart(key, held, reading)
+        by_key.setdefault(key_of(route), []).append(Live(route, _owner(reading, row, route)))
+    for key, routes in by_key.items():
+        yield from _apart(key, routes, reading)
 
 
-def _apart(key: Key, held: list[Live], reading: Reading) -> Iterator[tuple[Key, Live]]:
+def _apart(key: Key, routes: list[Live], reading: Reading) -> Iterator[tuple[Key, Live]]:
     """IPv4 allows several routes with one destination and metric: the desired one gets the key, others a number."""
     wanted = reading.wanted.get(key)
-    if wanted is not None and len(held) > 1:
-        held = sorted(held, key=lambda one: mask(wanted.object, one.object) != wanted.object)
-    for number, one in enumerate(held, 1):
-        yield (key if number == 1 else key._replace(name=f"{key.name} ({number})")), one
+    if wanted is not None and len(routes) > 1:
+        routes = sorted(routes, key=lambda route: mask(wanted.object, route.object) != wanted.object)
+    for number, route in enumerate(routes, 1):
+        yield (key if number == 1 else key._replace(name=f"{key.name} ({number})")), route
 
 
 def _from_row(scope: str, row: RouteRow, names: Mapping[int, str]) -> Route:
@@ -73,7 +73,7 @@ def _owner(reading: Reading, row: RouteRow, route: Route) -> str:
 
 def _link_owner(reading: Reading, row: RouteRow) -> str:
     rows = [reading.state.links.get(hop.oif) for hop in row.hops]
-    owners = {stamped(one.alias) for one in rows if one and one.alias.startswith(STAMP)}
+    owners = {stamped(link.alias) for link in rows if link and link.alias.startswith(STAMP)}
     return owners.pop() if len(owners) == 1 else ""
 
 

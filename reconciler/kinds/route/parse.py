@@ -40,15 +40,15 @@ def _parse_entry(source: Source, entry: Mapping[str, Any], at: Path) -> Route | 
 
 def _contradictions(entry: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     type_ = entry.get("type", "unicast")
-    one = [word for word in ("via", "dev", "onlink") if word in entry]
+    way = [word for word in ("via", "dev", "onlink") if word in entry]
     if type_ != "unicast":
-        extra = one + [word for word in ("nexthops", "source", "mtu", "scope") if word in entry]
+        extra = way + [word for word in ("nexthops", "source", "mtu", "scope") if word in entry]
         for word in extra:
             yield (word,), f"a {type_} route leads nowhere; leave {word} out"
     elif "nexthops" in entry:
-        for word in one:
+        for word in way:
             yield (word,), f"{word} stands beside nexthops; write it in each of them"
-    elif not one or one == ["onlink"]:
+    elif not way or way == ["onlink"]:
         yield (), "the route has no way: give via, dev or nexthops, or a type such as blackhole"
     hops = [((), entry), *((("nexthops", n), hop) for n, hop in enumerate(entry.get("nexthops") or ()))]
     for path, hop in hops:
