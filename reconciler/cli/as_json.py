@@ -25,7 +25,7 @@ def write(document: Mapping[str, Any]) -> None:
 
 
 def errors(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
-    return {"format": FORMAT, "command": command, "errors": [_problem(one) for one in problems]}
+    return {"format": FORMAT, "command": command, "errors": [_problem(problem) for problem in problems]}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _change(change: Change) -> dict[str, Any]:
 def _result(result: Result) -> dict[str, Any]:
     return {
         "applied": result.applied,
-        "failed": [_failed(one.change, one.failure) for one in result.failed],
-        "blocked": [{"key": str(one.change.key), "waits_for": str(one.waits_for)} for one in result.blocked],
+        "failed": [_failed(step.change, step.failure) for step in result.failed],
+        "blocked": [{"key": str(step.change.key), "waits_for": str(step.waits_for)} for step in result.blocked],
         "remaining": [str(change.key) for change in result.remaining],
         "verified": result.verified,
         "rolled_back": result.rolled_back,
@@ -103,7 +103,7 @@ def undone(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
     """After a rollback: changes undone, and changes that failed to be undone with the error."""
     return {
         "undone": [{"key": str(change.key), "action": change.action} for change in undone],
-        "not_undone": [_failed(one.change, one.failure) for one in left],
+        "not_undone": [_failed(failed.change, failed.failure) for failed in left],
     }
 
 

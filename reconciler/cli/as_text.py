@@ -63,7 +63,7 @@ def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
     from rich.text import Text
 
     out = console(colour)
-    for run, line in (([one], "") for one in planned.changes) if verbose else folding.grouped(planned.changes):
+    for run, line in (([change], "") for change in planned.changes) if verbose else folding.grouped(planned.changes):
         head = Text(f"{GLYPHS[run[0].action]} ", style=COLOURS[run[0].action])
         if line:
             out.print(_with_impact(head.append(clean(line), style="bold"), run[0], verbose))
@@ -111,10 +111,10 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, Secret):  # DeepDiff would look into it
         return str(value)
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _value(value: Any) -> str:
@@ -123,9 +123,9 @@ def _value(value: Any) -> str:
     if value is None or value == "" or type(value).__name__ == "NotPresent":
         return "none"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_value(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {_value(part)}" for name, part in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(one) for one in value) + "]"
+        return "[" + ", ".join(_value(part) for part in value) + "]"
     return str(value)
 
 
@@ -180,7 +180,7 @@ def _rollback_lines(undone: Sequence[Change], left: Sequence[Failed]) -> Iterato
     if undone:
         keys = [str(change.key) for change in undone]
         yield f"taken back: {', '.join(keys[:10])}" + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
-    yield from (f"not taken back: {one.change.action} {one.change.key}: {one.failure}" for one in left)
+    yield from (f"not taken back: {failed.change.action} {failed.change.key}: {failed.failure}" for failed in left)
 
 
 def _ending(result: Result) -> str:
@@ -238,10 +238,10 @@ def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("from", "to", "expected", "found", ""):
         table.add_column(name)
-    for one in proofs:
-        wanted = one.expectation
-        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", one.shows]
-        ending = Text("ok", style="green") if one.holds else Text(f"NOT SO  {wanted.origin}", style="red")
+    for proof in proofs:
+        wanted = proof.expectation
+        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", proof.shows]
+        ending = Text("ok", style="green") if proof.holds else Text(f"NOT SO  {wanted.origin}", style="red")
         table.add_row(*map(clean, words), ending)
     console(colour).print(table)
 

@@ -31,11 +31,11 @@ def validate(options: Options) -> int:
     if options.json:
         from reconciler.cli import as_json
 
-        names = [one.name for one in topologies]
+        names = [topology.name for topology in topologies]
         as_json.write({"format": 1, "command": "validate", "topologies": names, "errors": []})
     elif not options.quiet:
-        for one in topologies:
-            sys.stdout.write(f"{one.name}: valid, {len(one.objects)} objects\n")
+        for topology in topologies:
+            sys.stdout.write(f"{topology.name}: valid, {len(topology.objects)} objects\n")
     return OK
 
 
@@ -48,7 +48,7 @@ def lower(options: Options) -> int:
             lowered = pipeline.lower(options.files, kernel)
     else:
         lowered = pipeline.lower(options.files, None)
-    listed = [one.data for one in lowered]
+    listed = [document.data for document in lowered]
     if options.json:
         as_json.write({"format": 1, "command": "lower", "topologies": listed})
     else:
@@ -176,11 +176,11 @@ def confirm(options: Options) -> int:
     from reconciler.safety.commit_confirmed import committing
 
     with lock.held(options.lock_timeout), host.kernel() as kernel:
-        found = committing.confirm(kernel)
+        kept = committing.confirm(kernel)
     if options.json:
-        _settled_json(options, "confirmed", list(found.topologies))
+        _settled_json(options, "confirmed", list(kept.topologies))
     elif not options.quiet:
-        sys.stdout.write(f"{', '.join(found.topologies)}: confirmed, and stays as it is.\n")
+        sys.stdout.write(f"{', '.join(kept.topologies)}: confirmed, and stays as it is.\n")
     return OK
 
 

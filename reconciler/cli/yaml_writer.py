@@ -64,14 +64,14 @@ def _styled(value: Any, done: dict[int, Any]) -> Any:
 
 def _marked(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, dict):
-        inner = {key: _styled(one, done) for key, one in value.items()}
+        inner = {key: _styled(part, done) for key, part in value.items()}
         return _Short(inner) if _fits(inner, inner.values()) else inner
-    items = [_styled(one, done) for one in value]
-    return _ShortList(items) if _fits(items, items) and not any(isinstance(one, dict) for one in items) else items
+    items = [_styled(part, done) for part in value]
+    return _ShortList(items) if _fits(items, items) and not any(isinstance(part, dict) for part in items) else items
 
 
 def _fits(whole: Any, inner: Any) -> bool:
-    plain = all(not isinstance(one, dict | list) or isinstance(one, _Short | _ShortList) for one in inner)
+    plain = all(not isinstance(part, dict | list) or isinstance(part, _Short | _ShortList) for part in inner)
     return plain and len(str(whole)) <= _ONE_LINE
 
 

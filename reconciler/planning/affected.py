@@ -37,7 +37,7 @@ class Reach(NamedTuple):
         )
 
 
-def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
+def of(changes: Iterable[Change], rows: LiveState) -> Reach | None:
     """The scopes where the changes can have effects; None where they can have effects in any scope.
 
     An address, a route, a rule, a sysctl or an nftables object has effects in its own scope only, and an nftables
@@ -51,13 +51,13 @@ def of(changes: Iterable[Change], found: LiveState) -> Reach | None:
     near = {change.key.home for change in listed if change.key.kind not in _IN_TABLES}
     links = sorted({where for change in listed for where in _links(change)})
     for scope, places in groupby(links, key=lambda where: where[0]):
-        near |= {scope, *_other_ends(found, scope, {name for _, name in places})}
+        near |= {scope, *_other_ends(rows, scope, {name for _, name in places})}
     if links:
-        leaning = frozenset(_leaning(found))
+        leaning = frozenset(_leaning(rows))
         if leaning & near:  # the namespace of the link below is unknown
             return None
         near |= leaning
-    beside = {far for scope in near & found.scopes.keys() for far, _ in found.scopes[scope].peers.values()} - near
+    beside = {far for scope in near & rows.scopes.keys() for far, _ in rows.scopes[scope].peers.values()} - near
     return Reach(frozenset(near), frozenset(tables - near), frozenset(beside))
 
 
@@ -70,20 +70,20 @@ def _reaches_out(change: Change) -> bool:
 
 def _links(change: Change) -> Iterator[tuple[str, str]]:
     links = BY_NAME[change.key.kind].links
-    for held in (change.before, change.after):
-        if held is not None:
-            yield from links(held)
+    for side in (change.before, change.after):
+        if side is not None:
+            yield from links(side)
 
 
-def _other_ends(found: LiveState, scope: str, names: set[str]) -> Iterator[str]:
+def _other_ends(rows: LiveState, scope: str, names: set[str]) -> Iterator[str]:
     """The scopes of the peers of veths that are declared here as interfaces."""
-    if scope in found.scopes:
-        state = found.scopes[scope]
+    if scope in rows.scopes:
+        state = rows.scopes[scope]
         yield from (far for index, (far, _) in state.peers.items() if state.links[index].name in names)
 
 
-def _leaning(found: LiveState) -> Iterator[str]:
+def _leaning(rows: LiveState) -> Iterator[str]:
     """The scopes with a link that lies on a link of another scope, except veths, whose ends are known."""
-    for state in found.scopes.values():
+    for state in rows.scopes.values():
         if any(row.peer_nsid >= 0 and row.kind not in _TWO_ENDED for row in state.links.values()):
             yield state.scope

@@ -57,7 +57,7 @@ class Standing:
     def add(self, objects: Mapping[Key, Live]) -> None:
         """More live objects, read later than the others."""
         index = self._index
-        for ground, keys in _by_ground({key: one for key, one in objects.items() if key not in self.live}).items():
+        for ground, keys in _by_ground({key: entry for key, entry in objects.items() if key not in self.live}).items():
             index[ground] += keys
         self.live.update(objects)
 
@@ -67,11 +67,11 @@ class Standing:
 
 
 def _by_ground(objects: LiveObjects) -> dict[Ground, list[Key]]:
-    found: dict[Ground, list[Key]] = defaultdict(list)
-    for key, held in objects.items():
-        for ground in grounds(key, held.object):
-            found[ground].append(key)
-    return found
+    index: dict[Ground, list[Key]] = defaultdict(list)
+    for key, entry in objects.items():
+        for ground in grounds(key, entry.object):
+            index[ground].append(key)
+    return index
 
 
 class Consequences:
@@ -109,9 +109,9 @@ class Consequences:
         if ground.what in _PARTS:
             yield from (Ground(what, ground.scope, ground.name) for what in _PARTS[ground.what])
             for key in self._standing.on(Ground("device", ground.scope, ground.name)):
-                kind, held = BY_NAME[key.kind], self._live[key].object
-                if ground.what in kind.follows(held):
-                    yield from (Ground(ground.what, *place) for place in kind.links(held))
+                kind, value = BY_NAME[key.kind], self._live[key].object
+                if ground.what in kind.follows(value):
+                    yield from (Ground(ground.what, *place) for place in kind.links(value))
 
     def _lose(self, key: Key, ground: Ground, cause: Key) -> Iterator[Ground]:
         if key not in self.losses and key not in self._changed:
@@ -139,15 +139,15 @@ class Consequences:
         return Ground("scope", HOST, scope) in self.taken
 
 
-def grounds(key: Key, held: Any) -> Iterator[Ground]:
+def grounds(key: Key, value: Any) -> Iterator[Ground]:
     """All grounds that an object needs: its namespaces, the links that it lies on, and those of its kind."""
     kind = BY_NAME[key.kind]
-    beneath = tuple(kind.lies_on(held))
+    beneath = tuple(kind.lies_on(value))
     yield from (Ground("device", *place) for place in beneath)
     if not kind.outlives:
-        scopes = {key.scope, *(scope for scope, _ in (*beneath, *kind.links(held)))}
+        scopes = {key.scope, *(scope for scope, _ in (*beneath, *kind.links(value)))}
         yield from (Ground("scope", HOST, scope) for scope in scopes if scope != HOST)
-    yield from kind.stands_on(held)
+    yield from kind.stands_on(value)
 
 
 def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:
@@ -169,15 +169,15 @@ def goes_last(changes: Sequence[Change], live: LiveObjects) -> set[Key]:
 
 
 def _by_kind(changes: Iterable[Change], kinds: Collection[str]) -> dict[str, list[Change]]:
-    found: dict[str, list[Change]] = defaultdict(list)
+    by_kind: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         if change.key.kind in kinds:
-            found[change.key.kind].append(change)
-    return found
+            by_kind[change.key.kind].append(change)
+    return by_kind
 
 
-def _links(key: Key, held: Any) -> Iterable[Place]:
-    return BY_NAME[key.kind].links(held)
+def _links(key: Key, value: Any) -> Iterable[Place]:
+    return BY_NAME[key.kind].links(value)
 
 
 # ------------------------------------------------------------------------------------------------ what must be read
@@ -199,10 +199,10 @@ class Unread:
 
 def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
     """What must be read to know the consequences of these changes; None for nothing."""
-    found = list(takings(changes, live))
-    taken = [taking.ground for taking in found]
+    listed = list(takings(changes, live))
+    taken = [taking.ground for taking in listed]
     settings: dict[str, set[str]] = defaultdict(set)
-    for taking in found:
+    for taking in listed:
         if taking.only is not None:
             settings[taking.only[0]].add(taking.only[1])
     for key, name, _ in _during(changes, live):
@@ -271,18 +271,18 @@ def measures(
     """
     taken, live = Consequences(changes, standing, values), standing.live
     planned = {change.key: change for change in changes}
-    found = taken.losses.items()
-    foreign = {key: loss for key, loss in found if key not in planned and _counts(key, loss, topologies)}
+    losses = taken.losses.items()
+    foreign = {key: loss for key, loss in losses if key not in planned and _counts(key, loss, topologies)}
     restored: list[Change] = []
     gone: list[Key] = []
     problems: list[Problem] = []
     after = Afterwards(changes, live, taken) if foreign else None
     for key in sorted(foreign, key=lambda key: (RANK[key.kind], key)):
         loss, kind = foreign[key], BY_NAME[key.kind]
-        held = loss.live.object
-        if after is not None and _stays(key, taken) and kind.returns is not None and kind.returns(held, after):
-            after.put_back(key, held)
-            restored.append(Change("restore", key, held, held, (), "none", loss.live.owner))
+        value = loss.live.object
+        if after is not None and _stays(key, taken) and kind.returns is not None and kind.returns(value, after):
+            after.put_back(key, value)
+            restored.append(Change("restore", key, value, value, (), "none", loss.live.owner))
         elif force or kind.harmless or _goes_with_its_link(loss):
             gone.append(key)
         else:
@@ -299,7 +299,7 @@ def _stays(key: Key, taken: Consequences) -> bool:
 
 def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) -> dict[Key, list[Setting]]:
     """What holds while a change is made; a setting that the plan itself writes is left as it writes it."""
-    found: dict[Key, list[Setting]] = defaultdict(list)
+    settings: dict[Key, list[Setting]] = defaultdict(list)
     going = {change.key for change in changes if change.action in _GOING} - goes_last(changes, live)
     written = dict(_written(changes))
     for key, name, value in _during(changes, live):
@@ -307,8 +307,8 @@ def _settings(changes: Sequence[Change], live: LiveObjects, values: Settings) ->
         if key not in going:
             before = written.get((key.scope, name), before)
         if before != value:
-            found[key].append(Setting(key.scope, name, value, before))
-    return found
+            settings[key].append(Setting(key.scope, name, value, before))
+    return settings
 
 
 def _written(changes: Iterable[Change]) -> Iterator[tuple[tuple[str, str], str]]:
@@ -322,12 +322,12 @@ def _written(changes: Iterable[Change]) -> Iterator[tuple[tuple[str, str], str]]
 
 def _counts(key: Key, loss: Loss, topologies: Collection[str]) -> bool:
     """Whether an object must not be lost: no topology of this run owns it, and it does not come back by itself."""
-    kind, held = BY_NAME[key.kind], loss.live
-    if held.owner in topologies:
+    kind, entry = BY_NAME[key.kind], loss.live
+    if entry.owner in topologies:
         return kind.existing and kind.put_back is not None  # a neighbour on a link of ours: no file can declare it
-    if held.owner == KERNEL:
-        return loss.ground.what == "learned" or not kind.comes_back(held.object)
-    return held.owner != UNKNOWN
+    if entry.owner == KERNEL:
+        return loss.ground.what == "learned" or not kind.comes_back(entry.object)
+    return entry.owner != UNKNOWN
 
 
 def _goes_with_its_link(loss: Loss) -> bool:
@@ -357,18 +357,18 @@ class Afterwards:
     def __init__(self, changes: Sequence[Change], live: LiveObjects, taken: Consequences) -> None:
         self.lasting: Collection[Ground] = taken.lasting
         gone = {change.key for change in changes if change.action == "delete"} | taken.losses.keys()
-        objects = {key: held.object for key, held in live.items() if key not in gone}
+        objects = {key: entry.object for key, entry in live.items() if key not in gone}
         objects |= {change.key: change.after for change in changes if change.after is not None}
         self.objects: dict[Key, Any] = objects
-        self.links = {place: held for key, held in objects.items() for place in _links(key, held)}
+        self.links = {place: entry for key, entry in objects.items() for place in _links(key, entry)}
         self._by_scope: dict[tuple[str, str], list[Any]] = defaultdict(list)
-        for key, held in objects.items():
-            self._by_scope[key.scope, key.kind].append(held)
+        for key, entry in objects.items():
+            self._by_scope[key.scope, key.kind].append(entry)
 
     def of(self, scope: str, kind: str) -> Iterable[Any]:
         return self._by_scope.get((scope, kind), ())
 
-    def put_back(self, key: Key, held: Any) -> None:
+    def put_back(self, key: Key, value: Any) -> None:
         """Add a restored object: objects that are restored later may need it."""
-        self.objects[key] = held
-        self._by_scope[key.scope, key.kind].append(held)
+        self.objects[key] = value
+        self._by_scope[key.scope, key.kind].append(value)

@@ -31,37 +31,37 @@ def diff(
     """
     live = standing.live
     desired = _settled(desired, live)
-    found = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
+    results = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
     deletions = list(_deletions(desired, live, topologies))
-    changes = [change for change in found.values() if isinstance(change, Change)]
+    changes = [change for change in results.values() if isinstance(change, Change)]
     taken = Consequences([*changes, *deletions], standing)
     if taken.taken:
-        found |= _made_again(desired, live, found, taken, adopt)
-        changes = [change for change in found.values() if isinstance(change, Change)]
+        results |= _made_again(desired, live, results, taken, adopt)
+        changes = [change for change in results.values() if isinstance(change, Change)]
         deletions = [change for change in deletions if not taken.absorbs(change)]
     changes += deletions
     changes += _upset(changes, desired)
-    problems = [*_once_an_entry(found), *_of_adopted(changes, live)]
+    problems = [*_once_an_entry(results), *_of_adopted(changes, live)]
     problems += _in_the_way(changes, desired, live)
     problems += _clashing(desired, live, topologies)
     problems += _impossible(changes, desired)
     return changes, problems
 
 
-def _once_an_entry(found: Mapping[Key, Change | Problem | None]) -> Iterator[Problem]:
+def _once_an_entry(results: Mapping[Key, Change | Problem | None]) -> Iterator[Problem]:
     """The problems; for a range of ports, which is one entry, only the first."""
     reported: set[tuple[str, Origin]] = set()
-    for key, one in found.items():
-        if isinstance(one, Problem):
-            if key.kind not in _CLASHES or (key.kind, one.origin) not in reported:
-                yield one
-            reported.add((key.kind, one.origin))
+    for key, result in results.items():
+        if isinstance(result, Problem):
+            if key.kind not in _CLASHES or (key.kind, result.origin) not in reported:
+                yield result
+            reported.add((key.kind, result.origin))
 
 
 def _made_again(
     desired: DesiredObjects,
     live: LiveObjects,
-    found: Mapping[Key, Change | Problem | None],
+    results: Mapping[Key, Change | Problem | None],
     taken: Consequences,
     adopt: bool,
 ) -> dict[Key, Change | Problem | None]:
@@ -69,16 +69,16 @@ def _made_again(
     again: dict[Key, Change | Problem | None] = {}
     gone = taken.gone
     for key, wanted in desired.items() if taken.losses or gone else ():
-        held, before = live.get(key), found[key]
-        if held is None or isinstance(before, Problem):
+        entry, before = live.get(key), results[key]
+        if entry is None or isinstance(before, Problem):
             continue
         loss, kind = taken.losses.get(key), BY_NAME[key.kind]
         if loss is not None and not loss.late:
             again[key] = _lost_for_good(key, wanted, loss.cause) if kind.existing else _create(key, wanted)
         elif loss is None and not (before is not None and before.action == "replace"):
-            left = kind.without(held.object, gone)
-            if left is not held.object:
-                again[key] = _compare(key, wanted, dataclasses.replace(held, object=left), adopt)
+            left = kind.without(entry.object, gone)
+            if left is not entry.object:
+                again[key] = _compare(key, wanted, dataclasses.replace(entry, object=left), adopt)
     return again
 
 
@@ -96,7 +96,7 @@ def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
 def by_line(changes: Sequence[Change], lines: Mapping[tuple[Key, str], Origin]) -> list[Change]:
     """The changes; where all attributes that differ are implied by one other line, that line is the origin."""
     keys = {key for key, _ in lines}
-    return [_implied_by(one, lines) if one.key in keys else one for one in changes]
+    return [_implied_by(change, lines) if change.key in keys else change for change in changes]
 
 
 def _implied_by(change: Change, lines: Mapping[tuple[Key, str], Origin]) -> Change:
@@ -109,9 +109,9 @@ def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
     settled: dict[Key, Desired] = {}
     for key, wanted in desired.items():
         settle = _SETTLE.get(key.kind)
-        held = live.get(key) if settle is not None else None
-        if settle is not None and held is not None:
-            completed = settle(wanted.object, held.object)
+        entry = live.get(key) if settle is not None else None
+        if settle is not None and entry is not None:
+            completed = settle(wanted.object, entry.object)
             if completed is not wanted.object:
                 settled[key] = dataclasses.replace(wanted, object=completed)
     return {**desired, **settled} if settled else desired
@@ -120,36 +120,36 @@ def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
 # ------------------------------------------------------------------------------------------------ one object
 
 
-def _compare(key: Key, wanted: Desired, held: Live | None, adopt: bool) -> Change | Problem | None:
+def _compare(key: Key, wanted: Desired, entry: Live | None, adopt: bool) -> Change | Problem | None:
     kind = BY_NAME[key.kind]
-    if held is None:
+    if entry is None:
         if kind.existing:
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
             return Problem(wanted.origin, text)
         return _create(key, wanted)
     # equality first: of 10,000 port maps most do not differ
-    differs = () if wanted.object == held.object else differences(kind, wanted.object, held.object)
-    if held.owner in (wanted.owner, UNKNOWN) or (held.owner == KERNEL and not differs):
-        stamped = (held.whole and held.owner == wanted.owner) or held.owner == KERNEL
-        return _own(key, wanted, held, differs, stamped)
+    differs = () if wanted.object == entry.object else differences(kind, wanted.object, entry.object)
+    if entry.owner in (wanted.owner, UNKNOWN) or (entry.owner == KERNEL and not differs):
+        stamped = (entry.whole and entry.owner == wanted.owner) or entry.owner == KERNEL
+        return _own(key, wanted, entry, differs, stamped)
     if kind.existing and not differs:
         return None
-    return _foreign(key, wanted, held, differs, adopt)
+    return _foreign(key, wanted, entry, differs, adopt)
 
 
-def _own(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], stamped: bool) -> Change | None:
+def _own(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], stamped: bool) -> Change | None:
     if differs:
-        return _change(way(BY_NAME[key.kind], differs), key, held.object, wanted, differs)
+        return _change(way(BY_NAME[key.kind], differs), key, entry.object, wanted, differs)
     # A route or an address of ours whose record was lost only gets a new record.
     claimed = stamped or BY_NAME[key.kind].ownership == PROTOCOL
-    return None if claimed else _change("adopt", key, held.object, wanted, ())
+    return None if claimed else _change("adopt", key, entry.object, wanted, ())
 
 
-def _foreign(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
-    if held.owner == KERNEL:
+def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
+    if entry.owner == KERNEL:
         return _problem(key, wanted, f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}")
-    if held.owner != NOBODY:
-        return _problem(key, wanted, f"{key} belongs to topology {held.owner}")
+    if entry.owner != NOBODY:
+        return _problem(key, wanted, f"{key} belongs to topology {entry.owner}")
     if not adopt:
         same = f"differs in {', '.join(differs)}" if differs else "matches"
         return _problem(
@@ -159,7 +159,7 @@ def _foreign(key: Key, wanted: Desired, held: Live, differs: tuple[str, ...], ad
     if action == "replace":
         text = f"{key} cannot be adopted: {', '.join(differs)} cannot change in place; remove it or declare it as it is"
         return _problem(key, wanted, text)
-    return _change(action, key, held.object, wanted, differs + (("owner",) if differs else ()))
+    return _change(action, key, entry.object, wanted, differs + (("owner",) if differs else ()))
 
 
 def way(kind: Kind, differs: tuple[str, ...]) -> Action:
@@ -167,9 +167,9 @@ def way(kind: Kind, differs: tuple[str, ...]) -> Action:
     return "replace" if kind.replace_on & set(differs) else "update"
 
 
-def differences(kind: Kind, wanted: Any, held: Any) -> tuple[str, ...]:
+def differences(kind: Kind, wanted: Any, value: Any) -> tuple[str, ...]:
     """The names of the attributes that differ; () exactly where the masked objects are equal."""
-    masked = kind.mask(wanted, held)
+    masked = kind.mask(wanted, value)
     if masked == wanted:
         return ()
     ours, theirs = kind.shown(wanted), kind.shown(masked)
@@ -198,27 +198,27 @@ def _problem(key: Key, wanted: Desired, text: str) -> Problem:
 
 
 def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Change]:
-    gone = [key for key, held in live.items() if key not in desired and _may_go(key, held, topologies)]
+    gone = [key for key, entry in live.items() if key not in desired and _may_go(key, entry, topologies)]
     for key in sorted(gone):
-        held, kind = live[key], BY_NAME[key.kind]
+        entry, kind = live[key], BY_NAME[key.kind]
         if kind.release is not None:
-            yield from _released(key, held, kind.release)
+            yield from _released(key, entry, kind.release)
         elif not kind.existing:
             impact: Impact = "in-place" if kind.harmless else "disruptive"
-            yield Change("delete", key, held.object, None, (), impact, held.owner)
+            yield Change("delete", key, entry.object, None, (), impact, entry.owner)
 
 
-def _released(key: Key, held: Live, release: Callable[[Any], Any]) -> Iterator[Change]:
+def _released(key: Key, entry: Live, release: Callable[[Any], Any]) -> Iterator[Change]:
     """The update that restores an object that netrecon only configured."""
-    after = release(held.object)
-    differs = differences(BY_NAME[key.kind], after, held.object)
+    after = release(entry.object)
+    differs = differences(BY_NAME[key.kind], after, entry.object)
     if differs:
-        yield Change("update", key, held.object, after, differs, _impact("update", key, differs), held.owner)
+        yield Change("update", key, entry.object, after, differs, _impact("update", key, differs), entry.owner)
 
 
-def _may_go(key: Key, held: Live, topologies: frozenset[str]) -> bool:
+def _may_go(key: Key, entry: Live, topologies: frozenset[str]) -> bool:
     """Whether an object may be deleted: it is this run's, or a link that a killed run created and did not stamp."""
-    return held.owner in topologies or (held.owner == UNKNOWN and any(BY_NAME[key.kind].links(held.object)))
+    return entry.owner in topologies or (entry.owner == UNKNOWN and any(BY_NAME[key.kind].links(entry.object)))
 
 
 def _of_adopted(changes: list[Change], live: LiveObjects) -> Iterator[Problem]:
@@ -246,18 +246,18 @@ def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
             by_kind.setdefault(change.key.kind, {})[change.key] = change
     if not by_kind:
         return []
-    found: list[Change] = []
+    updates: list[Change] = []
     for key, wanted in desired.items():
         upset, others = BY_NAME[key.kind].upset, by_kind.get(key.kind, {})
         left = upset(wanted.object, others) if upset is not None and others and key not in others else wanted.object
         if left != wanted.object:
-            found.append(_change("update", key, left, wanted, differences(BY_NAME[key.kind], wanted.object, left)))
-    return found
+            updates.append(_change("update", key, left, wanted, differences(BY_NAME[key.kind], wanted.object, left)))
+    return updates
 
 
 def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:
     """Links to be created whose name is taken by a link that does not leave, of any kind."""
-    taken = {where: key for key, held in live.items() for where in BY_NAME[key.kind].links(held.object)}
+    taken = {where: key for key, entry in live.items() for where in BY_NAME[key.kind].links(entry.object)}
     leaving = {change.key for change in changes if change.action in ("delete", "replace")}
     gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
     leaving |= {key for key in taken.values() if key.scope != HOST and key.scope in gone}
@@ -277,9 +277,9 @@ def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObject
 def _clashing(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
     """Objects whose place is taken by a topology outside this run, under another key: ports that overlap."""
     claims: dict[tuple[str, str], list[Claim]] = {}
-    for key, held in live.items() if _CLASHES else ():
-        if key.kind in _CLASHES and held.owner not in topologies and key not in desired:
-            claims.setdefault((key.scope, key.kind), []).append(Claim(held.object, held.owner, None))
+    for key, entry in live.items() if _CLASHES else ():
+        if key.kind in _CLASHES and entry.owner not in topologies and key not in desired:
+            claims.setdefault((key.scope, key.kind), []).append(Claim(entry.object, entry.owner, None))
     reported: set[Origin] = set()
     for key, wanted in desired.items() if claims else ():
         if (key.scope, key.kind) in claims:

@@ -36,13 +36,13 @@ class Finding:
 
 def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
     """The scopes that forward packets, each with the (protocol, port) pairs that it publishes."""
-    found: dict[str, set[tuple[str, int]]] = {}
-    for key, held in objects.items():
+    by_scope: dict[str, set[tuple[str, int]]] = {}
+    for key, value in objects.items():
         if key.kind in _SENDS:
-            ports = found.setdefault(key.scope, set())
+            ports = by_scope.setdefault(key.scope, set())
             if BY_NAME[key.kind].publishes:
-                ports.add((held.protocol, held.port))
-    return found
+                ports.add((value.protocol, value.port))
+    return by_scope
 
 
 def diagnose(
@@ -54,14 +54,14 @@ def diagnose(
     ``beside`` are live objects that stay as they are.
     """
     by_scope: dict[str, list[tuple[Key, Any]]] = {}
-    for key, held in objects.items():
+    for key, value in objects.items():
         if key.kind in _SENDS and key.scope in around:
-            by_scope.setdefault(key.scope, []).append((key, held))
+            by_scope.setdefault(key.scope, []).append((key, value))
     findings: list[Finding] = []
     for scope, sending in by_scope.items():
-        families = {6 if ":" in _SENDS[key.kind](held) else 4 for key, held in sending}
+        families = {6 if ":" in _SENDS[key.kind](value) else 4 for key, value in sending}
         findings += _forwarding(objects, around[scope], families, applied)
-        findings += (_barrier(scope, one, sending) for one in around[scope].barriers if _stops(one, families))
+        findings += (_barrier(scope, chain, sending) for chain in around[scope].barriers if _stops(chain, families))
         findings += _listeners(around[scope], sending)
     findings += (_loop(key, ring) for key, ring in loops.closing(objects))
     findings += _on_ports(objects, beside)
@@ -71,13 +71,13 @@ def diagnose(
 def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:
     """Addresses on ports of bridges: packets that arrive at a port go to the bridge, so these addresses are dead."""
     masters: dict[tuple[str, str], str] = {}
-    for key, held in objects.items():
+    for key, value in objects.items():
         ports = _PORTS.get(key.kind)
         if ports is not None:
-            masters.update(ports(held))
-    for key, held in {**beside, **objects}.items() if masters else ():
+            masters.update(ports(value))
+    for key, value in {**beside, **objects}.items() if masters else ():
         holds = _HOLDS.get(key.kind)
-        link, address = holds(held) if holds is not None else ("", "")
+        link, address = holds(value) if holds is not None else ("", "")
         bridge = masters.get((key.scope, link))
         if bridge is not None and not address.startswith("fe80:"):
             message = f"{link} is a port of {bridge}, so what is sent from this address gets no answer"
@@ -144,7 +144,7 @@ def _legacy_rules(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[
 
 def _sources(barrier: Barrier, sending: list[tuple[Key, Any]]) -> Iterator[tuple[str, list[str]]]:
     """The sources of forwarded packets by the nft word of their family, for the families of the chain."""
-    all_sources = [_SENDS[key.kind](held) for key, held in sending if not BY_NAME[key.kind].publishes]
+    all_sources = [_SENDS[key.kind](value) for key, value in sending if not BY_NAME[key.kind].publishes]
     for word, sign in (("ip", False), ("ip6", True)):
         sources = [source for source in all_sources if (":" in source) == sign]
         if sources and barrier.family in (word, "inet"):
@@ -160,11 +160,11 @@ def _listeners(around: Surroundings, sending: Iterable[tuple[Key, Any]]) -> Iter
         by_port.setdefault((listener.protocol, listener.port), []).append(listener)
     if not by_port:
         return
-    for key, held in sending:
+    for key, mapped in sending:
         if BY_NAME[key.kind].publishes:
-            for listener in by_port.get((held.protocol, held.port), ()):
-                if _same_place(held.listen, listener):
-                    yield _listener(key, held, listener)
+            for listener in by_port.get((mapped.protocol, mapped.port), ()):
+                if _same_place(mapped.listen, listener):
+                    yield _listener(key, mapped, listener)
 
 
 def _same_place(listen: str, listener: Listener) -> bool:
@@ -176,10 +176,10 @@ def _same_place(listen: str, listener: Listener) -> bool:
     return six and listener.address != "::1" and (listener.address == "::" or listen in ("::", listener.address))
 
 
-def _listener(key: Key, held: Any, listener: Listener) -> Finding:
+def _listener(key: Key, mapped: Any, listener: Listener) -> Finding:
     who = f"{listener.process} (pid {listener.pid})" if listener.pid else "a process"
     at = f"[{listener.address}]" if ":" in listener.address else listener.address
-    target = f"[{held.target}]" if ":" in held.target else held.target
+    target = f"[{mapped.target}]" if ":" in mapped.target else mapped.target
     message = f"{who} listens on {at}:{listener.port}, but what comes to the published port goes to "
-    message += f"{target}:{held.target_port}"
+    message += f"{target}:{mapped.target_port}"
     return Finding(key.scope, "listener", key, message, "stop it, or publish another port")

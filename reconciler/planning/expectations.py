@@ -41,18 +41,18 @@ def parse(
     for index, entry in enumerate(data.get("expect") or ()):
         path: Path = ("expect", index)
         scope = str(entry["from"])
-        found = _TARGET.match(str(entry["to"]))
+        target = _TARGET.match(str(entry["to"]))
         if not _is_scope(scope, names):
             problem((*path, "from"), f'no namespace "{scope}"; declare it under namespaces')
-        elif found is None or not 0 <= int(found["port"] or 0) < 65536:
+        elif target is None or not 0 <= int(target["port"] or 0) < 65536:
             problem((*path, "to"), f'"{entry["to"]}" is no NAME:PORT; a port is a number up to 65535')
         else:
-            address = found["six"] or _address(found["name"], scope, data, names)
+            address = target["six"] or _address(target["name"], scope, data, names)
             if not address:
-                problem((*path, "to"), f'nothing here is called "{found["name"]}" and has an address')
+                problem((*path, "to"), f'nothing here is called "{target["name"]}" and has an address')
                 continue
-            port = int(found["port"] or 0)
-            protocol = (found["protocol"] or "tcp") if port else "icmp"
+            port = int(target["port"] or 0)
+            protocol = (target["protocol"] or "tcp") if port else "icmp"
             yield Expectation(scope, str(entry["to"]), address, port, protocol, entry.get("reach", True), at(path))
 
 
@@ -67,18 +67,18 @@ def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> st
     except ValueError:
         pass
     if _is_scope(name, names):
-        held = [holds(one) for kind, holds in _HOLDS.items() for one in names.of(name, kind)]
-        return min((address for link, address in held if link != "lo"), key=lambda one: ":" in one, default="")
+        addresses = [holds(one) for kind, holds in _HOLDS.items() for one in names.of(name, kind)]
+        return min((address for link, address in addresses if link != "lo"), key=lambda one: ":" in one, default="")
     body = data if scope == HOST else (data.get("namespaces") or {}).get(scope) or {}
     known = (body.get("hosts") or {}).get(name, "")
     return str(known[0] if isinstance(known, list) else known)
 
 
-def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]:
+def end_of(wanted: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]:
     """The scope, address and port at which its packets arrive after all port maps; scope "" where it is unknown."""
-    scope, address, port = _holder(one.address, one.scope, objects), one.address, one.port
+    scope, address, port = _holder(wanted.address, wanted.scope, objects), wanted.address, wanted.port
     for _ in range(HOPS):
-        sent_on = _sent_on(scope, one.protocol, address, port, objects)
+        sent_on = _sent_on(scope, wanted.protocol, address, port, objects)
         if sent_on is None:
             break
         address, port = sent_on
@@ -89,17 +89,17 @@ def end_of(one: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]
 def _holder(address: str, near: str, objects: Mapping[Key, Any]) -> str:
     if ipaddress.ip_address(address).is_loopback:
         return near
-    for key, one in objects.items():
+    for key, value in objects.items():
         holds = _HOLDS.get(key.kind)
-        if holds is not None and holds(one)[1] == address:
+        if holds is not None and holds(value)[1] == address:
             return key.scope
     return ""
 
 
 def _sent_on(scope: str, protocol: str, address: str, port: int, objects: Mapping[Key, Any]) -> tuple[str, int] | None:
-    for key, one in objects.items():
+    for key, value in objects.items():
         translates = _TRANSLATES.get(key.kind) if key.scope == scope else None
-        found = translates(one, protocol, address, port) if translates else None
-        if found is not None:
-            return found
+        sent_on = translates(value, protocol, address, port) if translates else None
+        if sent_on is not None:
+            return sent_on
     return None

@@ -17,9 +17,9 @@ def closing(objects: Mapping[Key, Any]) -> Iterator[tuple[Key, list[str]]]:
     joined: dict[Place, Place] = {}
     members: dict[Place, list[Place]] = {}
     rings: list[tuple[Key, Place]] = []
-    for key, held in objects.items():
+    for key, value in objects.items():
         joins = _JOINS.get(key.kind)
-        bridges = joins(held) if joins is not None else None
+        bridges = joins(value) if joins is not None else None
         if bridges is None:
             continue
         one, other = (_root(joined, bridge) for bridge in bridges)
@@ -43,6 +43,6 @@ def _root(joined: dict[Place, Place], place: Place) -> Place:
 
 def _opened(objects: Mapping[Key, Any]) -> frozenset[Place]:
     """The bridges that run STP, which blocks one port of each ring."""
-    kinds = ((key, held, _SPANNING.get(key.kind)) for key, held in objects.items())
-    found = (BY_NAME[key.kind].links(held) for key, held, spanning in kinds if spanning and spanning(held))
-    return frozenset(place for places in found for place in places)
+    kinds = ((key, value, _SPANNING.get(key.kind)) for key, value in objects.items())
+    spanned = (BY_NAME[key.kind].links(value) for key, value, spanning in kinds if spanning and spanning(value))
+    return frozenset(place for places in spanned for place in places)

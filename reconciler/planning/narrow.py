@@ -23,8 +23,8 @@ _WITH_ENDS = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)  # lin
 def keys(intent: Intent, reach: Reach) -> Iterator[Key]:
     """The keys of desired objects that can differ, except for kinds compared by rows (see ``_where_different``)."""
     desired = intent.desired
-    for one in intent.topologies:
-        for (scope, kind), names in one.names.by_scope.items():
+    for topology in intent.topologies:
+        for (scope, kind), names in topology.names.by_scope.items():
             whole = scope in reach.whole
             if kind not in reach.kinds(scope) or (kind in _CHANGED_ROWS and not whole):
                 continue
@@ -34,23 +34,23 @@ def keys(intent: Intent, reach: Reach) -> Iterator[Key]:
 
 
 def objects(
-    planned: Planned, reach: Reach, wanted: Collection[Key], found: LiveState, view: state.View
+    planned: Planned, reach: Reach, wanted: Collection[Key], rows: LiveState, view: state.View
 ) -> tuple[DesiredObjects, dict[Key, Live]]:
-    """The desired and live objects to compare, after ``planned`` was carried out and ``found`` was read.
+    """The desired and live objects to compare, after ``planned`` was carried out and ``rows`` were read.
 
     ``wanted`` is the result of ``keys`` for the same ``reach``.
     """
-    before, after = _where_different(planned.found, found, reach.tables)
+    before, after = _where_different(planned.found, rows, reach.tables)
     after.update({scope: _leading_into(reach.whole, after[scope]) for scope in reach.beside & after.keys()})
-    live = state.objects(dataclasses.replace(found, scopes=after), view, reach.kinds)
+    live = state.objects(dataclasses.replace(rows, scopes=after), view, reach.kinds)
     chosen = {*wanted, *live}
     chosen |= {change.key for change in planned.changes if change.key.kind in _CHANGED_ROWS}
     chosen |= state.objects(LiveState(before), view, lambda _scope: _CHANGED_ROWS).keys()
     return {key: view.wanted[key] for key in chosen if key in view.wanted}, live
 
 
-def _leads_into(whole: Collection[str], kind: str, held: Any) -> bool:
-    return any(scope in whole for scope, _ in BY_NAME[kind].links(held))
+def _leads_into(whole: Collection[str], kind: str, value: Any) -> bool:
+    return any(scope in whole for scope, _ in BY_NAME[kind].links(value))
 
 
 # ------------------------------------------------------------------ rows

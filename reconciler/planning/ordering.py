@@ -22,7 +22,7 @@ def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) ->
 
     A need that is no node counts as met.  Raises Cycle.
     """
-    inner = {node: [one for one in needed if one in needs and one != node] for node, needed in needs.items()}
+    inner = {node: [other for other in needed if other in needs and other != node] for node, needed in needs.items()}
     if inner and not any(inner.values()):  # thousands of ports, for example
         return [sorted(inner, key=rank)]
     sorter: TopologicalSorter[Node] = TopologicalSorter(inner)
@@ -30,9 +30,9 @@ def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) ->
         sorter.prepare()
     except CycleError as error:
         raise Cycle(list(error.args[1])) from None
-    found: list[list[Node]] = []
+    stages: list[list[Node]] = []
     while sorter.is_active():
         ready = sorted(sorter.get_ready(), key=rank)
-        found.append(ready)
+        stages.append(ready)
         sorter.done(*ready)
-    return found
+    return stages

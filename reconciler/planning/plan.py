@@ -86,8 +86,8 @@ def _meanwhile(step: Step, measures: Measures) -> Step:
     settings = measures.settings.get(step.change.key, ()) if step.deleting or step.change.action != "replace" else ()
     if not settings:
         return step
-    first = (WriteSysctl(one.scope, one.key, one.meanwhile) for one in settings)
-    then = (WriteSysctl(one.scope, one.key, one.before) for one in settings)
+    first = (WriteSysctl(setting.scope, setting.key, setting.meanwhile) for setting in settings)
+    then = (WriteSysctl(setting.scope, setting.key, setting.before) for setting in settings)
     return dataclasses.replace(step, requests=(*first, *step.requests, *then))
 
 
@@ -113,22 +113,22 @@ def _joined(names: Iterable[Names]) -> Names:
         return listed[0]
     joined = Names({})
     objects: dict[Key, Any] = {}
-    for one in listed:
-        objects.update(one.objects)
-        joined.links.update(one.links)
-        for where, keys in one.by_scope.items():
+    for part in listed:
+        objects.update(part.objects)
+        joined.links.update(part.links)
+        for where, keys in part.by_scope.items():
             joined.by_scope.setdefault(where, []).extend(keys)
-        joined.exclusive |= one.exclusive
+        joined.exclusive |= part.exclusive
     joined.objects = objects
     return joined
 
 
 def live_names(live: Mapping[Key, Live]) -> Names:
     """The Names of live objects."""
-    names = Names({key: held.object for key, held in live.items()})
-    for key, held in live.items():
+    names = Names({key: entry.object for key, entry in live.items()})
+    for key, entry in live.items():
         names.by_scope.setdefault((key.scope, key.kind), []).append(key)
-        for where in BY_NAME[key.kind].links(held.object):
+        for where in BY_NAME[key.kind].links(entry.object):
             names.links.setdefault(where, key)
     return names
 
@@ -142,16 +142,16 @@ def _stages(changes: list[Change], names: Names, deleting: bool, restoring: bool
         yield tuple(_step(by_key[key], tuple(needs[key]), deleting, restoring) for key in level)
 
 
-def _directed(found: list[list[Key]], deleting: bool) -> Iterable[list[Key]]:
-    return (list(reversed(level)) for level in reversed(found)) if deleting else found
+def _directed(ordered: list[list[Key]], deleting: bool) -> Iterable[list[Key]]:
+    return (list(reversed(level)) for level in reversed(ordered)) if deleting else ordered
 
 
 def _needs(change: Change, names: Names, deleting: bool) -> list[Key]:
     kind = BY_NAME[change.key.kind]
     if change.key.kind in _IN_TABLES:  # all of one scope is one transaction, which needs only the namespace
         return [Key("namespace", HOST, change.key.scope)] if change.key.scope != HOST else []
-    held = change.before if deleting or change.after is None else change.after
-    return list(dict.fromkeys(kind.needs(held, names)))
+    value = change.before if deleting or change.after is None else change.after
+    return list(dict.fromkeys(kind.needs(value, names)))
 
 
 def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: bool) -> Step:

@@ -51,12 +51,12 @@ _BORN_WITH = having(lambda kind: kind.born_with)
 
 def settings(keys: Iterable[Key], memory: Memory = MappingProxyType({})) -> dict[str, set[str]]:
     """By scope, the sysctls that must be read for the objects of these keys and for those on record."""
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for key in itertools.chain(*memory.values(), keys):
         sysctls_of = _SETTINGS.get(key.kind)
         if sysctls_of is not None:
-            found.setdefault(key.scope, set()).update(sysctls_of(key))
-    return found
+            names.setdefault(key.scope, set()).update(sysctls_of(key))
+    return names
 
 
 def _every(_scope: str) -> Container[str]:
@@ -65,7 +65,7 @@ def _every(_scope: str) -> Container[str]:
 
 def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] = _every) -> dict[Key, Live]:
     """All live objects of the scopes read, by key, each with its owner; ``only(scope)`` are the kinds to read there."""
-    found: dict[Key, Live] = {}
+    entries: dict[Key, Live] = {}
     adopted = _adopted(view)
     for state in live.scopes.values():
         names = only(state.scope)
@@ -73,12 +73,12 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
             reading = _reading(live, state, view, adopted)
             for kind in KINDS:
                 if kind.name in names:
-                    found.update(kind.read(reading))
-    found.update(_left_behind(live, view, only))
+                    entries.update(kind.read(reading))
+    entries.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
-        if key.kind == "namespace" and key not in found:
-            found.update(_newborn(key.name, wanted.owner, view, only(key.name)))
-    return found
+        if key.kind == "namespace" and key not in entries:
+            entries.update(_newborn(key.name, wanted.owner, view, only(key.name)))
+    return entries
 
 
 def _adopted(view: View) -> dict[tuple[str, str], str]:
@@ -103,7 +103,7 @@ def _reading(
         relaxed=view.relaxed,
         adopted=adopted,
         types=LINK_TYPES,
-        whole_of=lambda one: view.owner_of(one) if view.is_exclusive(one) else "",
+        whole_of=lambda other: view.owner_of(other) if view.is_exclusive(other) else "",
     )
 
 
@@ -120,5 +120,5 @@ def _newborn(scope: str, owner: str, view: View, names: Container[str]) -> Itera
     """The objects of a namespace that does not exist yet which the kernel creates with it: desired or the kernel's."""
     for name, born_with in _BORN_WITH.items():
         if name in names:
-            held = born_with(scope, owner)
-            yield from ((key, one) for key, one in held if one.owner == KERNEL or key in view.wanted)
+            newborn = born_with(scope, owner)
+            yield from ((key, entry) for key, entry in newborn if entry.owner == KERNEL or key in view.wanted)

@@ -76,7 +76,7 @@ def build(document: Document, references: bool = True) -> Topology:
         problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
     if problems:
         raise InputError(sorted(set(problems)))
-    wanted = {key: Desired(held, data["name"], origins[key]) for key, held in objects.items()}
+    wanted = {key: Desired(value, data["name"], origins[key]) for key, value in objects.items()}
     return Topology(data["name"], wanted, names, frozenset(names.exclusive), expected)
 
 
@@ -123,11 +123,11 @@ def _noting(document: Document, prefix: Path, problems: list[Problem]) -> Callab
 def _unique(parsed: Iterable[Parsed], problems: list[Problem]) -> tuple[dict[Key, Any], dict[Key, Origin]]:
     objects: dict[Key, Any] = {}
     origins: dict[Key, Origin] = {}
-    for key, held, origin in parsed:
+    for key, value, origin in parsed:
         if key in objects:
             problems.append(Problem(origin, f"{key} is declared twice; first at line {origins[key].line}"))
         else:
-            objects[key], origins[key] = held, origin
+            objects[key], origins[key] = value, origin
     return objects, origins
 
 
@@ -137,9 +137,9 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
     names = Names(
         objects, exclusive=exclusive, topology=data["name"], origins=origins, sections=LINK_SECTIONS, masters=MASTERS
     )
-    for key, held in objects.items():
+    for key, value in objects.items():
         names.by_scope.setdefault((key.home, key.kind), []).append(key)
-        for where in BY_NAME[key.kind].links(held):
+        for where in BY_NAME[key.kind].links(value):
             if where in names.links:
                 first = origins[names.links[where]].line
                 text = f'a second link "{where[1]}" in {where[0]}; the first is at line {first}'
@@ -151,19 +151,19 @@ def _names(data: dict[str, Any], objects: dict[Key, Any], origins: dict[Key, Ori
 def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin]) -> None:
     """Add the objects that follow from others, each kind once, in the order of KINDS."""
     for kind in KINDS:
-        for key, held, origin in list(kind.imply(names)):
+        for key, value, origin in list(kind.imply(names)):
             fresh = key not in objects
-            objects[key] = held
+            objects[key] = value
             origins.setdefault(key, origin)
             if fresh:
                 names.by_scope.setdefault((key.home, key.kind), []).append(key)
-                for where in kind.links(held):
+                for where in kind.links(value):
                     names.links.setdefault(where, key)
 
 
 def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> Iterator[Problem]:
-    for key, held in names.objects.items():
-        for path, message in BY_NAME[key.kind].check(held, names):
+    for key, value in names.objects.items():
+        for path, message in BY_NAME[key.kind].check(value, names):
             yield Problem(document.place((*paths[key], *path)), message)
 
 
@@ -196,11 +196,11 @@ def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:
     """Objects of different topologies in one place (``parse`` reports those within one topology)."""
     claims: dict[tuple[str, str], list[Claim]] = {}
     owners: dict[tuple[str, str], set[str]] = {}
-    for key, one in objects.items():
+    for key, wanted in objects.items():
         if key.kind in _CLASHES:
             place = key.scope, key.kind
-            claims.setdefault(place, []).append(Claim(one.object, one.owner, one.origin))
-            owners.setdefault(place, set()).add(one.owner)
+            claims.setdefault(place, []).append(Claim(wanted.object, wanted.owner, wanted.origin))
+            owners.setdefault(place, set()).add(wanted.owner)
     for place in sorted(place for place, names in owners.items() if len(names) > 1):
         for later, text in _CLASHES[place[1]](claims[place]):
             if later.origin is not None:

@@ -35,17 +35,17 @@ def load_one(file: str) -> Topology:
 
 def documents(arguments: Sequence[str]) -> list[Document]:
     """The files as data that passed the schema.  Raises InputError with the problems of all of them."""
-    found: list[Document] = []
+    listed: list[Document] = []
     problems: list[Problem] = []
     for file in sources.expand(list(arguments)):
         try:
-            found.append(_document(file))
+            listed.append(_document(file))
         except InputError as error:
             problems.extend(error.problems)
     if problems:
         # With the other problems of the files that passed the schema.
-        raise InputError(sorted({*problems, *_problems(lower(found))}))
-    return found
+        raise InputError(sorted({*problems, *_problems(lower(listed))}))
+    return listed
 
 
 def _document(file: str) -> Document:
@@ -92,28 +92,28 @@ def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]
 
     They are lowered one after the other, so that no two get the same subnet; those that name theirs come first.
     """
-    if not any(has_level_two(one.data) for one in listed):
+    if not any(has_level_two(doc.data) for doc in listed):
         with stage("lower"):
-            return [Lowered(one, one.data, {}) for one in listed]
+            return [Lowered(doc, doc.data, {}) for doc in listed]
     from reconciler.language.networks import lower
 
-    names = frozenset(one.data["name"] for one in listed)
+    names = frozenset(doc.data["name"] for doc in listed)
     done: dict[int, Lowered] = {}
-    for one in sorted(listed, key=lambda one: lower.is_automatic(one.data)):
-        leases, facts = _context(one, names, seen)
+    for doc in sorted(listed, key=lambda doc: lower.is_automatic(doc.data)):
+        leases, facts = _context(doc, names, seen)
         for other in done.values():
             facts = facts.beside(other.data["name"], other.subnets, other.ports)
         with stage("lower"):
-            done[id(one)] = lower.lower(one, leases, facts)
-    return [done[id(one)] for one in listed]
+            done[id(doc)] = lower.lower(doc, leases, facts)
+    return [done[id(doc)] for doc in listed]
 
 
-def _context(one: Document, names: frozenset[str], seen: Seen | None) -> tuple[Leases, HostFacts]:
+def _context(doc: Document, names: frozenset[str], seen: Seen | None) -> tuple[Leases, HostFacts]:
     from reconciler.language.networks import lower
 
-    if seen is None or not has_level_two(one.data):
+    if seen is None or not has_level_two(doc.data):
         return lower.Leases(), lower.HostFacts()
-    name = one.data["name"]
+    name = doc.data["name"]
     facts = lower.facts_of(seen.live, name, names, seen.upstream, seen.listening)
     return lower.leases_of(seen.live, name), facts
 
@@ -123,14 +123,14 @@ def build(lowered: Iterable[Lowered]) -> list[Topology]:
     listed = list(lowered)
     topologies: list[Topology] = []
     problems: list[Problem] = []
-    for one in listed:
+    for doc in listed:
         try:
-            draft = one if has_level_two(one.document.data) else None
+            draft = doc if has_level_two(doc.document.data) else None
             with stage("build"):
-                topologies.append(dataclasses.replace(topology.build(one), draft=draft))
+                topologies.append(dataclasses.replace(topology.build(doc), draft=draft))
         except InputError as error:
-            problems.extend(_not_said_already(error.problems, one.problems))
-        problems.extend(one.problems)
+            problems.extend(_not_said_already(error.problems, doc.problems))
+        problems.extend(doc.problems)
     if problems:
         raise InputError(sorted(set(problems)))
     with stage("build"):
@@ -138,10 +138,10 @@ def build(lowered: Iterable[Lowered]) -> list[Topology]:
     return topologies
 
 
-def _not_said_already(found: Iterable[Problem], said: Iterable[Problem]) -> Iterator[Problem]:
+def _not_said_already(problems: Iterable[Problem], said: Iterable[Problem]) -> Iterator[Problem]:
     """The problems without those that report an error of a network a second time, in the words of level one."""
-    paths = [one.origin.path for one in said]
-    return (one for one in found if not _leads_to(one.origin.path, paths))
+    paths = [problem.origin.path for problem in said]
+    return (problem for problem in problems if not _leads_to(problem.origin.path, paths))
 
 
 def _leads_to(path: Path, others: Iterable[Path]) -> bool:

@@ -55,10 +55,10 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     """Read everything: the plan, and the problems that forbid it.  Raises KernelError."""
     seen = see(kernel, intent)
     changes, problems = _difference(seen)
-    changes = by_line(changes, ChainMap(*(one.names.lines for one in seen.intent.topologies)))
+    changes = by_line(changes, ChainMap(*(topology.names.lines for topology in seen.intent.topologies)))
     measures, lost = _kept(kernel, seen, changes) if changes else (NO_MEASURES, [])
     with stage("plan"):
-        plan = order(changes, (one.names for one in seen.intent.topologies), seen.live, measures)
+        plan = order(changes, (topology.names for topology in seen.intent.topologies), seen.live, measures)
     return Planned(seen.intent, plan, seen.live, seen.found), [*problems, *lost]
 
 
@@ -77,14 +77,14 @@ def in_sync(kernel: Kernel, planned: Planned) -> bool:
 def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
     """Read everything, or with ``again`` what a plan can have changed.  Raises KernelError."""
     memory = _memory(intent)
-    found = _rows(kernel, intent, memory, again)
-    intent = _settled(kernel, intent, found)
+    rows = _rows(kernel, intent, memory, again)
+    intent = _settled(kernel, intent, rows)
     with stage("objects"):
         view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
         if again is None:
-            return Seen(intent, view, found, intent.desired, Standing(state.objects(found, view)))
-        desired, objects = narrow.objects(*again, found, view)
-        return Seen(intent, view, found, desired, Standing(objects))
+            return Seen(intent, view, rows, intent.desired, Standing(state.objects(rows, view)))
+        desired, objects = narrow.objects(*again, rows, view)
+        return Seen(intent, view, rows, desired, Standing(objects))
 
 
 def _memory(intent: Intent) -> state.Memory:
@@ -122,14 +122,14 @@ def _kept(kernel: Kernel, seen: Seen, changes: list[Change]) -> tuple[Measures, 
 
 
 def _unsettled(intent: Intent) -> bool:
-    return not intent.settled and any(one.draft is not None for one in intent.topologies)
+    return not intent.settled and any(topology.draft is not None for topology in intent.topologies)
 
 
-def _settled(kernel: Kernel, intent: Intent, found: LiveState) -> Intent:
+def _settled(kernel: Kernel, intent: Intent, rows: LiveState) -> Intent:
     """The intent with the addresses, subnets and ports of its networks; chosen once for a run, at its first look."""
     if not _unsettled(intent):
         return intent
-    topologies = load.settled(intent.topologies, _facts(kernel, found))
+    topologies = load.settled(intent.topologies, _facts(kernel, rows))
     return dataclasses.replace(intent, topologies=topologies, settled=True)
 
 
@@ -138,7 +138,7 @@ def facts(kernel: Kernel, intent: Intent) -> load.Seen:
     return _facts(kernel, _rows(kernel, intent, _memory(intent)))
 
 
-def _facts(kernel: Kernel, found: LiveState) -> load.Seen:
+def _facts(kernel: Kernel, rows: LiveState) -> load.Seen:
     from reconciler.kernel.observe import sock_diag
 
-    return load.Seen(found, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
+    return load.Seen(rows, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))

@@ -52,8 +52,8 @@ def plan(
     if not warn:
         return planned
     going = {change.key for change in planned.changes if change.after is None}
-    staying = {key: one.object for key, one in planned.live.items() if key.kind in _HOLDS and key not in going}
-    wanted = {key: one.object for key, one in planned.intent.desired.items()}
+    staying = {key: entry.object for key, entry in planned.live.items() if key.kind in _HOLDS and key not in going}
+    wanted = {key: entry.object for key, entry in planned.intent.desired.items()}
     return dataclasses.replace(planned, warnings=tuple(survey.around(kernel, wanted, staying, applied=True)))
 
 
@@ -62,10 +62,10 @@ def _occupied(kernel: Kernel, planned: Planned) -> list[Problem]:
     going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
     if planned.intent.force or not going:
         return []
-    found = kernel.occupants(going).items()
+    occupants = kernel.occupants(going).items()
     return [
         Problem(NO_ORIGIN, f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it")
-        for name, pids in found
+        for name, pids in occupants
         if pids
     ]
 

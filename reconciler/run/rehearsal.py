@@ -61,7 +61,7 @@ def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
 def stand_ins(intent: Intent) -> dict[Key, Live]:
     """The live objects of an empty host with only the links that the topologies configure but do not create."""
     existing = [(BY_NAME[key.kind], one.object) for key, one in intent.desired.items() if BY_NAME[key.kind].existing]
-    given = {place for kind, held in existing for place in kind.links(held) if place[0] == HOST} - {(HOST, "lo")}
+    given = {place for kind, value in existing for place in kind.links(value) if place[0] == HOST} - {(HOST, "lo")}
     return {other_link.key_of(*place): Live(other_link.OtherLink(*place, ""), "") for place in sorted(given)}
 
 
@@ -105,7 +105,7 @@ def _understood(text: str) -> Rehearsed:
     if "error" in data:
         raise NetreconError(f"rehearsal: {data['error']}")
     if data["problems"]:
-        raise InputError([codec.decode(Problem, one) for one in data["problems"]])
+        raise InputError([codec.decode(Problem, problem) for problem in data["problems"]])
     return Rehearsed(data["applied"], tuple(data["lacking"]))
 
 
@@ -125,7 +125,7 @@ def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
         if not wave:
             rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
         _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, records.load()))
-    return [str(one.change.key) for one in left if _is_ours(BY_NAME[one.change.key.kind])]
+    return [str(failed.change.key) for failed in left if _is_ours(BY_NAME[failed.change.key.kind])]
 
 
 def _is_ours(kind: Kind) -> bool:
@@ -133,15 +133,15 @@ def _is_ours(kind: Kind) -> bool:
     return kind.makes or kind.existing
 
 
-def _is_there(key: Key, held: Live, live: LiveObjects) -> bool:
+def _is_there(key: Key, entry: Live, live: LiveObjects) -> bool:
     """Whether the object exists on the host now, and is known in full; not with a namespace yet to be created."""
-    return _is_whole(key, held) and (key.scope == HOST or namespace.key_of(key.scope) in live)
+    return _is_whole(key, entry) and (key.scope == HOST or namespace.key_of(key.scope) in live)
 
 
-def _is_whole(key: Key, held: Live) -> bool:
+def _is_whole(key: Key, entry: Live) -> bool:
     """Whether the object is known in full; a veth is not whose peer is in a namespace that was not read."""
     partial = _PARTIAL.get(key.kind)
-    return partial is None or not partial(held.object)
+    return partial is None or not partial(entry.object)
 
 
 def _borrowed(live: LiveObjects) -> set[Place]:
@@ -150,8 +150,8 @@ def _borrowed(live: LiveObjects) -> set[Place]:
     return {place for kind, held in kinds for place in kind.links(held) if place[1] != "lo"}
 
 
-def _is_made(key: Key, held: Live) -> bool:
-    return BY_NAME[key.kind].makes and _is_whole(key, held)
+def _is_made(key: Key, entry: Live) -> bool:
+    return BY_NAME[key.kind].makes and _is_whole(key, entry)
 
 
 def _stand_in(scope: str, name: str) -> Iterable[Request]:

@@ -102,9 +102,9 @@ def _lockouts(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> list[
     from reconciler.safety import lockout
 
     protected = [lockout.Protected(address) for address in addresses]
-    if ssh is not None and (one := lockout.of_session(*ssh)) is not None:
-        protected.append(one)
-    listed = [(one, ssh_session.port_towards(kernel, *lockout.way_to(planned, one))) for one in protected]
+    if ssh is not None and (user := lockout.of_session(*ssh)) is not None:
+        protected.append(user)
+    listed = [(user, ssh_session.port_towards(kernel, *lockout.way_to(planned, user))) for user in protected]
     return lockout.dangers(planned, listed)
 
 
@@ -125,26 +125,26 @@ def _apply(
         with audience.progress(planned) as progress:
             result = converge.apply(kernel, planned, progress, interrupt, arm if terms.confirm_within else None)
     except NetreconError:  # nothing was changed
-        for one in armed:
-            confirmation.close(one, "rolled back")
+        for pending in armed:
+            confirmation.close(pending, "rolled back")
         raise
     return result, _begun(armed[0], result) if armed else None
 
 
-def _begun(one: Confirmation, result: Result) -> Confirmation | None:
+def _begun(pending: Confirmation, result: Result) -> Confirmation | None:
     """The confirmation with its clock started; None where the apply failed and there is nothing to confirm."""
     if result.verified:
-        return confirmation.restart(one)
-    confirmation.close(one, "rolled back" if result.rolled_back else "not whole")
+        return confirmation.restart(pending)
+    confirmation.close(pending, "rolled back" if result.rolled_back else "not whole")
     return None
 
 
-def _confirmed(planned: Planned, result: Result, one: Confirmation, audience: Audience) -> Result:
+def _confirmed(planned: Planned, result: Result, pending: Confirmation, audience: Audience) -> Result:
     """Wait for the confirmation, without the lock; the result with the outcome."""
-    audience.note(f"{one} (in any shell, or typed here)")
+    audience.note(f"{pending} (in any shell, or typed here)")
     # The end of a session (SIGHUP) must not roll back changes that its user may confirm from a new one.
     with interrupts.put_off((signal.SIGINT,)) as interrupt:
-        settled = committing.wait(one, host.kernel, interrupt)
+        settled = committing.wait(pending, host.kernel, interrupt)
         result.confirmed = settled.state == "confirmed"
         if not result.confirmed:
             result.rolled_back = settled.state == "rolled back"

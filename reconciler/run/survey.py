@@ -28,29 +28,29 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
         wanted = {key: one.object for key, one in seen.desired.items()}
         live = {key: one.object for key, one in seen.live.items()}
         return names, around(kernel, wanted, live, applied=False)
-    held = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
-    names = sorted({one.owner for one in held.values()})
-    return names, around(kernel, {key: one.object for key, one in held.items()}, {}, applied=False)
+    entries = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
+    names = sorted({one.owner for one in entries.values()})
+    return names, around(kernel, {key: one.object for key, one in entries.items()}, {}, applied=False)
 
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     """By topology, the number of objects of each kind in the kernel."""
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
-    found = _everything(kernel)
-    links = ((key, one) for key, one in found.items() if not BY_NAME[key.kind].existing)
-    made = {(place, one.owner) for key, one in links for place in BY_NAME[key.kind].links(one.object)}
-    for key, one in found.items():
-        if one.owner and one.owner[0] != "<" and _is_held(key, one, made):
-            kinds = counts.setdefault(one.owner, {})
+    entries = _everything(kernel)
+    links = ((key, entry) for key, entry in entries.items() if not BY_NAME[key.kind].existing)
+    made = {(place, entry.owner) for key, entry in links for place in BY_NAME[key.kind].links(entry.object)}
+    for key, entry in entries.items():
+        if entry.owner and entry.owner[0] != "<" and _is_held(key, entry, made):
+            kinds = counts.setdefault(entry.owner, {})
             kinds[key.kind] = kinds.get(key.kind, 0) + 1
     return {name: counts[name] for name in sorted(counts)}
 
 
-def _is_held(key: Key, one: Live, made: Container[tuple[Place, str]]) -> bool:
+def _is_held(key: Key, entry: Live, made: Container[tuple[Place, str]]) -> bool:
     """Whether the object counts: interfaces do not, nor sysctls of links and namespaces of the same topology."""
     kind = BY_NAME[key.kind]
     if kind.restores:
-        return key.scope == HOST and not any((place, one.owner) in made for place in kind.lies_on(one.object))
+        return key.scope == HOST and not any((place, entry.owner) in made for place in kind.lies_on(entry.object))
     return not kind.existing
 
 
@@ -68,9 +68,9 @@ def _everything(kernel: Kernel) -> dict[Key, Live]:
     """All live objects of all topologies, and the other objects in the namespaces that they own."""
     remembered = records.load()
     memory = records.memory(remembered, ())
-    found = live.read(kernel, bool, (), state.settings((), memory), TABLES)
-    names = frozenset(remembered) | _owners_of_blocks(found.files.values())
-    return state.objects(found, state.View(names, {}, frozenset(), memory))
+    rows = live.read(kernel, bool, (), state.settings((), memory), TABLES)
+    names = frozenset(remembered) | _owners_of_blocks(rows.files.values())
+    return state.objects(rows, state.View(names, {}, frozenset(), memory))
 
 
 def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:

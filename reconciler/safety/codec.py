@@ -48,7 +48,7 @@ def _decoder(hint: Any) -> Callable[[Plain], Any]:
     """The decoder for values of one type hint."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType or origin is typing.Union:
-        decoders = [_decoder(one) for one in inner if one not in (type(None), Secret)]
+        decoders = [_decoder(option) for option in inner if option not in (type(None), Secret)]
         if Secret in inner:
             decoders = [_secret_or(*decoders)]
         return lambda plain: None if plain is None else decoders[0](plain)
@@ -74,7 +74,7 @@ def _secret_or(*others: Callable[[Plain], Any]) -> Callable[[Plain], Any]:
 
 
 def _by_position(hints: tuple[Any, ...], make: Callable[..., Any]) -> Callable[[Plain], Any]:
-    decoders = [_decoder(one) for one in hints]
+    decoders = [_decoder(hint) for hint in hints]
 
     def decode_parts(plain: Plain) -> Any:
         return make(*(decoder(part) for decoder, part in zip(decoders, plain, strict=True)))

@@ -23,7 +23,7 @@ def keep(
     kernel: Kernel,
     changes: Sequence[Change],
     standing: Standing,
-    found: LiveState,
+    rows: LiveState,
     view: state.View,
     force: bool = False,
 ) -> tuple[Measures, list[Problem]]:
@@ -31,15 +31,15 @@ def keep(
     asked = consequences.unread(changes, standing.live)
     if asked is None:
         return NO_MEASURES, []
-    aside = {scope for scope in asked.aside & found.scopes.keys() if not _goes_whole(scope, asked, found, view)}
-    more = reading.read_more(kernel, found, aside, asked.sysctls, asked.uppers)
-    standing.add(_added(found, more, view, aside))
+    aside = {scope for scope in asked.aside & rows.scopes.keys() if not _goes_whole(scope, asked, rows, view)}
+    more = reading.read_more(kernel, rows, aside, asked.sysctls, asked.uppers)
+    standing.add(_added(rows, more, view, aside))
     return consequences.measures(changes, standing, view.topologies, more.sysctls, force)
 
 
-def _goes_whole(scope: str, asked: Unread, found: LiveState, view: state.View) -> bool:
+def _goes_whole(scope: str, asked: Unread, rows: LiveState, view: state.View) -> bool:
     """Whether a namespace is deleted in which everything is its topology's."""
-    return scope in asked.going and view.is_exclusive(found.scopes[scope])
+    return scope in asked.going and view.is_exclusive(rows.scopes[scope])
 
 
 def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collection[str]) -> dict[Key, Live]:
@@ -51,14 +51,14 @@ def _added(before: LiveState, more: LiveState, view: state.View, scopes: Collect
         return _ASIDE if scope in scopes else ()
 
     return {
-        key: held for key, held in state.objects(more, view, kinds).items() if key.kind in _ASIDE | _LINKS | _ON_LINKS
+        key: entry for key, entry in state.objects(more, view, kinds).items() if key.kind in _ASIDE | _LINKS | _ON_LINKS
     }
 
 
-def read_aside(kernel: Kernel, found: LiveState, keys: Collection[Key], view: state.View) -> dict[Key, Live]:
+def read_aside(kernel: Kernel, rows: LiveState, keys: Collection[Key], view: state.View) -> dict[Key, Live]:
     """The live objects of the kinds that are only read when needed (Kind.aside), in the scopes of such keys."""
-    scopes = {key.scope for key in keys if BY_NAME[key.kind].aside} & found.scopes.keys()
+    scopes = {key.scope for key in keys if BY_NAME[key.kind].aside} & rows.scopes.keys()
     if not scopes:
         return {}
-    more = reading.read_more(kernel, found, scopes, {}, uppers=False)
+    more = reading.read_more(kernel, rows, scopes, {}, uppers=False)
     return state.objects(more, view, lambda scope: _ASIDE if scope in scopes else ())

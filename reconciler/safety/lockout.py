@@ -53,11 +53,11 @@ def _plain(text: str) -> str:
     return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
-def way_to(planned: Planned, one: Protected) -> tuple[str, str]:
+def way_to(planned: Planned, user: Protected) -> tuple[str, str]:
     """The link of the present route to the peer, "" for none, and the neighbour on it: the gateway or the peer."""
-    found = _lookup(_now(planned), one.address)
-    hop = found.hops[0] if found is not None and found.hops else None
-    return (one.dev or (hop.dev or "" if hop else ""), hop.via or one.peer if hop else one.peer)
+    way = _lookup(_now(planned), user.address)
+    hop = way.hops[0] if way is not None and way.hops else None
+    return (user.dev or (hop.dev or "" if hop else ""), hop.via or user.peer if hop else user.peer)
 
 
 def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
@@ -67,41 +67,41 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> lis
     """
     now = _now(planned)
     then = _then(planned)
-    found = [problem for one, port in protected for problem in _cut(planned, now, then, one, port)]
-    found += _default_routes(now, then)
+    listed = [problem for user, port in protected for problem in _cut(planned, now, then, user, port)]
+    listed += _default_routes(now, then)
     hint = "give --confirm-within, so that the host goes back by itself, or --force"
-    return [Problem(origin, f"{text}; {hint}") for origin, text in dict.fromkeys(found)]
+    return [Problem(origin, f"{text}; {hint}") for origin, text in dict.fromkeys(listed)]
 
 
 _Danger = tuple[Origin, str]
 
 
-def _cut(planned: Planned, now: Objects, then: Objects, one: Protected, port: str) -> Iterator[_Danger]:
-    if one.address.is_loopback or _holds(now, one.peer):
+def _cut(planned: Planned, now: Objects, then: Objects, user: Protected, port: str) -> Iterator[_Danger]:
+    if user.address.is_loopback or _holds(now, user.peer):
         return
-    dev, _via = way_to(planned, one)
+    dev, _via = way_to(planned, user)
     links = {link for link in (dev, port) if link}
     for change in planned.changes:
         for link in links & {name for scope, name in _links(change) if scope == HOST}:
             if change.impact == "disruptive":
                 yield (
                     change.origin,
-                    f"to {change.action} {change.key} would cut {one.peer} off, which is behind {link}",
+                    f"to {change.action} {change.key} would cut {user.peer} off, which is behind {link}",
                 )
-        if _captures(change, one):
-            yield change.origin, f"{change.key} would take new connections of {one.peer} to port {one.port} elsewhere"
-    before, after = _lookup(now, one.address), _lookup(then, one.address)
+        if _captures(change, user):
+            yield change.origin, f"{change.key} would take new connections of {user.peer} to port {user.port} elsewhere"
+    before, after = _lookup(now, user.address), _lookup(then, user.address)
     if before is not None and (after is None or after.type != "unicast"):
-        yield NO_ORIGIN, f"no route to {one.peer} would be left (now {_told(before)})"
+        yield NO_ORIGIN, f"no route to {user.peer} would be left (now {_told(before)})"
     elif before is not None and after is not None and _path(before) != _path(after):
-        yield NO_ORIGIN, f"the route to {one.peer} would change from {_told(before)} to {_told(after)}"
-    if one.local and _holds(now, one.local) and not _holds(then, one.local):
-        yield NO_ORIGIN, f"the address {one.local} would go, over which {one.peer} is connected"
+        yield NO_ORIGIN, f"the route to {user.peer} would change from {_told(before)} to {_told(after)}"
+    if user.local and _holds(now, user.local) and not _holds(then, user.local):
+        yield NO_ORIGIN, f"the address {user.local} would go, over which {user.peer} is connected"
 
 
 def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
     for family, prefix in DEFAULTS.items():
-        had, has = ([one for one in _routes(objects) if one.to == prefix] for objects in (now, then))
+        had, has = ([way for way in _routes(objects) if way.to == prefix] for objects in (now, then))
         if had and not has:
             yield NO_ORIGIN, f"the host's only IPv{family} default route ({_told(had[0])}) would go"
 
@@ -110,11 +110,11 @@ def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
 
 
 def _now(planned: Planned) -> dict[Key, Any]:
-    return _of_host({key: held.object for key, held in planned.live.items()})
+    return _of_host({key: entry.object for key, entry in planned.live.items()})
 
 
 def _of_host(objects: Objects) -> dict[Key, Any]:
-    return {key: held for key, held in objects.items() if key.scope == HOST and key.kind in _LEADING}
+    return {key: value for key, value in objects.items() if key.scope == HOST and key.kind in _LEADING}
 
 
 def _then(planned: Planned) -> dict[Key, Any]:
@@ -129,9 +129,9 @@ def _then(planned: Planned) -> dict[Key, Any]:
 def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:
     """The objects with the routes that the kernel adds for new addresses, without those of deleted addresses."""
     moved = [change for change in changes if change.key.kind in _CONNECTS and change.key.scope == HOST]
-    subnets = {_CONNECTS[key.kind](held) for key, held in left.items() if key.kind in _CONNECTS}
+    subnets = {_CONNECTS[key.kind](value) for key, value in left.items() if key.kind in _CONNECTS}
     gone = {_CONNECTS[c.key.kind](c.before) for c in moved if c.action == "delete"} - subnets
-    kept = {key: held for key, held in left.items() if not (key.kind in _LEADS and _is_of(held, gone))}
+    kept = {key: value for key, value in left.items() if not (key.kind in _LEADS and _is_of(value, gone))}
     for change in moved:
         if change.after is not None:
             to, link = _CONNECTS[change.key.kind](change.after)
@@ -140,8 +140,8 @@ def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any
     return kept
 
 
-def _is_of(held: route.Route, subnets: set[tuple[str, str]]) -> bool:
-    return held.protocol == route.RTPROT_KERNEL and any((held.to, hop.dev) in subnets for hop in held.hops)
+def _is_of(way: route.Route, subnets: set[tuple[str, str]]) -> bool:
+    return way.protocol == route.RTPROT_KERNEL and any((way.to, hop.dev) in subnets for hop in way.hops)
 
 
 def _before(change: Change) -> Iterable[tuple[str, str]]:
@@ -154,31 +154,31 @@ def _links(change: Change) -> set[tuple[str, str]]:
 
 
 def _routes(objects: Objects) -> Iterator[Any]:
-    found = (_LEADS[key.kind](held) for key, held in objects.items() if key.kind in _LEADS)
-    return (one for one in found if one.table == route.TABLES["main"])
+    ways = (_LEADS[key.kind](value) for key, value in objects.items() if key.kind in _LEADS)
+    return (way for way in ways if way.table == route.TABLES["main"])
 
 
 def _lookup(objects: Objects, peer: Address) -> Any:
     """The route to the peer in table main: the longest prefix, then the lowest metric."""
-    fitting = [one for one in _routes(objects) if peer in ipaddress.ip_network(one.to)]
-    return min(fitting, key=lambda one: (-int(one.to.partition("/")[2]), one.metric), default=None)
+    fitting = [way for way in _routes(objects) if peer in ipaddress.ip_network(way.to)]
+    return min(fitting, key=lambda way: (-int(way.to.partition("/")[2]), way.metric), default=None)
 
 
 def _holds(objects: Objects, address: str) -> bool:
-    return any(key.kind in _HOLDS and _HOLDS[key.kind](held)[1] == address for key, held in objects.items())
+    return any(key.kind in _HOLDS and _HOLDS[key.kind](value)[1] == address for key, value in objects.items())
 
 
-def _path(held: Any) -> list[tuple[str, str]]:
-    return [(hop.via, hop.dev) for hop in held.hops]
+def _path(way: Any) -> list[tuple[str, str]]:
+    return [(hop.via, hop.dev) for hop in way.hops]
 
 
-def _told(held: Any) -> str:
-    hops = [" ".join(filter(None, [hop.via and f"via {hop.via}", hop.dev and f"dev {hop.dev}"])) for hop in held.hops]
-    return f"{held.to} {', '.join(hops) or held.type}"
+def _told(way: Any) -> str:
+    hops = [" ".join(filter(None, [hop.via and f"via {hop.via}", hop.dev and f"dev {hop.dev}"])) for hop in way.hops]
+    return f"{way.to} {', '.join(hops) or way.type}"
 
 
-def _captures(change: Change, one: Protected) -> bool:
+def _captures(change: Change, user: Protected) -> bool:
     """Whether the change publishes the local port of the session, so that new connections to it end elsewhere."""
-    if change.key.kind not in _CAPTURES or change.after is None or change.key.scope != HOST or not one.port:
+    if change.key.kind not in _CAPTURES or change.after is None or change.key.scope != HOST or not user.port:
         return False
-    return _CAPTURES[change.key.kind](change.after, one.local, one.port)
+    return _CAPTURES[change.key.kind](change.after, user.local, user.port)

@@ -51,12 +51,12 @@ def _records(
     planned: Planned, known: Mapping[str, Record], at_birth: Mapping[str, str], upset: Mapping[Key, str]
 ) -> dict[str, Record]:
     """The records of each topology, as the kinds of its objects make them."""
-    found: dict[str, Record] = {name: {} for name in planned.intent.names}
+    by_topology: dict[str, Record] = {name: {} for name in planned.intent.names}
     changes = {change.key: change for change in planned.changes}
-    for one in planned.intent.topologies:
-        noted = ChainMap(known.get(one.name, {}), *known.values())
-        noting = Noting(one.names, changes, planned.live, noted, at_birth, upset)
-        keys = (key for (_, kind), keys in one.names.by_scope.items() if kind in _RECORD for key in keys)
-        pairs = ((key, _RECORD[key.kind](key, one.objects[key].object, noting)) for key in keys)
-        found[one.name] = {key: record for key, record in pairs if record is not None}
-    return found
+    for topology in planned.intent.topologies:
+        noted = ChainMap(known.get(topology.name, {}), *known.values())
+        noting = Noting(topology.names, changes, planned.live, noted, at_birth, upset)
+        keys = (key for (_, kind), keys in topology.names.by_scope.items() if kind in _RECORD for key in keys)
+        pairs = ((key, _RECORD[key.kind](key, topology.objects[key].object, noting)) for key in keys)
+        by_topology[topology.name] = {key: record for key, record in pairs if record is not None}
+    return by_topology

@@ -56,7 +56,7 @@ def from_plain(data: dict[str, Any]) -> Record:
 
 def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
     """The records of a file of format 1, which had three sorts of them."""
-    ports = {text: port_ranges.parse(held) for text, held in data.get("reserved", {}).items()}
+    ports = {text: port_ranges.parse(ranges) for text, ranges in data.get("reserved", {}).items()}
     return {**dict.fromkeys(data["shared"], True), **data["sysctls"], **ports}
 
 
@@ -67,7 +67,7 @@ def _key(text: str) -> Key:
 
 def to_plain(record: Record) -> dict[str, Any]:
     """A record as data for json.dumps."""
-    return {"format": 2, "records": {str(key): one for key, one in sorted(record.items())}}
+    return {"format": 2, "records": {str(key): value for key, value in sorted(record.items())}}
 
 
 def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
@@ -76,15 +76,15 @@ def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
     Where several topologies have a record of an object, that of a topology outside this run (``topologies``) is used:
     as long as it declares a sysctl, the old value is not restored.  A kind with ``without_others`` compares the two.
     """
-    found: dict[str, dict[Key, Noted]] = {}
+    by_scope: dict[str, dict[Key, Noted]] = {}
     mine = set(topologies)
     for name, record in sorted(records.items(), key=lambda item: item[0] not in mine):
-        for key, one in record.items():
-            scope, kind = found.setdefault(key.scope, {}), BY_NAME[key.kind]
+        for key, value in record.items():
+            scope, kind = by_scope.setdefault(key.scope, {}), BY_NAME[key.kind]
             first = scope.get(key)
             if kind.without_others is None or first is None or first.topology not in mine:
-                scope[key] = Noted(name, one)
+                scope[key] = Noted(name, value)
             else:
                 both = kind.either if name in mine else kind.without_others
-                scope[key] = first._replace(record=both(first.record, one))
-    return found
+                scope[key] = first._replace(record=both(first.record, value))
+    return by_scope

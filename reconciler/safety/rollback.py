@@ -54,7 +54,7 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
         {name: known.get(name, {}) for name in planned.intent.names},
         settings,
         [change.key for change in measures.restored],
-        [one for listed in measures.settings.values() for one in listed],
+        [setting for listed in measures.settings.values() for setting in listed],
     )
     entry = _resumed(entry, undo_log.read())
     forget(kernel)
@@ -139,13 +139,13 @@ def _towards(kernel: Kernel, goal: Callable[[], Snapshot]) -> tuple[list[Change]
     failed: dict[Key, Failed] = {}
     for _ in range(ROUNDS):
         taken = goal()
-        found, view = _read(kernel, taken)
-        live = _objects(kernel, taken, found, view)
+        rows, view = _read(kernel, taken)
+        live = _objects(kernel, taken, rows, view)
         left = snapshot.undo(taken, live)
         able = [change for change in left if not _only_secrets(change)]
         if not able:
             break
-        measures, _ = keeping.keep(kernel, able, Standing(live), found, view)
+        measures, _ = keeping.keep(kernel, able, Standing(live), rows, view)
         outcome = carry_out(order(able, [_names(taken)], live, measures, restoring=True), southbound(kernel))
         undone += outcome.applied
         failed = outcome.failed
@@ -171,14 +171,14 @@ def _names(taken: Snapshot) -> Names:
 
 
 def _read(kernel: Kernel, taken: Snapshot) -> tuple[LiveState, state.View]:
-    found = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
+    rows = live.read(kernel, lambda _owner: False, taken.scopes, state.settings(taken.entries), TABLES)
     memory = records.memory(records.load(), taken.topologies)  # records of the run: they have what it reserved
-    return found, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
+    return rows, state.View(taken.topologies, taken.wanted, taken.relaxed, memory, adopting=True)
 
 
-def _objects(kernel: Kernel, taken: Snapshot, found: LiveState, view: state.View) -> dict[Key, Live]:
-    held = state.objects(found, view) | keeping.read_aside(kernel, found, taken.entries.keys(), view)
-    return {key: one for key, one in held.items() if snapshot.was_read(key, found)}
+def _objects(kernel: Kernel, taken: Snapshot, rows: LiveState, view: state.View) -> dict[Key, Live]:
+    entries = state.objects(rows, view) | keeping.read_aside(kernel, rows, taken.entries.keys(), view)
+    return {key: entry for key, entry in entries.items() if snapshot.was_read(key, rows)}
 
 
 def _records_back(entry: undo_log.Unsettled) -> None:

@@ -46,8 +46,8 @@ class Snapshot:
     @property
     def wanted(self) -> dict[Key, Desired]:
         """The entries as desired objects, so that reading returns the same objects under the same keys."""
-        found = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
-        return {key: Desired(held, entry.owner, NO_ORIGIN) for key, entry, held in found if held is not None}
+        listed = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
+        return {key: Desired(value, entry.owner, NO_ORIGIN) for key, entry, value in listed if value is not None}
 
 
 # ------------------------------------------------------------------------------------------------ take
@@ -63,25 +63,25 @@ def take(planned: Planned) -> Snapshot:
     entries = {change.key: _entry(change, planned) for change in planned.changes}
     stirred = {scope for change in planned.changes for scope in _stirred(change)}
     stirred = (stirred | {ground.scope for ground in _taken(planned)}) - born
-    for key, held in planned.live.items() if stirred else ():
+    for key, entry in planned.live.items() if stirred else ():
         kind = BY_NAME[key.kind]
         if key not in entries and key.scope in stirred and not (kind.transaction or kind.outlives):
-            entries[key] = Kept(held, None, held.owner)
+            entries[key] = Kept(entry, None, entry.owner)
     return Snapshot(planned.intent.names, planned.intent.relaxed, entries)
 
 
 def _entry(change: Change, planned: Planned) -> Kept:
-    held = planned.live.get(change.key) if was_read(change.key, planned.found) else None
-    if held is None:
+    before = planned.live.get(change.key) if was_read(change.key, planned.found) else None
+    if before is None:
         return Kept(None, None if BY_NAME[change.key.kind].transaction else change.after, change.owner)
     if change.action == "delete" and change.key.kind == "namespace":
-        held = dataclasses.replace(held, object=dataclasses.replace(held.object, parked=True))
-    return Kept(held, None, change.owner)
+        before = dataclasses.replace(before, object=dataclasses.replace(before.object, parked=True))
+    return Kept(before, None, change.owner)
 
 
-def was_read(key: Key, found: LiveState) -> bool:
+def was_read(key: Key, rows: LiveState) -> bool:
     """Whether the object could be read: of a namespace that does not exist only files are read."""
-    return key.scope == HOST or key.scope in found.scopes or (key.scope, key.name) in found.files
+    return key.scope == HOST or key.scope in rows.scopes or (key.scope, key.name) in rows.files
 
 
 def _stirred(change: Change) -> Iterator[str]:
@@ -109,33 +109,33 @@ def lost_links(planned: Planned) -> Iterator[tuple[str, str]]:
 
 def upset(planned: Planned) -> dict[str, set[str]]:
     """By scope, the sysctls that the kernel may change because of those that the plan writes."""
-    found: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for change in planned.changes:
         scope = planned.found.scopes.get(change.key.scope)
         if change.key.kind not in _UPSETS or scope is None:  # None: the plan creates it
             continue
         links = [row.name for row in scope.links.values()]
         for key in _UPSETS[change.key.kind](change.before or change.after, links):
-            found.setdefault(key.scope, set()).add(key.name)
-    return found
+            names.setdefault(key.scope, set()).add(key.name)
+    return names
 
 
 def held_meanwhile(planned: Planned) -> dict[tuple[str, str], str]:
     """(scope, sysctl) -> value before, of the sysctls that have another value while a change runs."""
     settings = planned.plan.measures.settings.values()
-    return {(one.scope, one.key): one.before for listed in settings for one in listed}
+    return {(setting.scope, setting.key): setting.before for listed in settings for setting in listed}
 
 
 def sets(key: Key, settings: Collection[tuple[str, str]]) -> bool:
     """Whether the object is one of the sysctls, (scope, sysctl)."""
-    return any(key == sysctl.key_of(*one) for one in settings)
+    return any(key == sysctl.key_of(*pair) for pair in settings)
 
 
 def upset_before(snapshot: Snapshot, planned: Planned) -> dict[Key, str]:
     """The values before the run of the sysctls that the kernel may change by itself."""
     keys = [sysctl.key_of(scope, name) for scope, names in upset(planned).items() for name in names]
-    held = ((key, entry.held) for key in keys if (entry := snapshot.entries.get(key)) is not None)
-    return {key: str(one.object.value) for key, one in held if one is not None}
+    kept = ((key, entry.held) for key in keys if (entry := snapshot.entries.get(key)) is not None)
+    return {key: str(before.object.value) for key, before in kept if before is not None}
 
 
 def edited_tables(planned: Planned) -> Iterator[Key]:
@@ -175,8 +175,8 @@ def undo(snapshot: Snapshot, live: LiveObjects) -> list[Change]:
     spaces = [key for key in snapshot.entries if key.kind == "namespace"]
     returning = [key for key in spaces if snapshot.entries[key].held and key not in live]
     keys = returning or list(snapshot.entries)
-    found = [change for key in keys for change in _back(key, snapshot.entries[key], live.get(key))]
-    return list(_without_followers(found, live))
+    changes = [change for key in keys for change in _back(key, snapshot.entries[key], live.get(key))]
+    return list(_without_followers(changes, live))
 
 
 def _back(key: Key, entry: Kept, now: Live | None) -> Iterator[Change]:
@@ -222,8 +222,8 @@ def to_plain(snapshot: Snapshot) -> dict[str, Any]:
     """The snapshot as data for json.dumps."""
     entries = []
     for key, entry in snapshot.entries.items():
-        held = entry.held and [codec.encode(entry.held.object), entry.held.owner, entry.held.whole]
-        entries.append([*key, held, entry.made and codec.encode(entry.made), entry.owner])
+        stored = entry.held and [codec.encode(entry.held.object), entry.held.owner, entry.held.whole]
+        entries.append([*key, stored, entry.made and codec.encode(entry.made), entry.owner])
     return {"topologies": sorted(snapshot.topologies), "relaxed": sorted(snapshot.relaxed), "entries": entries}
 
 
@@ -233,8 +233,8 @@ def from_plain(data: Mapping[str, Any]) -> Snapshot:
     Raises ValueError, TypeError, KeyError or IndexError for other data.
     """
     entries = {}
-    for kind, scope, name, held, made, owner in data["entries"]:
+    for kind, scope, name, stored, made, owner in data["entries"]:
         form = BY_NAME[kind].form
-        before = held and Live(codec.decode(form, held[0]), held[1], held[2])
+        before = stored and Live(codec.decode(form, stored[0]), stored[1], stored[2])
         entries[Key(kind, scope, name)] = Kept(before or None, made and codec.decode(form, made), owner)
     return Snapshot(frozenset(data["topologies"]), frozenset(data["relaxed"]), entries)

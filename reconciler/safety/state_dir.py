@@ -31,10 +31,10 @@ def make_folder() -> None:
     mode is changed, and files of other users are deleted.
     """
     os.makedirs(FOLDER, mode=0o755, exist_ok=True)
-    found = os.lstat(FOLDER)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+    status = os.lstat(FOLDER)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (0, os.geteuid()):
         raise PermissionError(errno.EPERM, f"{FOLDER} is not a folder of root's")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         os.chmod(FOLDER, 0o755)
         for entry in list(os.scandir(FOLDER)):
             if entry.stat(follow_symlinks=False).st_uid not in (0, os.geteuid()):

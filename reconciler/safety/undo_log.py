@@ -40,9 +40,9 @@ class Unsettled:
 def write(entry: Unsettled) -> None:
     """Write it to disk atomically.  Raises KernelError (a full disk, for example): then nothing may be changed."""
     data: dict[str, Any] = {"format": FORMAT, "boot": boot(), **snapshot.to_plain(entry.snapshot)}
-    data["settings"] = [codec.encode(one) for one in entry.settings]
+    data["settings"] = [codec.encode(setting) for setting in entry.settings]
     data["kept"] = [list(key) for key in entry.kept]
-    data["meanwhile"] = [codec.encode(one) for one in entry.meanwhile]
+    data["meanwhile"] = [codec.encode(setting) for setting in entry.meanwhile]
     data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
     try:
         state_dir.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
@@ -56,10 +56,10 @@ def read() -> Unsettled | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         data = state_dir.read_file(NAME)
         if data["boot"] == boot() and data["format"] == FORMAT:
-            kept = {name: records.from_plain(one) for name, one in data["records"].items()}
-            settings = [codec.decode(LinkSettings, one) for one in data.get("settings", ())]
+            kept = {name: records.from_plain(plain) for name, plain in data["records"].items()}
+            settings = [codec.decode(LinkSettings, plain) for plain in data.get("settings", ())]
             again = [Key(*parts) for parts in data.get("kept", ())]
-            meanwhile = [codec.decode(Setting, one) for one in data.get("meanwhile", ())]
+            meanwhile = [codec.decode(Setting, plain) for plain in data.get("meanwhile", ())]
             return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile)
     return None
 

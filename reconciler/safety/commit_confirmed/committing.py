@@ -30,49 +30,49 @@ def refuse_or_settle(kernel: Kernel) -> str:
 
     Raises Refused while a confirmation is pending.  An overdue one, whose watchdog is gone, is rolled back here.
     """
-    found = confirmation.pending()
-    if found is None:
+    pending = confirmation.pending()
+    if pending is None:
         return rollback.after_a_kill(kernel)
-    if found.seconds:
-        raise Refused([Problem(NO_ORIGIN, str(found))])
+    if pending.seconds:
+        raise Refused([Problem(NO_ORIGIN, str(pending))])
     _undone, left = go_back(kernel)
     ending = "and not all of it could be taken back" if left else "the host is as it was before"
-    return f"{', '.join(found.topologies)}: was not confirmed in time; rolled back, {ending}"
+    return f"{', '.join(pending.topologies)}: was not confirmed in time; rolled back, {ending}"
 
 
 def arm(topologies: frozenset[str], window: float) -> Confirmation:
     """Begin a confirmation of ``window`` seconds and start its watchdog.  Raises KernelError, and then does neither."""
     from reconciler.safety.commit_confirmed import watchdog
 
-    one = confirmation.begin(topologies, window)
+    pending = confirmation.begin(topologies, window)
     try:
-        watchdog.start(one)
+        watchdog.start(pending)
     except KernelError:
-        confirmation.close(one, "rolled back")
+        confirmation.close(pending, "rolled back")
         raise
-    return one
+    return pending
 
 
 def confirm(kernel: Kernel) -> Confirmation:
     """Keep the changes, with the lock held.  Raises NetreconError if no confirmation is pending."""
-    found = confirmation.pending()
-    if found is None:
+    pending = confirmation.pending()
+    if pending is None:
         raise NetreconError("no confirmation is pending")
     rollback.forget(kernel)
-    return confirmation.close(found, "confirmed")
+    return confirmation.close(pending, "confirmed")
 
 
 def go_back(kernel: Kernel) -> Undone:
     """Go back to the snapshot of the unsettled run, with the lock held.  Raises NetreconError if there is none."""
-    entry, found = undo_log.read(), confirmation.pending()
+    entry, pending = undo_log.read(), confirmation.pending()
     if entry is None:
-        if found is not None:
-            confirmation.close(found, "not whole", "the snapshot is lost")
+        if pending is not None:
+            confirmation.close(pending, "not whole", "the snapshot is lost")
         raise NetreconError("there is nothing to roll back: no apply waits for confirmation, and none was interrupted")
     undone, left = rollback.back(kernel, entry)
-    if found is not None:
-        told = "; ".join(f"{one.change.key}: {one.failure}" for one in left)
-        confirmation.close(found, "not whole" if left else "rolled back", told)
+    if pending is not None:
+        errors = "; ".join(f"{failed.change.key}: {failed.failure}" for failed in left)
+        confirmation.close(pending, "not whole" if left else "rolled back", errors)
     return undone, left
 
 
@@ -81,32 +81,32 @@ def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
     from reconciler.safety.commit_confirmed import watchdog
 
     watchdog.settle_in()
-    found = confirmation.read()
-    while found is not None and found.id == identity and (due := confirmation.wait(found)) is not None:
+    latest = confirmation.read()
+    while latest is not None and latest.id == identity and (due := confirmation.wait(latest)) is not None:
         with lock.held(3600.0):  # an apply that takes longer than its window holds it, and then restarts the clock
-            found = confirmation.pending()
-            if found is not None and found.id == identity and found.seconds == 0:
+            latest = confirmation.pending()
+            if latest is not None and latest.id == identity and latest.seconds == 0:
                 with kernel() as opened:
                     go_back(opened)
                 return
-        found = found or due
+        latest = latest or due
 
 
-def wait(one: Confirmation, kernel: Callable[[], Kernel], interrupted: Callable[[], bool]) -> Confirmation:
+def wait(awaited: Confirmation, kernel: Callable[[], Kernel], interrupted: Callable[[], bool]) -> Confirmation:
     """Wait, without the lock, until the confirmation is settled: at this prompt, elsewhere, or by the watchdog."""
     asking = sys.stdin is not None and sys.stdin.isatty()
     while True:
-        found = confirmation.read()
-        if found is not None and found.previous[0] == one.id:
-            return dataclasses.replace(one, state=found.previous[1])
-        if found is None or found.id != one.id:
-            return dataclasses.replace(one, state="not whole", told="nobody knows how it ended")
-        if not found.open:
-            return found
+        latest = confirmation.read()
+        if latest is not None and latest.previous[0] == awaited.id:
+            return dataclasses.replace(awaited, state=latest.previous[1])
+        if latest is None or latest.id != awaited.id:
+            return dataclasses.replace(awaited, state="not whole", told="nobody knows how it ended")
+        if not latest.open:
+            return latest
         answer = _answer() if asking else ""
         if answer in _YES:
             _locked(kernel, confirm)
-        elif answer in _NO or interrupted() or confirmation.now() > found.deadline + GRACE:
+        elif answer in _NO or interrupted() or confirmation.now() > latest.deadline + GRACE:
             _locked(kernel, go_back)
         elif not asking:
             time.sleep(confirmation.POLL)

@@ -63,24 +63,24 @@ def begin(topologies: Iterable[str], window: float) -> Confirmation:
     return write(Confirmation(os.urandom(8).hex(), "applying", names, window, now() + window, previous=previous))
 
 
-def restart(one: Confirmation) -> Confirmation:
+def restart(confirmation: Confirmation) -> Confirmation:
     """Start the window again, after the apply."""
-    return write(dataclasses.replace(one, state="pending", deadline=now() + one.window))
+    return write(dataclasses.replace(confirmation, state="pending", deadline=now() + confirmation.window))
 
 
-def close(one: Confirmation, state: State, told: str = "") -> Confirmation:
+def close(confirmation: Confirmation, state: State, told: str = "") -> Confirmation:
     """Settle the confirmation; whoever waits for it reads that in the file."""
-    return write(dataclasses.replace(one, state=state, told=told))
+    return write(dataclasses.replace(confirmation, state=state, told=told))
 
 
-def write(one: Confirmation) -> Confirmation:
+def write(confirmation: Confirmation) -> Confirmation:
     """Write the file.  Raises KernelError."""
-    data = {"boot": undo_log.boot(), **dataclasses.asdict(one)}
+    data = {"boot": undo_log.boot(), **dataclasses.asdict(confirmation)}
     try:
         state_dir.write_file(NAME, json.dumps(data), 0o644)
     except OSError as error:
         raise KernelError(f"write {state_dir.FOLDER}/{NAME}", Failure(error.errno or 0)) from error
-    return one
+    return confirmation
 
 
 def read() -> Confirmation | None:
@@ -95,19 +95,19 @@ def read() -> Confirmation | None:
 
 def pending() -> Confirmation | None:
     """The confirmation that is not settled, overdue or not; None for none."""
-    found = read()
-    return found if found is not None and found.open else None
+    latest = read()
+    return latest if latest is not None and latest.open else None
 
 
-def wait(one: Confirmation) -> Confirmation | None:
+def wait(awaited: Confirmation) -> Confirmation | None:
     """Sleep until the confirmation is due; the confirmation, or None as soon as somebody has settled it."""
     while True:
-        found = read()
-        if found is None or found.id != one.id or not found.open:
+        latest = read()
+        if latest is None or latest.id != awaited.id or not latest.open:
             return None
-        if found.seconds == 0:
-            return found
-        time.sleep(min(POLL * 4, found.seconds))
+        if latest.seconds == 0:
+            return latest
+        time.sleep(min(POLL * 4, latest.seconds))
 
 
 def same_host(pid: int) -> bool:

@@ -18,37 +18,37 @@ SYSTEMD = "/run/systemd/system"
 _CODE = "import sys; from reconciler.cli.main import main; sys.exit(main(['rollback', '--when-due', sys.argv[1]]))"
 
 
-def start(one: Confirmation) -> str:
+def start(pending: Confirmation) -> str:
     """Start the watchdog; the timer or process that it is, for people.  Raises KernelError if it cannot start."""
-    if _by_systemd(one):
-        return f"systemd timer {_unit(one)}"
-    return f"process {_by_process(one)}"
+    if _by_systemd(pending):
+        return f"systemd timer {_unit(pending)}"
+    return f"process {_by_process(pending)}"
 
 
-def _command(one: Confirmation) -> list[str]:
-    return [sys.executable, "-c", _CODE, one.id]
+def _command(pending: Confirmation) -> list[str]:
+    return [sys.executable, "-c", _CODE, pending.id]
 
 
 def _path() -> str:
     return os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
 
 
-def _unit(one: Confirmation) -> str:
-    return f"netrecon-confirm-{one.id}"
+def _unit(pending: Confirmation) -> str:
+    return f"netrecon-confirm-{pending.id}"
 
 
-def _by_systemd(one: Confirmation) -> bool:
+def _by_systemd(pending: Confirmation) -> bool:
     """Start a transient timer, which outlives the session; False if systemd is not there or sees another host."""
     run = shutil.which("systemd-run")
     if run is None or not os.path.isdir(SYSTEMD) or not same_host(1):
         return False
-    timer = [f"--unit={_unit(one)}", "--collect", "--quiet", f"--on-active={one.window:.0f}s"]
-    command = [run, *timer, "--timer-property=AccuracySec=1s", f"--setenv=PYTHONPATH={_path()}", *_command(one)]
+    timer = [f"--unit={_unit(pending)}", "--collect", "--quiet", f"--on-active={pending.window:.0f}s"]
+    command = [run, *timer, "--timer-property=AccuracySec=1s", f"--setenv=PYTHONPATH={_path()}", *_command(pending)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.returncode == 0
 
 
-def _by_process(one: Confirmation) -> int:
+def _by_process(pending: Confirmation) -> int:
     """Start a process in a session of its own, so that no signal of a terminal or a process group ends it; its pid."""
     ours, theirs = os.pipe()
     actions = [
@@ -58,7 +58,7 @@ def _by_process(one: Confirmation) -> int:
     ]
     environment = {**os.environ, "PYTHONPATH": _path()}
     try:
-        pid = os.posix_spawn(sys.executable, _command(one), environment, file_actions=actions, setsid=True)
+        pid = os.posix_spawn(sys.executable, _command(pending), environment, file_actions=actions, setsid=True)
         os.close(theirs)
         if not select.select([ours], [], [], PATIENCE)[0] or os.read(ours, len(READY)) != READY:
             raise KernelError("start the watchdog", Failure(0, "it does not answer; nothing was changed"))
