@@ -63,15 +63,15 @@ def read_again(
 
 
 def read_more(
-    kernel: Kernel, found: LiveState, aside: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
+    kernel: Kernel, live: LiveState, aside: Iterable[str], sysctls: Mapping[str, Iterable[str]], uppers: bool
 ) -> LiveState:
-    """``found`` with what only some plans need, see planning/consequences.py.
+    """``live`` with what only some plans need, see planning/consequences.py.
 
     ``aside``: the scopes whose neighbours and nftables tables of others are read.  With ``uppers``, namespaces that
     were not read are added with those of their links that lie on a link that was read, and the addresses and routes
     of these.  Raises KernelError.
     """
-    scopes = dict(found.scopes)
+    scopes = dict(live.scopes)
     for scope in aside:
         if scope in scopes:
             neighbours = reader.read_neighbours(kernel, scope)
@@ -79,8 +79,8 @@ def read_more(
             scopes[scope] = dataclasses.replace(scopes[scope], neighbours=neighbours, foreign_tables=tables)
     if uppers:
         scopes.update(_uppers_elsewhere(kernel, scopes))
-    values = sysctl.read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in found.scopes})
-    return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
+    values = sysctl.read_many(kernel, {scope: keys for scope, keys in sysctls.items() if scope in live.scopes})
+    return dataclasses.replace(live, scopes=scopes, sysctls={**live.sysctls, **values})
 
 
 def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[str, list[LinkRow]]]:
@@ -109,12 +109,12 @@ def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[s
             if len(existing) == len(candidates):
                 raise
             candidates = existing
-    found = {scope: state for scope, state in candidates.items() if state.below}
-    for scope in kernel.with_sockets(found):
-        links = {index: found[scope].links[index] for index in found[scope].below}
+    states = {scope: state for scope, state in candidates.items() if state.below}
+    for scope in kernel.with_sockets(states):
+        links = {index: states[scope].links[index] for index in states[scope].below}
         addresses, routes = reader.read_rows_of(kernel, scope, links)
-        found[scope] = dataclasses.replace(found[scope], links=links, addresses=addresses, routes=routes)
-    return found
+        states[scope] = dataclasses.replace(states[scope], links=links, addresses=addresses, routes=routes)
+    return states
 
 
 def _read(

@@ -70,7 +70,7 @@ def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dic
 
     Raises ValueError where the bytes do not follow the format.
     """
-    found: dict[int, bytes] = {}
+    payloads: dict[int, bytes] = {}
     end = len(data)
     while at + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
@@ -78,11 +78,11 @@ def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dic
             raise ValueError("attribute length")
         kind &= 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
         if known is None or kind in known:
-            found[kind] = data[at + 4 : at + length]
+            payloads[kind] = data[at + 4 : at + length]
         at += (length + 3) & ~3
     if at < end:
         raise ValueError("bytes behind the last attribute")
-    return found
+    return payloads
 
 
 def decoder(what: str) -> Callable[[Callable[_Body, _Row]], Callable[_Body, _Row]]:
@@ -195,7 +195,7 @@ def _addr_gen_mode(families: bytes) -> int:
 @cache
 def _reading(table: Table) -> tuple[tuple[int, str, Callable[[bytes], Any], bool], ...]:
     """For each attribute: number, word, decoding function, and whether it is a flag (absent means False)."""
-    return tuple((one.number, one.word, _unpack(one), one.wire is FLAG) for one in table)
+    return tuple((attribute.number, attribute.word, _unpack(attribute), attribute.wire is FLAG) for attribute in table)
 
 
 def _unpack(attribute: Attribute) -> Callable[[bytes], Any]:
@@ -251,13 +251,13 @@ def address(body: bytes) -> AddressRow | None:
     )
 
 
-def _rest(family: int, found: Attributes) -> Iterator[tuple[str, Any]]:
-    if IFA_LABEL in found:
-        yield "IFA_LABEL", text(found[IFA_LABEL])
-    if IFA_BROADCAST in found:
-        yield "IFA_BROADCAST", ip_text(family, found[IFA_BROADCAST])
-    if IFA_RT_PRIORITY in found:
-        yield "IFA_RT_PRIORITY", u32(found, IFA_RT_PRIORITY)
+def _rest(family: int, attrs: Attributes) -> Iterator[tuple[str, Any]]:
+    if IFA_LABEL in attrs:
+        yield "IFA_LABEL", text(attrs[IFA_LABEL])
+    if IFA_BROADCAST in attrs:
+        yield "IFA_BROADCAST", ip_text(family, attrs[IFA_BROADCAST])
+    if IFA_RT_PRIORITY in attrs:
+        yield "IFA_RT_PRIORITY", u32(attrs, IFA_RT_PRIORITY)
 
 
 def _lifetimes(info: bytes | None) -> tuple[int, int]:

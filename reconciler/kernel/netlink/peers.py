@@ -129,10 +129,10 @@ def _crossing(state: ScopeState) -> list[LinkRow]:
     return [row for row in rows if row.kind == "veth" and row.peer and row.peer_nsid >= 0]
 
 
-def _ordered(crossing: Mapping[str, list[LinkRow]], one: End, other: End) -> Pair:
-    if (len(crossing[other[0]]), other[0]) > (len(crossing[one[0]]), one[0]):
-        return other, one
-    return one, other
+def _ordered(crossing: Mapping[str, list[LinkRow]], end: End, other: End) -> Pair:
+    if (len(crossing[other[0]]), other[0]) > (len(crossing[end[0]]), end[0]):
+        return other, end
+    return end, other
 
 
 def _peer_macs(

@@ -66,9 +66,9 @@ def text(value: bytes) -> str:
     return value.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def number(found: Attributes, kind: int) -> int:
+def number(attrs: Attributes, kind: int) -> int:
     """A 32-bit attribute in network byte order, 0 where it is absent; KernelError for another length."""
-    value = found.get(kind)
+    value = attrs.get(kind)
     if value is None:
         return 0
     if len(value) != 4:
@@ -88,9 +88,9 @@ def type_names(types: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def table_form(found: Attributes) -> str:
+def table_form(attrs: Attributes) -> str:
     """ "active", or the table's flags, such as "dormant" (none of its rules is run)."""
-    return _flag_words(number(found, TABLE_FLAGS), _TABLE_FLAGS) or "active"
+    return _flag_words(number(attrs, TABLE_FLAGS), _TABLE_FLAGS) or "active"
 
 
 def _flag_words(flags: int, names: dict[int, str]) -> str:
@@ -99,18 +99,18 @@ def _flag_words(flags: int, names: dict[int, str]) -> str:
     return " ".join(known + ([f"{rest:#x}"] if rest else []))
 
 
-def chain_form(found: Attributes) -> str:
+def chain_form(attrs: Attributes) -> str:
     """ "filter forward 0 policy accept", or "regular" for a chain without a hook."""
-    hook = found.get(CHAIN_HOOK)
-    extra = number(found, CHAIN_FLAGS) & ~_CHAIN_BASE
+    hook = attrs.get(CHAIN_HOOK)
+    extra = number(attrs, CHAIN_FLAGS) & ~_CHAIN_BASE
     if hook is None:
         return "regular" + (f" flags {extra:#x}" if extra else "")
     at = dict(attributes(hook))
     where = number(at, 1)
     priority = _S32.unpack(at[2])[0] if len(at.get(2, b"")) == 4 else 0
-    policy = number(found, CHAIN_POLICY)
+    policy = number(attrs, CHAIN_POLICY)
     words = [
-        text(found.get(CHAIN_TYPE, b"?")),
+        text(attrs.get(CHAIN_TYPE, b"?")),
         _HOOKS[where] if where < len(_HOOKS) else f"hook{where}",
         str(priority),
         "policy",
@@ -121,30 +121,30 @@ def chain_form(found: Attributes) -> str:
     return " ".join(words + [f"device {text(name)}" for kind, name in at.items() if kind == 3])
 
 
-def anonymous(found: Attributes) -> bool:
+def anonymous(attrs: Attributes) -> bool:
     """Whether a set is part of a rule; then it is compared with the rule."""
-    return bool(number(found, SET_FLAGS) & ANONYMOUS)
+    return bool(number(attrs, SET_FLAGS) & ANONYMOUS)
 
 
-def set_form(found: Attributes) -> str:
+def set_form(attrs: Attributes) -> str:
     """ "map ipv4_addr . inet_service : ipv4_addr interval": the types, and all that is not the default."""
-    flags = number(found, SET_FLAGS)
-    key = " . ".join(type_names(number(found, SET_KEY_TYPE)))
-    value = " . ".join(type_names(number(found, SET_DATA_TYPE)))
+    flags = number(attrs, SET_FLAGS)
+    key = " . ".join(type_names(number(attrs, SET_KEY_TYPE)))
+    value = " . ".join(type_names(number(attrs, SET_DATA_TYPE)))
     words = [f"map {key} : {value}" if flags & MAP else f"set {key}"]
     # NFT_SET_CONCAT (0x80) follows from the type, and not every version of libnftables sets it
     words.append(_flag_words(flags & ~(MAP | 0x80), _SET_FLAGS))
-    words += [f"{name} {value}" for name, value in _set_limits(found) if value]
-    if SET_EXPR in found or SET_EXPRESSIONS in found:
+    words += [f"{name} {value}" for name, value in _set_limits(attrs) if value]
+    if SET_EXPR in attrs or SET_EXPRESSIONS in attrs:
         words.append("stateful")
     return " ".join(filter(None, words))
 
 
-def _set_limits(found: Attributes) -> Iterator[tuple[str, int]]:
-    yield "policy", number(found, SET_POLICY)
-    yield "timeout", int.from_bytes(found.get(SET_TIMEOUT, b""), "big")
-    yield "gc-interval", number(found, SET_GC_INTERVAL)
-    yield "size", number(dict(attributes(found.get(SET_DESC, b""))), 1)
+def _set_limits(attrs: Attributes) -> Iterator[tuple[str, int]]:
+    yield "policy", number(attrs, SET_POLICY)
+    yield "timeout", int.from_bytes(attrs.get(SET_TIMEOUT, b""), "big")
+    yield "gc-interval", number(attrs, SET_GC_INTERVAL)
+    yield "size", number(dict(attributes(attrs.get(SET_DESC, b""))), 1)
 
 
 def comment(userdata: bytes) -> str:

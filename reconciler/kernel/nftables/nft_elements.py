@@ -70,11 +70,11 @@ class Layout(NamedTuple):
     interval: bool
 
 
-def layout(found: Attributes) -> Layout | None:
+def layout(attrs: Attributes) -> Layout | None:
     """The layout of a set, from its attributes; None where it has types that our tables never have."""
-    flags = number(found, SET_FLAGS)
-    key = type_names(number(found, SET_KEY_TYPE))
-    value = type_names(number(found, SET_DATA_TYPE)) if flags & MAP else ()
+    flags = number(attrs, SET_FLAGS)
+    key = type_names(number(attrs, SET_KEY_TYPE))
+    value = type_names(number(attrs, SET_DATA_TYPE)) if flags & MAP else ()
     if not key or not all(name in _FIELDS for name in key + value):
         return None
     return Layout(key, value, bool(flags & INTERVAL))
@@ -93,17 +93,17 @@ def decode(bodies: Sequence[bytes], form: Layout) -> Elements:
 
 
 def _decode(bodies: Sequence[bytes], form: Layout) -> Elements:
-    found: Elements = {}
+    elements: Elements = {}
     lists = [value for body in bodies for kind, value in attributes(body, 4) if kind == ELEM_LIST_ELEMENTS]
     if form.interval and len(form.key) == 1:  # start and end are two elements, in any message
         return _ranges([element for data in lists for element in _each(data)], form)
     for data in lists:
-        if form.interval or not _decode_uniform(data, form, found):
-            found.update(_element(element, form) for element in _each(data))
-    return found
+        if form.interval or not _decode_uniform(data, form, elements):
+            elements.update(_element(element, form) for element in _each(data))
+    return elements
 
 
-def _decode_uniform(data: bytes, form: Layout, found: Elements) -> bool:
+def _decode_uniform(data: bytes, form: Layout, elements: Elements) -> bool:
     """Decode column by column a list whose elements all have a key, in a map a value, and nothing else.
 
     False, and nothing decoded, where the list is not so.
@@ -117,7 +117,7 @@ def _decode_uniform(data: bytes, form: Layout, found: Elements) -> bool:
     if len(set(columns[0])) != 1 or (form.value and len(set(columns[keys])) != 1):
         return False
     values: Iterable[tuple[Any, ...]] = _rows(form.value, columns[keys + 1 :]) if form.value else repeat(())
-    found.update(zip(_rows(form.key, columns[1:keys]), values, strict=False))
+    elements.update(zip(_rows(form.key, columns[1:keys]), values, strict=False))
     return True
 
 
@@ -203,7 +203,7 @@ def _span(first: str, last: str) -> str:
 
 def _ranges(elements: list[Attributes], form: Layout) -> Elements:
     """Join the starts and ends of intervals; an interval up to the last address has no end in the kernel."""
-    found: Elements = {}
+    ranges: Elements = {}
     end = int.from_bytes(b"\xff" * struct.calcsize(_layout_of(form.key)), "big") + 1
     width = (end - 1).bit_length() // 8
 
@@ -216,6 +216,6 @@ def _ranges(elements: list[Attributes], form: Layout) -> Elements:
         if starts:
             last = (end - 1).to_bytes(width, "big")
             key = _spans(form.key, _fields(form.key, _raw(element, ELEM_KEY)), _fields(form.key, last))
-            found[key] = _value(element, form)
+            ranges[key] = _value(element, form)
         end = at
-    return dict(reversed(found.items()))
+    return dict(reversed(ranges.items()))

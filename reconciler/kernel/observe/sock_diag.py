@@ -51,7 +51,7 @@ def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -
 
 def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
     """(protocol, port) of every listening socket of the scope, on any address."""
-    return frozenset((one.protocol, one.port) for one, _ in _sockets(kernel, scope, _PROTOCOLS))
+    return frozenset((listener.protocol, listener.port) for listener, _ in _sockets(kernel, scope, _PROTOCOLS))
 
 
 def _sockets(kernel: Kernel, scope: str, protocols: Iterable[str]) -> Iterator[tuple[Listener, int]]:

@@ -148,7 +148,7 @@ def _read(kernel: Kernel, places: Iterable[Place], names: Names) -> dict[Place, 
         by_scope.setdefault(scope, []).append(link)
     calls = [(scope, _read_here, (links, names)) for scope, links in by_scope.items()]
     answers = zip(by_scope, kernel.run_each(calls), strict=True)
-    return {(scope, link): values for scope, found in answers for link, values in found.items()}
+    return {(scope, link): values for scope, by_link in answers for link, values in by_link.items()}
 
 
 def _read_here(links: Iterable[str], names: Names) -> dict[str, Values]:

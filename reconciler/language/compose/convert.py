@@ -109,8 +109,8 @@ def _endpoints(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, An
     listed = entry.get("networks") or [DEFAULT]
     at: Path = (*path, "networks")
     joined = dict.fromkeys(words(listed, at, left)) if isinstance(listed, list) else mapping(listed, at, left)
-    own = {name: mapping(one, (*at, name), left) for name, one in joined.items()}
-    endpoints = {name: _endpoint(one, (*at, name), left) for name, one in own.items()}
+    own = {name: mapping(endpoint, (*at, name), left) for name, endpoint in joined.items()}
+    endpoints = {name: _endpoint(endpoint, (*at, name), left) for name, endpoint in own.items()}
     best = max(own, key=lambda name: _priority(own[name]), default="")
     if best and _priority(own[best]) > 0:
         endpoints[best]["default_route"] = True
@@ -118,8 +118,8 @@ def _endpoints(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, An
     if mac is not None:
         next(iter(endpoints.values()), {}).setdefault("mac", mac)
     alias = scalar(entry.get("container_name"), (*path, "container_name"), left)
-    for one in endpoints.values() if alias is not None else ():
-        one.setdefault("aliases", []).append(alias)
+    for endpoint in endpoints.values() if alias is not None else ():
+        endpoint.setdefault("aliases", []).append(alias)
     return endpoints
 
 
@@ -131,7 +131,7 @@ def _priority(entry: Mapping[str, Any]) -> int:
 def _endpoint(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]:
     left.others(path, entry, {*_ENDPOINT, "ipv4_address", "ipv6_address", "aliases", "gw_priority"})
     addresses = [scalar(entry.get(word), (*path, word), left) for word in ("ipv4_address", "ipv6_address")]
-    addresses = [one for one in addresses if one is not None]
+    addresses = [address for address in addresses if address is not None]
     endpoint: dict[str, Any] = {}
     if addresses:
         endpoint["address"] = addresses[0] if len(addresses) == 1 else addresses
@@ -149,14 +149,14 @@ _ENDPOINT = {"mac_address": "mac", "interface_name": "name"}
 
 def _published(entry: Mapping[str, Any], path: Path, left: Left) -> Iterator[Any]:
     listed = entry.get("ports") or []
-    for index, one in enumerate(listed if isinstance(listed, list) else [listed]):
+    for index, port in enumerate(listed if isinstance(listed, list) else [listed]):
         at: Path = (*path, "ports", index)
-        if isinstance(one, dict):
-            left.others(at, one, set(_LONG))
-            values = {word: scalar(one.get(word), (*at, word), left) for word in _LONG}
+        if isinstance(port, dict):
+            left.others(at, port, set(_LONG))
+            values = {word: scalar(port.get(word), (*at, word), left) for word in _LONG}
             yield {word: value for word, value in values.items() if value is not None}
         else:
-            value = scalar(one, at, left)
+            value = scalar(port, at, left)
             if value is not None:
                 yield value
 

@@ -30,7 +30,7 @@ def network_of(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, An
     network = _subnets(mapping(entry.get("ipam"), (*path, "ipam"), left), (*path, "ipam"), left)
     if _truth(entry.get("internal")):
         network["internal"] = True
-    six = [one for one in network.get("subnets", ()) if ":" in one]
+    six = [subnet for subnet in network.get("subnets", ()) if ":" in subnet]
     if _truth(entry.get("enable_ipv6")) and not six:
         network["ipv6"] = True
     if six and len(six) == len(network["subnets"]):

@@ -59,8 +59,8 @@ def _assigned(
 ) -> Iterator[tuple[Endpoint, int]]:
     version = pool.subnet.version
     asked = [
-        Asked(one.wanted[version]) if version in one.wanted else Asked(None, _present(one, version, leases))
-        for one in endpoints
+        Asked(member.wanted[version]) if version in member.wanted else Asked(None, _present(member, version, leases))
+        for member in endpoints
     ]
     for endpoint, value in zip(endpoints, assign(pool, asked), strict=True):
         if isinstance(value, int):

@@ -117,16 +117,16 @@ def assign(pool: Pool, asked: Sequence[Asked]) -> list[int | Clash]:
     """
     given: dict[int, int | Clash] = {}
     holders: dict[int, int] = {}
-    for index, one in enumerate(asked):
-        if one.wanted is None:
-            kept = next((n for n in one.present if n not in holders and _refused(pool, n) is None), None)
+    for index, need in enumerate(asked):
+        if need.wanted is None:
+            kept = next((n for n in need.present if n not in holders and _refused(pool, n) is None), None)
             if kept is not None:
                 given[index] = kept
                 holders[kept] = index
     fixed: dict[int, int] = {}
-    for index, one in enumerate(asked):
-        if one.wanted is not None:
-            given[index] = _fix(pool, one.wanted, index, fixed, holders)
+    for index, need in enumerate(asked):
+        if need.wanted is not None:
+            given[index] = _fix(pool, need.wanted, index, fixed, holders)
     free = _free(pool, holders.keys() | fixed.keys())
     return [given[index] if index in given else next(free, Clash("exhausted")) for index in range(len(asked))]
 
@@ -169,7 +169,7 @@ POOLS = (
 
 def free_pool(taken: Sequence[Block]) -> Block | None:
     """The first of Docker's pools that overlaps none of ``taken``."""
-    return next((one for one in POOLS if not any(one.overlaps(other) for other in taken)), None)
+    return next((pool for pool in POOLS if not any(pool.overlaps(other) for other in taken)), None)
 
 
 def unique_local(topology: str, network: str) -> Block:
@@ -189,23 +189,23 @@ def meetings(blocks: Sequence[Block], others: Sequence[Block]) -> Iterator[tuple
     If two prefixes overlap, one contains the other.  The wider one is found in a dict, by the start of the narrower
     one cut to each length that occurs.
     """
-    lengths = {(one.version, one.length) for one in blocks}
+    lengths = {(prefix.version, prefix.length) for prefix in blocks}
     by_start: dict[Block, list[int]] = {}
-    for index, one in enumerate(blocks):
-        by_start.setdefault(one, []).append(index)
+    for index, prefix in enumerate(blocks):
+        by_start.setdefault(prefix, []).append(index)
     for there, other in enumerate(others):
         for version, length in lengths:
             if version == other.version and length <= other.length:
                 for here in by_start.get(_cut(other, length), ()):
                     yield here, there
-    wider = {(one.version, one.length) for one in others}
+    wider = {(prefix.version, prefix.length) for prefix in others}
     others_by_start: dict[Block, list[int]] = {}
     for there, other in enumerate(others):
         others_by_start.setdefault(other, []).append(there)
-    for here, one in enumerate(blocks):
+    for here, prefix in enumerate(blocks):
         for version, length in wider:
-            if version == one.version and length < one.length:
-                for there in others_by_start.get(_cut(one, length), ()):
+            if version == prefix.version and length < prefix.length:
+                for there in others_by_start.get(_cut(prefix, length), ()):
                     yield here, there
 
 

@@ -145,7 +145,7 @@ def facts_of(
     loopback = [row for row in state.links.values() if row.loopback]
     return HostFacts(
         mtu=_uplink_mtu(state),
-        routes=tuple(one for one in _routes(state) if one.owner != topology),
+        routes=tuple(route for route in _routes(state) if route.owner != topology),
         resolver=resolver(live.files.get((HOST, "resolv.conf"), ""), upstream),
         ports=listening | ports,
         ipv6=all(row.addr_gen_mode >= 0 for row in loopback),
@@ -165,7 +165,7 @@ def _routes(state: ScopeState) -> Iterator[Route]:
 
 def _uplink_mtu(state: ScopeState) -> int | None:
     """The MTU of the link of the best default route: of IPv4 if there is one, else of IPv6."""
-    defaults = [one for one in state.routes if one.table == MAIN and one.type == UNICAST and one.to.endswith("/0")]
+    defaults = [row for row in state.routes if row.table == MAIN and row.type == UNICAST and row.to.endswith("/0")]
     for route in sorted(defaults, key=_preference):
         links: list[LinkRow] = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
         if links:

@@ -72,7 +72,7 @@ class Endpoint:
 
     def of(self, version: int) -> Address | None:
         """Its address of an IP version, None for none."""
-        return next((one for one in self.addresses if one.version == version), None)
+        return next((address for address in self.addresses if address.version == version), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,22 +54,22 @@ def port_maps(
         for publication in _publications(sandbox, networks, present.get(sandbox.name, ()), note)
     ]
     chosen = _choose(listed, leases, set(_claimed(listed, data)), used, note)
-    for one in listed:
-        for shift in range(_length(one.targets)) if not one.fixed else ():
-            port = chosen.get((one.path, shift))
+    for entry in listed:
+        for shift in range(_length(entry.targets)) if not entry.fixed else ():
+            port = chosen.get((entry.path, shift))
             if port:
-                target = one.targets.first + shift
-                yield from _parts(one, Ports(port, port), Ports(target, target))
-        if one.fixed and one.ports:
-            yield from _parts(one, one.ports, one.targets)
+                target = entry.targets.first + shift
+                yield from _parts(entry, Ports(port, port), Ports(target, target))
+        if entry.fixed and entry.ports:
+            yield from _parts(entry, entry.ports, entry.targets)
 
 
-def _parts(one: Publication, ports: Ports, targets: Ports) -> Iterator[Part]:
-    for listen, target in one.ends:
+def _parts(entry: Publication, ports: Ports, targets: Ports) -> Iterator[Part]:
+    for listen, target in entry.ends:
         on = "" if listen == ANY[version_of(listen)] else f"{_bracketed(listen)}:"
-        protocol = "" if one.protocol == "tcp" else f"/{one.protocol}"
+        protocol = "" if entry.protocol == "tcp" else f"/{entry.protocol}"
         text = f"{on}{_range(ports)}:{_bracketed(target)}:{_range(targets)}{protocol}"
-        yield Part(("port_maps",), text, one.path, item=True)
+        yield Part(("port_maps",), text, entry.path, item=True)
 
 
 def _bracketed(address: str) -> str:
@@ -89,9 +89,9 @@ def _length(ports: Ports) -> int:
 
 def _claimed(listed: Iterable[Publication], data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     """(protocol, port) of the host that the file names, in ``publish`` and in ``port_maps``."""
-    for one in listed:
-        if one.fixed and one.ports:
-            yield from ((one.protocol, port) for port in range(one.ports.first, one.ports.last + 1))
+    for entry in listed:
+        if entry.fixed and entry.ports:
+            yield from ((entry.protocol, port) for port in range(entry.ports.first, entry.ports.last + 1))
     yield from listening(data.get("port_maps") or ())
 
 
@@ -117,35 +117,37 @@ def _choose(
     ``taken`` are the ports that the file names.  An entry keeps the port that it has even if it is in ``used``.
     """
     chosen: dict[tuple[Path, int], int] = {}
-    wishes = [(one, shift) for one in listed if not one.fixed and one.ends for shift in range(_length(one.targets))]
-    for one, shift in wishes:
-        for port in _present(one, shift, leases):
-            if (one.protocol, port) not in taken and port in _allowed(one):
-                chosen[one.path, shift] = port
-                taken.add((one.protocol, port))
+    wishes = [
+        (entry, shift) for entry in listed if not entry.fixed and entry.ends for shift in range(_length(entry.targets))
+    ]
+    for entry, shift in wishes:
+        for port in _present(entry, shift, leases):
+            if (entry.protocol, port) not in taken and port in _allowed(entry):
+                chosen[entry.path, shift] = port
+                taken.add((entry.protocol, port))
                 break
     taken.update(used)
     lowest: dict[tuple[str, range], Iterator[int]] = {}
-    for one, shift in wishes:
-        if (one.path, shift) in chosen:
+    for entry, shift in wishes:
+        if (entry.path, shift) in chosen:
             continue
-        free = lowest.setdefault((one.protocol, _allowed(one)), iter(_allowed(one)))
-        port = next((port for port in free if (one.protocol, port) not in taken), 0)
+        free = lowest.setdefault((entry.protocol, _allowed(entry)), iter(_allowed(entry)))
+        port = next((port for port in free if (entry.protocol, port) not in taken), 0)
         if not port:
-            note(one.path, "no port of the host is free for it; name one")
+            note(entry.path, "no port of the host is free for it; name one")
         else:
-            chosen[one.path, shift] = port
-            taken.add((one.protocol, port))
+            chosen[entry.path, shift] = port
+            taken.add((entry.protocol, port))
     return chosen
 
 
-def _allowed(one: Publication) -> range:
-    return FREE if one.ports is None else range(one.ports.first, one.ports.last + 1)
+def _allowed(entry: Publication) -> range:
+    return FREE if entry.ports is None else range(entry.ports.first, entry.ports.last + 1)
 
 
-def _present(one: Publication, shift: int, leases: Leases) -> list[int]:
-    target = one.targets.first + shift
-    places = [(one.protocol, listen, ip, target) for listen, _ in one.ends for ip in one.present]
+def _present(entry: Publication, shift: int, leases: Leases) -> list[int]:
+    target = entry.targets.first + shift
+    places = [(entry.protocol, listen, ip, target) for listen, _ in entry.ends for ip in entry.present]
     return [port for place in places for port in leases.ports.get(place, ())]
 
 
@@ -200,22 +202,22 @@ def _ends(sandbox: Sandbox, networks: Mapping[str, Network], listen: str) -> Ite
             on = written(*number(listen))
         except ValueError:
             raise Wrong(f'"{listen}" is not an IP address') from None
-    reached = [one for one in sandbox.endpoints if not networks[one.network].internal]
+    reached = [endpoint for endpoint in sandbox.endpoints if not networks[endpoint.network].internal]
     if not reached:
         raise Wrong(f"{sandbox.name} is on internal networks only, into which nothing gets; leave it out")
     versions = (version_of(on),) if on else (4, 6)
-    reached.sort(key=lambda one: not one.default_route)
-    targets = [(version, one) for version in versions for one in [_first(reached, version)] if one]
-    if not targets and any(one.addresses for one in reached):
+    reached.sort(key=lambda endpoint: not endpoint.default_route)
+    targets = [(version, endpoint) for version in versions for endpoint in [_first(reached, version)] if endpoint]
+    if not targets and any(endpoint.addresses for endpoint in reached):
         raise Wrong(f"{sandbox.name} has no IPv{versions[0]} address for {on or 'it'} to lead to")
-    for version, endpoint in targets:
-        address = endpoint.of(version)
+    for version, target in targets:
+        address = target.of(version)
         if address:
             yield on or ANY[version], address.ip
 
 
 def _first(endpoints: Iterable[Endpoint], version: int) -> Endpoint | None:
-    return next((one for one in endpoints if one.of(version)), None)
+    return next((endpoint for endpoint in endpoints if endpoint.of(version)), None)
 
 
 def _addresses_now(leases: Leases) -> dict[str, tuple[str, ...]]:

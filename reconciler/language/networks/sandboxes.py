@@ -45,18 +45,25 @@ def parts(
 
 def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Path, note: Note) -> Iterator[Part]:
     """One for each IP version: by the endpoint with ``default_route``, else the first on a network not internal."""
-    chosen = [one for one in sandbox.endpoints if one.default_route]
-    for one in chosen[1:]:
-        note((*one.path, "default_route"), f"{chosen[0].network} gives the default route already; only one can")
-    for one in chosen:
-        if networks[one.network].internal:
-            note((*one.path, "default_route"), f"{one.network} is internal and has no way out; take another endpoint")
-    others = [one for one in sandbox.endpoints if one.default_route is None and not networks[one.network].internal]
+    chosen = [endpoint for endpoint in sandbox.endpoints if endpoint.default_route]
+    for endpoint in chosen[1:]:
+        note((*endpoint.path, "default_route"), f"{chosen[0].network} gives the default route already; only one can")
+    for endpoint in chosen:
+        if networks[endpoint.network].internal:
+            note(
+                (*endpoint.path, "default_route"),
+                f"{endpoint.network} is internal and has no way out; take another endpoint",
+            )
+    others = [
+        endpoint
+        for endpoint in sandbox.endpoints
+        if endpoint.default_route is None and not networks[endpoint.network].internal
+    ]
     for version in (4, 6):
-        endpoint = next((one for one in (*chosen[:1], *others) if one.of(version)), None)
-        if endpoint:
-            route = {"to": "default", "via": networks[endpoint.network].gateway(version), "dev": endpoint.name}
-            yield Part((*home, "routes"), route, endpoint.path, item=True)
+        uplink = next((endpoint for endpoint in (*chosen[:1], *others) if endpoint.of(version)), None)
+        if uplink:
+            route = {"to": "default", "via": networks[uplink.network].gateway(version), "dev": uplink.name}
+            yield Part((*home, "routes"), route, uplink.path, item=True)
 
 
 def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterator[Part]:
@@ -80,11 +87,11 @@ class _Neighbours:
             for endpoint in sandbox.endpoints:
                 members = self._members.setdefault(endpoint.network, {})
                 for name in dict.fromkeys((sandbox.name, *endpoint.aliases)):
-                    members.setdefault(name, []).extend(one.ip for one in endpoint.addresses)
+                    members.setdefault(name, []).extend(address.ip for address in endpoint.addresses)
 
     def of(self, sandbox: Sandbox) -> dict[str, Any]:
         """Names and addresses of the sandbox, of all that share a network with it, and of its ``hosts``, which win."""
-        joined = tuple(one.network for one in sandbox.endpoints)
+        joined = tuple(endpoint.network for endpoint in sandbox.endpoints)
         if joined not in self._files:
             self._files[joined] = self._file(joined)
         own = sandbox.data.get("hosts")

@@ -147,7 +147,7 @@ def _check_fitting(network: Network, word: str, value: Any, blocks: list[Block],
         version = _number(text.partition("/")[0])[0]
         if not version:
             note(path, f'"{text}" is not an IP address')
-        elif not any(one.version == version for one in blocks):
+        elif not any(subnet.version == version for subnet in blocks):
             note(path, f"{network.name} has no IPv{version} subnet; add one to subnets")
         elif version in seen:
             note(path, f"a second IPv{version} {word}; there is one for each subnet")

@@ -56,7 +56,7 @@ def endpoint(endpoint: Endpoint, network: Network) -> Iterator[Part]:
     # bridge would not forward it to an isolated port.  There the netfilter rules (within: false) separate the ports.
     if not network.icc and not (network.filtered and endpoint.published):
         here["isolated"] = True
-    addresses = [f"{one.ip}/{one.length}" for one in endpoint.addresses]
+    addresses = [f"{address.ip}/{address.length}" for address in endpoint.addresses]
     there = {"namespace": endpoint.sandbox, "name": endpoint.name, "mac": endpoint.mac, **mtu, "addresses": addresses}
     at = endpoint.path
     inner: dict[Path, Path] = {
