@@ -51,11 +51,12 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         owner = wanted.owner if wanted is not None else noted.topology if noted is not None else None
         if owner is not None:
             end = link.read_end(reading.state, row)
+            below = effects.below(reading, row)
             if noted is not None and noted.topology in {owner, *reading.topologies}:
                 end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
             # To configure a link is not to own it: only another topology's stamp forbids a change.
             foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != owner
-            end = dataclasses.replace(end, below=effects.below(reading, row))
+            end = dataclasses.replace(end, below=below) if below else end
             yield key, Live(end, stamped(row.alias) if foreign else owner)
 
 

@@ -145,14 +145,18 @@ def changed_end(before: Link, after: Link) -> dict[str, Any]:
 
 
 def reflecting(port: _Port, published: Collection[str]) -> _Port:
-    """The port with hairpin mode on if its bridge is ``published``, unless the file sets it.
+    """The port with its hairpin mode, see ``hairpin``."""
+    mode = hairpin(port, published)
+    return port if mode == port.hairpin else dataclasses.replace(port, hairpin=mode)
+
+
+def hairpin(port: Port, published: Collection[str]) -> bool | None:
+    """The hairpin mode of a port: on if its bridge is ``published``, unless the file sets it.
 
     With bridge-nf-call-iptables, a frame that a target sends to its own published port is translated inside the
     bridge and must leave by the port that it came from.
     """
-    if port.hairpin is not None or not port.master:
-        return port
-    return dataclasses.replace(port, hairpin=port.master in published)
+    return port.hairpin if port.hairpin is not None or not port.master else port.master in published
 
 
 def check_port(port: Port, names: Names, at: Path = ()) -> Iterator[tuple[Path, str]]:

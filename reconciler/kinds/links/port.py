@@ -12,4 +12,4 @@ PORT = Table(
     bool8("flood", 9, birth=True),
     u32("cost", 3),
 )
-IMPLIED = {word: PORT[word].birth for word in ("isolated", "learning", "flood")}  # and hairpin: see link.reflecting
+IMPLIED = {word: PORT[word].birth for word in ("isolated", "learning", "flood")}  # and hairpin: see link.hairpin

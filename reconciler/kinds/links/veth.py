@@ -65,8 +65,10 @@ def imply(names: Names) -> Iterator[Parsed]:
                 published[end.scope] = publishers(names, end.scope)
             if end.hairpin is None and end.master in published[end.scope]:
                 names.lines[key, word] = names.origins[published[end.scope][end.master]]
-            end = link.reflecting(end, published[end.scope])
-            ends.append(dataclasses.replace(end, quiet=(end.scope, end.name) in quiet))
+            hairpin, is_quiet = link.hairpin(end, published[end.scope]), (end.scope, end.name) in quiet
+            if (hairpin, is_quiet) != (end.hairpin, end.quiet):
+                end = dataclasses.replace(end, hairpin=hairpin, quiet=is_quiet)
+            ends.append(end)
         yield key, Veth(*ends), names.origins[key]
 
 
