@@ -139,15 +139,16 @@ class Consequences:
         return Ground("scope", HOST, scope) in self.taken
 
 
-def grounds(key: Key, value: Any) -> Iterator[Ground]:
+def grounds(key: Key, value: Any) -> list[Ground]:
     """All grounds that an object needs: its namespaces, the links that it lies on, and those of its kind."""
     kind = BY_NAME[key.kind]
-    beneath = tuple(kind.lies_on(value))
-    yield from (Ground("device", *place) for place in beneath)
+    places = [*kind.lies_on(value)]
+    needed = [Ground("device", *place) for place in places]
     if not kind.outlives:
-        scopes = {key.scope, *(scope for scope, _ in (*beneath, *kind.links(value)))}
-        yield from (Ground("scope", HOST, scope) for scope in scopes if scope != HOST)
-    yield from kind.stands_on(value)
+        places += kind.links(value)
+        needed += [Ground("scope", HOST, name) for name in {key.scope, *[name for name, _ in places]} if name != HOST]
+    needed += kind.stands_on(value)
+    return needed
 
 
 def takings(changes: Sequence[Change], live: LiveObjects) -> Iterator[Taking]:

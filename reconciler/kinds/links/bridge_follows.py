@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reconciler.kinds.grounds import Ground, Place, Taking
-from reconciler.kinds.links.link import IPV6_MIN_MTU, ends
+from reconciler.kinds.links.link import IPV6_MIN_MTU, Port, ends
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key
 
@@ -80,8 +80,9 @@ def _bridge(place: Place, live: Mapping[Key, Live]) -> Any:
 def _ports(live: Mapping[Key, Live]) -> dict[Place, Ports]:
     """By bridge, its ports."""
     by_bridge: dict[Place, list[Any]] = {}
-    for entry in live.values():
-        for end in ends(entry.object):
+    links = (entry.object for entry in live.values() if isinstance(entry.object, Port) or hasattr(entry.object, "peer"))
+    for link in links:
+        for end in ends(link):
             if _master(end):
                 by_bridge.setdefault((end.scope, end.master), []).append(end)
     return {
