@@ -34,8 +34,6 @@ KINDS: tuple[Kind, ...] = (
 )
 BY_NAME: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 RANK: dict[str, int] = {kind.name: rank for rank, kind in enumerate(KINDS)}
-# The kinds whose objects are in an nftables table: all of one scope change in one transaction.
-NFT: frozenset[str] = frozenset(kind.name for kind in KINDS if kind.transaction)
 
 _Fact = TypeVar("_Fact")
 

@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 from reconciler.kernel.netlink import reader
-from reconciler.kinds import BY_NAME, KINDS, NFT, RANK, TABLES
+from reconciler.kinds import BY_NAME, KINDS, RANK, TABLES
 from reconciler.language import schema
 from reconciler.model.rows import ScopeState
 
@@ -25,7 +25,7 @@ def situations(kind: str) -> set[str]:
 
 def test_names_are_unique() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS) == len(BY_NAME) == len(RANK)
-    assert set(BY_NAME) >= NFT
+    assert {kind.transaction for kind in KINDS} == {"", "nft"}
 
 
 def test_the_kinds_without_a_schema_are_those_that_nobody_writes() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.kinds import BY_NAME, NFT
+from reconciler.kinds import BY_NAME
 from reconciler.kinds.links.bridge import Bridge
 from reconciler.kinds.links.link import UNREAD, End
 from reconciler.kinds.links.other_link import OtherLink
@@ -15,6 +15,8 @@ from reconciler.model.changes import Action, Change
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LinkRow, LiveState, ScopeState
 from reconciler.planning import affected
+
+NFT = frozenset(name for name, kind in BY_NAME.items() if kind.transaction)
 
 
 def row(index: int, name: str, kind: str, nsid: int = -1) -> LinkRow:
