@@ -83,7 +83,7 @@ class Consequences:
 
     def __init__(self, changes: Sequence[Change], standing: Standing, values: Settings = _UNKNOWN) -> None:
         self._standing, self._live = standing, standing.live
-        self._changed = {change.key for change in changes if change.action in _GOING}
+        self._replaced = {change.key for change in changes if change.action == "replace"}
         self._last = goes_last(changes, self._live)
         self.losses: dict[Key, Loss] = {}
         self.taken: dict[Ground, Key] = {}
@@ -114,7 +114,7 @@ class Consequences:
                     yield from (Ground(ground.what, *place) for place in kind.links(value))
 
     def _lose(self, key: Key, ground: Ground, cause: Key) -> Iterator[Ground]:
-        if key not in self.losses and key not in self._changed:
+        if key not in self.losses and key not in self._replaced:
             self.losses[key] = Loss(self._live[key], ground, cause, cause in self._last)
             yield from (Ground("device", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
 
@@ -262,15 +262,25 @@ class Measures:
 NO_MEASURES = Measures()
 
 
+def harmless(taken: Consequences, topologies: Collection[str]) -> bool:
+    """Whether nothing of others is lost."""
+    return not any(_counts(key, loss, topologies) for key, loss in taken.losses.items())
+
+
 def measures(
-    changes: Sequence[Change], standing: Standing, topologies: Collection[str], values: Settings, force: bool = False
+    changes: Sequence[Change],
+    standing: Standing,
+    topologies: Collection[str],
+    values: Settings,
+    force: bool = False,
+    known: Consequences | None = None,
 ) -> tuple[Measures, list[Problem]]:
     """The measures that save the objects of others, and a problem for each one that cannot be saved.
 
     ``values`` are the live sysctls named by ``unread``.  With ``force``, an object that cannot be saved is listed in
-    ``gone`` and is no problem.
+    ``gone`` and is no problem.  ``known`` are the consequences if they were computed before.
     """
-    taken, live = Consequences(changes, standing, values), standing.live
+    taken, live = known or Consequences(changes, standing, values), standing.live
     planned = {change.key: change for change in changes}
     losses = taken.losses.items()
     foreign = {key: loss for key, loss in losses if key not in planned and _counts(key, loss, topologies)}

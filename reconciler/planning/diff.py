@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Claim, Names
@@ -22,10 +22,19 @@ _IMPOSSIBLE = having(lambda kind: kind.impossible)
 _SETTLE = having(lambda kind: kind.settle)
 
 
-def diff(
-    desired: DesiredObjects, standing: Standing, topologies: frozenset[str], adopt: bool = False
-) -> tuple[list[Change], list[Problem]]:
-    """The changes that turn live into desired, and the problems that forbid them.
+class Difference(NamedTuple):
+    """The changes that turn live into desired, the problems that forbid them, and the consequences of the changes.
+
+    ``taken`` is None where changes were added because of the consequences.
+    """
+
+    changes: list[Change]
+    problems: list[Problem]
+    taken: Consequences | None
+
+
+def diff(desired: DesiredObjects, standing: Standing, topologies: frozenset[str], adopt: bool = False) -> Difference:
+    """The difference between desired and live.
 
     Only objects of ``topologies`` are changed or deleted; with ``adopt`` also desired objects without a stamp.
     """
@@ -35,17 +44,20 @@ def diff(
     deletions = list(_deletions(desired, live, topologies))
     changes = [change for change in results.values() if isinstance(change, Change)]
     taken = Consequences([*changes, *deletions], standing)
+    again: Mapping[Key, Change | Problem | None] = {}
     if taken.taken:
-        results |= _made_again(desired, live, results, taken, adopt)
+        again = _made_again(desired, live, results, taken, adopt)
+        results |= again
         changes = [change for change in results.values() if isinstance(change, Change)]
         deletions = [change for change in deletions if not taken.absorbs(change)]
     changes += deletions
-    changes += _upset(changes, desired)
+    upset = list(_upset(changes, desired))
+    changes += upset
     problems = [*_once_an_entry(results), *_of_adopted(changes, live)]
     problems += _in_the_way(changes, desired, live)
     problems += _clashing(desired, live, topologies)
     problems += _impossible(changes, desired)
-    return changes, problems
+    return Difference(changes, problems, None if again or upset else taken)
 
 
 def _once_an_entry(results: Mapping[Key, Change | Problem | None]) -> Iterator[Problem]:

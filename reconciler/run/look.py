@@ -17,8 +17,8 @@ from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import affected, narrow, state
 from reconciler.planning.affected import Reach
-from reconciler.planning.consequences import NO_MEASURES, Measures, Standing
-from reconciler.planning.diff import DesiredObjects, by_line, diff
+from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing
+from reconciler.planning.diff import DesiredObjects, Difference, by_line, diff
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
 from reconciler.run import load
@@ -54,12 +54,12 @@ class Seen(NamedTuple):
 def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     """Read everything: the plan, and the problems that forbid it.  Raises KernelError."""
     seen = see(kernel, intent)
-    changes, problems = _difference(seen)
-    changes = by_line(changes, ChainMap(*(topology.names.lines for topology in seen.intent.topologies)))
-    measures, lost = _kept(kernel, seen, changes) if changes else (NO_MEASURES, [])
+    difference = _difference(seen)
+    changes = by_line(difference.changes, ChainMap(*(topology.names.lines for topology in seen.intent.topologies)))
+    measures, lost = _kept(kernel, seen, changes, difference.taken) if changes else (NO_MEASURES, [])
     with stage("plan"):
         plan = order(changes, (topology.names for topology in seen.intent.topologies), seen.live, measures)
-    return Planned(seen.intent, plan, seen.live, seen.found), [*problems, *lost]
+    return Planned(seen.intent, plan, seen.live, seen.found), [*difference.problems, *lost]
 
 
 def in_sync(kernel: Kernel, planned: Planned) -> bool:
@@ -71,7 +71,8 @@ def in_sync(kernel: Kernel, planned: Planned) -> bool:
     if reach is None:
         return False
     again = Again(planned, reach, frozenset(narrow.keys(planned.intent, reach)))
-    return _difference(see(kernel, planned.intent, again)) == ([], [])
+    difference = _difference(see(kernel, planned.intent, again))
+    return not (difference.changes or difference.problems)
 
 
 def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
@@ -106,16 +107,18 @@ def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | N
         return live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
 
 
-def _difference(seen: Seen) -> tuple[list[Change], list[Problem]]:
+def _difference(seen: Seen) -> Difference:
     with stage("diff"):
         return diff(seen.desired, seen.standing, seen.intent.names, seen.intent.adopt)
 
 
-def _kept(kernel: Kernel, seen: Seen, changes: list[Change]) -> tuple[Measures, list[Problem]]:
+def _kept(
+    kernel: Kernel, seen: Seen, changes: list[Change], known: Consequences | None
+) -> tuple[Measures, list[Problem]]:
     from reconciler.safety import keeping  # not needed by a check that finds nothing to do
 
     with stage("diff"):
-        return keeping.keep(kernel, changes, seen.standing, seen.found, seen.view, seen.intent.force)
+        return keeping.keep(kernel, changes, seen.standing, seen.found, seen.view, seen.intent.force, known)
 
 
 # ------------------------------------------------------------------ addresses, subnets and ports left to netrecon

@@ -12,7 +12,7 @@ from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import consequences, state
-from reconciler.planning.consequences import NO_MEASURES, Measures, Standing, Unread
+from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing, Unread
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _ON_LINKS = frozenset(kind.name for kind in KINDS if {"addresses", "routes"} & {*kind.dumps})
@@ -26,15 +26,22 @@ def keep(
     rows: LiveState,
     view: state.View,
     force: bool = False,
+    known: Consequences | None = None,
 ) -> tuple[Measures, list[Problem]]:
-    """The measures, and a problem for each object of others that cannot be saved; ``standing`` gets what was read."""
+    """The measures, and a problem for each object of others that cannot be saved; ``standing`` gets what was read.
+
+    ``known`` are the consequences of the changes over what ``standing`` had before.
+    """
     asked = consequences.unread(changes, standing.live)
     if asked is None:
         return NO_MEASURES, []
     aside = {scope for scope in asked.aside & rows.scopes.keys() if not _goes_whole(scope, asked, rows, view)}
     more = reading.read_more(kernel, rows, aside, asked.sysctls, asked.uppers)
-    standing.add(_added(rows, more, view, aside))
-    return consequences.measures(changes, standing, view.topologies, more.sysctls, force)
+    added = _added(rows, more, view, aside)
+    standing.add(added)
+    if added or asked.sysctls or known is None or not consequences.harmless(known, view.topologies):
+        known = None
+    return consequences.measures(changes, standing, view.topologies, more.sysctls, force, known)
 
 
 def _goes_whole(scope: str, asked: Unread, rows: LiveState, view: state.View) -> bool:

@@ -203,7 +203,7 @@ def test_exactly_what_lies_above_goes(forest: tuple[Objects, dict[str, str], set
 
     taken = Consequences(deleted(live, *(Key("link", HOST, name) for name in going)), Standing(live))
     lost_links = {key.name for key in taken.losses if key.kind == "link"}
-    assert lost_links == {name for name in below if goes(name) and name not in going}
+    assert lost_links == {name for name in below if goes(below[name]) or (goes(name) and name not in going)}
     lost_addresses = {live[key].object.link for key in taken.losses if key.kind == "address"}
     assert lost_addresses == {name for name in below if goes(name)}
     assert taken.gone == {(HOST, name) for name in below if goes(name)}
