@@ -73,7 +73,7 @@ def _nft(host: Host, scope: str, text: str) -> None:
         space.tables = nft.run(space.tables, text)
     except nft.Invalid as invalid:
         raise Refused(invalid.number, invalid.text) from None
-    except NotImplementedError:
+    except nft.NotPretended:
         raise Unknown(text) from None
 
 

@@ -18,6 +18,10 @@ _CHAIN = re.compile(r"chain (\S+) \{( comment \"(.*)\"; \})?")
 _BASE = re.compile(r"type (\S+) hook (\S+) priority (\S+); policy (\S+);")
 
 
+class NotPretended(Exception):
+    """What nft knows and this does not."""
+
+
 class Invalid(Exception):
     """What nft refuses."""
 
@@ -163,7 +167,7 @@ def _within(table: Table, verb: str, what: str, name: str, rest: str = "") -> No
     elif (verb, what) == ("add", "rule"):
         table.rules[name].append(rest)
     else:
-        raise NotImplementedError(f"nft {verb} {what}")
+        raise NotPretended(f"nft {verb} {what}")
 
 
 def _base(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The driver overlay: one network over several hosts; it will lower to a bridge and a VXLAN link."""
+"""The driver overlay: one network over several hosts, refused by this version."""
 
 from __future__ import annotations
 
