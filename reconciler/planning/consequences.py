@@ -262,7 +262,7 @@ class Measures:
 NO_MEASURES = Measures()
 
 
-def harmless(taken: Consequences, topologies: Collection[str]) -> bool:
+def spares_others(taken: Consequences, topologies: Collection[str]) -> bool:
     """Whether nothing of others is lost."""
     return not any(_counts(key, loss, topologies) for key, loss in taken.losses.items())
 

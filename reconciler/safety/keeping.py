@@ -39,7 +39,7 @@ def keep(
     more = reading.read_more(kernel, rows, aside, asked.sysctls, asked.uppers)
     added = _added(rows, more, view, aside)
     standing.add(added)
-    if added or asked.sysctls or known is None or not consequences.harmless(known, view.topologies):
+    if added or asked.sysctls or known is None or not consequences.spares_others(known, view.topologies):
         known = None
     return consequences.measures(changes, standing, view.topologies, more.sysctls, force, known)
 

@@ -8,12 +8,11 @@ import pathlib
 import re
 from typing import Any
 
-import by_hand
 import pytest
 from pretended.host import Host
 from pretended.picture import differences
-from pretended.seam import Pretended
-from situations import CASES, NOT_PRETENDED, Situation, name_of, read
+from pretended.seam import Pretended, prepared_situation
+from situations import CASES, name_of, read
 
 from reconciler.model.errors import Failure
 from reconciler.model.requests import Request
@@ -86,11 +85,7 @@ def test_every_request_refused_once(
 ) -> None:
     """The next attempt starts from what was rolled back: so the last one shows that nothing stayed behind."""
     case = read(path)
-    situation = Situation(case, tmp_path, capsys, pretended.sh, pretended.picture)
-    try:
-        file = situation.prepare()
-    except by_hand.Unknown as unknown:
-        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
+    situation, file = prepared_situation(case, tmp_path, capsys, pretended)
     words = ["delete" if case.get("delete") else "apply", "--json", *situation.options, file]
     following = followers(pretended.host)
     before, records, saved = shot(pretended, following), pretended.records(), pretended.save()

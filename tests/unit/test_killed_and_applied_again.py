@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pathlib
 
-import by_hand
 import pytest
 from pretended.picture import differences
-from pretended.seam import Pretended
-from situations import CASES, NOT_PRETENDED, Situation, name_of, read
+from pretended.seam import Pretended, prepared_situation
+from situations import CASES, Situation, name_of, read
 
 from reconciler.model.errors import Failure
 from reconciler.model.requests import Request
@@ -28,11 +27,7 @@ def test_every_request(
     path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = read(path)
-    situation = Situation(case, tmp_path, capsys, pretended.sh, pretended.picture)
-    try:
-        file = situation.prepare()
-    except by_hand.Unknown as unknown:
-        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
+    situation, file = prepared_situation(case, tmp_path, capsys, pretended)
     words = ["delete" if case.get("delete") else "apply", "-q", *situation.options, file]
     saved = pretended.save()
     assert situation.run(*words)[0] == 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
-import by_hand
 import pytest
-from pretended.seam import Pretended
-from situations import CASES, NOT_PRETENDED, Situation, name_of, read
+from pretended.seam import Pretended, prepared_situation
+from situations import CASES, name_of, read
 
 from reconciler.model.keys import PROTOCOL
 
@@ -17,11 +16,7 @@ def test_situation(
     path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = read(path)
-    situation = Situation(case, tmp_path, capsys, pretended.sh, pretended.picture)
-    try:
-        file = situation.prepare()
-    except by_hand.Unknown as unknown:
-        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
+    situation, file = prepared_situation(case, tmp_path, capsys, pretended)
     prepared = len(pretended.sent)
     situation.attempt(file)
     applied = len(pretended.sent)

@@ -12,6 +12,7 @@ from typing import Any
 
 import by_hand
 import pytest
+from situations import NOT_PRETENDED, Situation
 
 from pretended import nft, settings
 from pretended.host import Host, ours
@@ -161,6 +162,17 @@ def _place(request: Request) -> tuple[str, str]:
     if isinstance(request, NftFrame | NftElement):
         return "nft", request.scope
     return ("netlink" if isinstance(request, Netlink) else type(request).__name__), getattr(request, "scope", "")
+
+
+def prepared_situation(
+    case: dict[str, Any], folder: pathlib.Path, capsys: Any, pretended: Pretended
+) -> tuple[Situation, str]:
+    """The situation as it is before the attempt, and its file; skipped where a command of it is not pretended."""
+    situation = Situation(case, folder, capsys, pretended.sh, pretended.picture)
+    try:
+        return situation, situation.prepare()
+    except by_hand.Unknown as unknown:
+        pytest.skip(f"{NOT_PRETENDED}: {unknown}")
 
 
 # ------------------------------------------------------------------ reading
