@@ -168,7 +168,7 @@ def done_failure(data: bytes, flags: int) -> Failure | None:
 
 def _words(data: bytes, at: int, flags: int, code: int) -> str:
     text, place = "", -1
-    for kind, value in _attributes(data, at) if flags & NLM_F_ACK_TLVS else ():
+    for kind, value in attributes(data, at) if flags & NLM_F_ACK_TLVS else ():
         if kind == NLMSGERR_ATTR_MSG:
             text = value.rstrip(b"\0").decode("utf-8", "replace")
         elif kind == NLMSGERR_ATTR_OFFS and len(value) == 4:
@@ -178,7 +178,8 @@ def _words(data: bytes, at: int, flags: int, code: int) -> str:
     return os.strerror(code) + (f" (attribute at byte {place})" if place >= 0 else "")
 
 
-def _attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """The attributes (TLVs) from byte ``at`` on: (type without its flags, value)."""
     while len(data) - at >= 4:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4 or at + length > len(data):

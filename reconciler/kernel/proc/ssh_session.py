@@ -73,13 +73,4 @@ def _neighbours(kernel: Kernel, family: int) -> Iterator[tuple[int, dict[int, by
     """(ifindex, attributes) of the neighbours of one family; AF_BRIDGE gives the forwarding database."""
     for kind, body in transport.dump(kernel.socket(HOST), RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, 0, 0)):
         if kind == RTM_NEWNEIGH:
-            yield _NDMSG.unpack_from(body)[1], _attributes(body)
-
-
-def _attributes(body: bytes) -> dict[int, bytes]:
-    attrs, at = {}, _NDMSG.size
-    while at + 4 <= len(body):
-        length, kind = struct.unpack_from("=HH", body, at)
-        attrs[kind] = body[at + 4 : at + length]
-        at += max((length + 3) & ~3, 4)
-    return attrs
+            yield _NDMSG.unpack_from(body)[1], dict(transport.attributes(body, _NDMSG.size))
