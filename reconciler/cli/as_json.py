@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.cli import shown
-from reconciler.cli.shown import GLYPHS, HINTS, sides
+from reconciler.cli import failures, shown
+from reconciler.cli.shown import GLYPHS, sides
 from reconciler.model.changes import Change
 from reconciler.model.errors import Failure, Problem
+from reconciler.model.keys import HOST
 from reconciler.planning.apply import Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
@@ -40,10 +41,10 @@ def plan(command: str, planned: Planned, result: Result | None = None) -> dict[s
         "format": FORMAT,
         "command": command,
         "topologies": sorted(planned.intent.names),
-        "in_sync": not planned.changes,
+        "in_sync": planned.in_sync,
         "summary": {action: counts[action] for action in GLYPHS},
         "changes": [_change(change) for change in planned.changes],
-        "warnings": [_finding(finding) for finding in planned.warnings],
+        "warnings": [*map(_refusal, planned.refusals), *map(_finding, planned.warnings)],
     }
     if losses := list(shown.losses(planned)):
         document["losses"] = [
@@ -67,6 +68,21 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "key": str(finding.key) if finding.key else None,
         "message": finding.message,
         "hint": finding.hint,
+        "refuses": False,
+    }
+
+
+def _refusal(problem: Problem) -> dict[str, Any]:
+    """A reason why apply would refuse the plan, in the keys of a finding; its place in the file leads the message."""
+    place, key = str(problem.origin), problem.key
+    what, _, hint = problem.message.partition("; ")
+    return {
+        "scope": key.scope if key else HOST,
+        "topic": "refused",
+        "key": str(key) if key else None,
+        "message": f"{place}: {what}" if place else what,
+        "hint": hint,
+        "refuses": True,
     }
 
 
@@ -123,5 +139,6 @@ def _failed(change: Change, failure: Failure) -> dict[str, Any]:
         "action": change.action,
         "errno": failure.errno,
         "error": str(failure),
-        "hint": HINTS.get(failure.errno, ""),
+        "hint": failures.hint(change, failure),
+        "origin": str(change.origin) or None,
     }

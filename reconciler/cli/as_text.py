@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from reconciler.cli import folding
-from reconciler.cli.shown import GLYPHS, HINTS, losses, sides
+from reconciler.cli import failures, folding
+from reconciler.cli.shown import GLYPHS, losses, sides, value_text
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
 from reconciler.model.errors import Problem
 from reconciler.model.secret import Secret
-from reconciler.planning.apply import Blocked, Failed
+from reconciler.planning.apply import Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
 
@@ -52,12 +52,13 @@ def console(colour: str, stream: TextIO | None = None) -> Console:
     return out
 
 
-def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
+def print_plan(planned: Planned, colour: str, verbose: bool = False, reasons: bool = True) -> None:
     """Print each change with its attributes, in the order of execution, then losses, warnings and a summary.
 
     With ``verbose``, each change has its own line and its place in the file; else equal ones in a row share a line.
+    ``reasons``: print why apply would refuse the plan.
     """
-    if not planned.changes and not planned.warnings:
+    if planned.in_sync and not planned.warnings:
         sys.stdout.write(summary(planned) + "\n")
         return
     from rich.text import Text
@@ -75,9 +76,11 @@ def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
     for key, cause, restored in losses(planned):
         end = "is put back" if restored else "is gone then"
         out.print(Text(f"! {clean(key)} is not netrecon's: it goes with {clean(cause)} and {end}", style=_WARNING))
+    for problem in planned.refusals if reasons else ():
+        out.print(Text(f"! apply refuses this: {clean(problem)}", style=_WARNING))
     for finding in planned.warnings:
         out.print(Text(f"! {clean(finding)}", style=_WARNING))
-    out.print(summary(planned))
+    out.print(summary(planned, reasons))
 
 
 def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
@@ -92,7 +95,9 @@ def _with_impact(head: Text, change: Change, verbose: bool) -> Text:
 def _attribute_lines(change: Change) -> Iterator[str]:
     before, after = sides(change)
     if change.action in ("create", "delete") and not BY_NAME[change.key.kind].brief:
-        words = [f"{name}: {_value(value)}" for name, value in (after or before or {}).items() if value not in _EMPTY]
+        words = [
+            f"{name}: {value_text(value)}" for name, value in (after or before or {}).items() if value not in _EMPTY
+        ]
         yield from [", ".join(words)] if words else []
     elif change.action in ("update", "replace", "adopt"):
         yield from _differences(before or {}, after or {})
@@ -106,7 +111,7 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]
     for levels in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
         for level in levels:
             path = ".".join(str(part) for part in level.path(output_format="list"))
-            yield f"{path}: {_value(level.t1)} → {_value(level.t2)}"
+            yield f"{path}: {value_text(level.t1)} → {value_text(level.t2)}"
 
 
 def _plain(value: Any) -> Any:
@@ -117,28 +122,19 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None or value == "" or type(value).__name__ == "NotPresent":
-        return "none"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_value(part)}" for name, part in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(part) for part in value) + "]"
-    return str(value)
-
-
-def summary(planned: Planned) -> str:
-    """One line: the number of changes by action, and how many are disruptive."""
+def summary(planned: Planned, reasons: bool = True) -> str:
+    """One line: the number of changes by action, how many are disruptive, and whether apply would refuse them."""
     names = ", ".join(sorted(planned.intent.names))
-    if not planned.changes:
+    if planned.in_sync:
         return f"{names}: in sync, nothing to do."
+    refused = "; apply refuses this" + ("" if reasons else ", -v says why") if planned.refusals else ""
+    if not planned.changes:
+        return f"{names}: no changes{refused}."
     counts = Counter(change.action for change in planned.changes)
     parts = [f"{counts[action]} to {action}" for action in GLYPHS if counts[action]]
     stops = sum(change.impact == "disruptive" for change in planned.changes)
     impact = f"; {stops} disruptive" if stops else "; none disruptive"
-    return f"{names}: {', '.join(parts)}{impact}."
+    return f"{names}: {', '.join(parts)}{impact}{refused}."
 
 
 def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> None:
@@ -151,12 +147,12 @@ def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> 
     from rich.text import Text
 
     errors = console(colour, sys.stderr)
-    for failed in result.failed:
-        errors.print(Text(_failed_line(failed), style="red"))
-    for blocked in result.blocked:
-        errors.print(Text(_blocked_line(blocked), style="yellow"))
-    for change in [] if result.failed or result.trouble else result.remaining:
-        errors.print(Text(f"not as declared after all: {change.action} {clean(change.key)}", style="red"))
+    for line in failures.failed_lines(result.failed):
+        errors.print(Text(clean(line), style="red"))
+    for line in failures.blocked_lines(result.blocked):
+        errors.print(Text(clean(line), style="yellow"))
+    for line in failures.remaining_lines([] if result.failed or result.trouble else result.remaining):
+        errors.print(Text(clean(line), style="red"))
     for trouble in filter(None, [result.trouble, *result.notes]):
         errors.print(Text(clean(trouble), style="red"))
     if not result.verified:
@@ -190,16 +186,6 @@ def _ending(result: Result) -> str:
         return "failed, and not all of it could be taken back; netrecon rollback tries again."
     counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
     return f"not whole: {counts}; what was applied stays. Mend the cause and apply again."
-
-
-def _failed_line(failed: Failed) -> str:
-    hint = HINTS.get(failed.failure.errno, "")
-    line = f"failed: {failed.change.action} {failed.change.key}: {failed.failure}"
-    return clean(line + (f"; {hint}" if hint else ""))
-
-
-def _blocked_line(blocked: Blocked) -> str:
-    return clean(f"blocked: {blocked.change.action} {blocked.change.key}: waits for {blocked.waits_for}, which failed")
 
 
 def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colour: str) -> None:

@@ -78,13 +78,13 @@ def plan(options: Options) -> int:
     intent = to_have(load.load(options.files), options.adopt)
     with host.kernel() as kernel:
         planned = pipeline.plan(kernel, intent)
-    if options.rehearse:
+    if options.rehearse and not planned.refusals:
         from reconciler.cli import as_text
         from reconciler.run import session
 
         as_text.note(session.rehearsed_first(intent))
     _show_plan(options, planned, quiet=options.quiet)
-    return CHANGES if planned.changes else OK
+    return OK if planned.in_sync else CHANGES
 
 
 def rehearse(options: Options) -> int:
@@ -108,10 +108,10 @@ def check(options: Options) -> int:
 
     intent = to_have(load.load(options.files))
     with host.kernel() as kernel:
-        planned = pipeline.plan(kernel, intent, warn=options.verbose)
-    silent = options.quiet or (not planned.changes and not options.verbose)
-    _show_plan(options, planned, quiet=silent)
-    return CHANGES if planned.changes else OK
+        planned = pipeline.plan(kernel, intent, warn=options.verbose or options.json)
+    silent = options.quiet or (planned.in_sync and not options.verbose)
+    _show_plan(options, planned, quiet=silent, reasons=options.verbose)
+    return OK if planned.in_sync else CHANGES
 
 
 def apply(options: Options) -> int:
@@ -267,7 +267,7 @@ def schema(options: Options) -> int:
     return OK
 
 
-def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
+def _show_plan(options: Options, planned: Planned, quiet: bool, reasons: bool = True) -> None:
     if not options.json and quiet:
         return
     from reconciler.cli import as_json, as_text
@@ -275,4 +275,4 @@ def _show_plan(options: Options, planned: Planned, quiet: bool) -> None:
     if options.json:
         as_json.write(as_json.plan(options.command, planned))
     else:
-        as_text.print_plan(planned, options.color, options.verbose)
+        as_text.print_plan(planned, options.color, options.verbose, reasons)

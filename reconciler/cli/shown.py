@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME
@@ -17,6 +17,7 @@ HINTS = {
     17: "something else made it meanwhile; run netrecon plan again",
     19: "a link or namespace that it needs is missing",
     22: "the kernel does not take these values together",
+    34: "a value is out of the range that the kernel takes",
     95: "this kernel lacks the feature; see netrecon's list of what it needs",
     100: "the link is down",
     101: "no connected prefix reaches the gateway; give it an address there or onlink",
@@ -44,3 +45,16 @@ def losses(planned: Planned) -> Iterator[tuple[Key, Key, bool]]:
     measures = planned.plan.measures
     keys = [*((change.key, True) for change in measures.restored), *((key, False) for key in measures.gone)]
     return ((key, measures.loss(key).cause, restored) for key, restored in keys)
+
+
+def value_text(value: Any) -> str:
+    """A value as people read it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or value == "" or type(value).__name__ == "NotPresent":
+        return "none"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {value_text(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(value_text(part) for part in value) + "]"
+    return str(value)

@@ -11,18 +11,23 @@ NetreconError                the user sees one line and exit code 1
 from __future__ import annotations
 
 import os
+from dataclasses import field
 from typing import NamedTuple
 
 from reconciler.model.data import dataclass
-from reconciler.model.keys import Origin
+from reconciler.model.keys import Key, Origin
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake and its place; NO_ORIGIN for a problem of the live state."""
+    """One mistake and its place; NO_ORIGIN for a problem of the live state.
+
+    ``message`` is "what is wrong; what would be right".  ``key`` is the object that it concerns, where there is one.
+    """
 
     origin: Origin
     message: str
+    key: Key | None = field(default=None, compare=False)
 
     def __lt__(self, other: Problem) -> bool:
         return self._order < other._order

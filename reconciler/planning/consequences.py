@@ -297,7 +297,7 @@ def measures(
         elif force or kind.harmless or _goes_with_its_link(loss):
             gone.append(key)
         else:
-            problems.append(Problem(planned[loss.cause].origin, _refusal(key, loss)))
+            problems.append(Problem(planned[loss.cause].origin, _refusal(key, loss), key))
     anew = {place for change in changes if change.action in _GOING for place in _links(change.key, change.before)}
     settings = _settings(changes, live, values)
     return Measures(tuple(restored), tuple(gone), settings, taken, frozenset(anew)), problems

@@ -102,7 +102,8 @@ def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
     if cause.kind == "namespace" and key.scope == cause.name:
         return None  # a namespace's own links: they are not needed without it
     where = "on which it lies or where its other end is"
-    return Problem(wanted.origin, f"{key.name} would go with {cause}, {where}; declare that too, or move it away")
+    text = f"{key.name} would go with {cause}, {where}; declare that too, or move it away"
+    return _problem(key, wanted, text)
 
 
 def by_line(changes: Sequence[Change], lines: Mapping[tuple[Key, str], Origin]) -> list[Change]:
@@ -137,7 +138,7 @@ def _compare(key: Key, wanted: Desired, entry: Live | None, adopt: bool) -> Chan
     if entry is None:
         if kind.existing:
             text = f"{key.name} does not exist in {key.scope}; netrecon configures it but cannot make it"
-            return Problem(wanted.origin, text)
+            return _problem(key, wanted, text)
         return _create(key, wanted)
     # equality first: of 10,000 port maps most do not differ
     differs = () if wanted.object == entry.object else differences(kind, wanted.object, entry.object)
@@ -203,7 +204,7 @@ def _impact(action: Action, key: Key, differs: tuple[str, ...]) -> Impact:
 
 
 def _problem(key: Key, wanted: Desired, text: str) -> Problem:
-    return Problem(wanted.origin, text)
+    return Problem(wanted.origin, text, key)
 
 
 # ------------------------------------------------------------------------------------------------ deletions
@@ -240,8 +241,9 @@ def _of_adopted(changes: list[Change], live: LiveObjects) -> Iterator[Problem]:
         scopes = {change.key.scope, *(scope for scope, _ in BY_NAME[change.key.kind].links(change.before))}
         for scope in sorted(taken.keys() & scopes)[:1]:
             if not _bears_stamp(change, live[change.key].owner):
-                what = f"{change.key} is in namespace {scope}, and the file does not name it"
-                yield Problem(taken[scope].origin, f"{what}; declare it, remove it, or write exclusive: false")
+                text = f"{change.key} is in namespace {scope}, and the file does not name it"
+                text += "; declare it, remove it, or write exclusive: false"
+                yield Problem(taken[scope].origin, text, change.key)
 
 
 def _bears_stamp(change: Change, owner: str) -> bool:
@@ -283,7 +285,7 @@ def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObject
             owner = live[key].owner
             whose = f"belongs to topology {owner}" if owner not in (NOBODY, KERNEL, UNKNOWN) else "is not netrecon's"
             text = f"{where[1]} in {where[0]} exists as a {key.kind} that {whose}; remove or rename it"
-            yield Problem(desired[change.key].origin, text)
+            yield _problem(change.key, desired[change.key], text)
 
 
 def _clashing(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[str]) -> Iterator[Problem]:
@@ -292,15 +294,17 @@ def _clashing(desired: DesiredObjects, live: LiveObjects, topologies: frozenset[
     for key, entry in live.items() if _CLASHES else ():
         if key.kind in _CLASHES and entry.owner not in topologies and key not in desired:
             claims.setdefault((key.scope, key.kind), []).append(Claim(entry.object, entry.owner, None))
+    keys: dict[Origin, Key] = {}
     reported: set[Origin] = set()
     for key, wanted in desired.items() if claims else ():
         if (key.scope, key.kind) in claims:
+            keys.setdefault(wanted.origin, key)
             claims[key.scope, key.kind].append(Claim(wanted.object, wanted.owner, wanted.origin))
     for (_, kind), listed in claims.items():
         for claim, text in _CLASHES[kind](listed):
             if claim.origin is not None and claim.origin not in reported:
                 reported.add(claim.origin)  # once for a range
-                yield Problem(claim.origin, text)
+                yield Problem(claim.origin, text, keys[claim.origin])
 
 
 def _impossible(changes: list[Change], desired: DesiredObjects) -> Iterator[Problem]:
@@ -315,4 +319,4 @@ def _impossible(changes: list[Change], desired: DesiredObjects) -> Iterator[Prob
     for change in sorted(asked, key=lambda change: change.key):
         text = _IMPOSSIBLE[change.key.kind](change.after, names)
         if text:
-            yield Problem(desired[change.key].origin, text)
+            yield _problem(change.key, desired[change.key], text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.changes import Change, Desired, Live
 from reconciler.model.data import dataclass
+from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import topology
@@ -67,17 +68,26 @@ def to_be_gone(
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, with the live objects and the rows (``found``) that it was made from, and the findings of the doctor."""
+    """A plan, with the live objects and the rows (``found``) that it was made from.
+
+    ``warnings`` are the findings of the doctor, ``refusals`` the reasons why apply would refuse the plan.
+    """
 
     intent: Intent
     plan: Plan
     live: dict[Key, Live]
     found: LiveState
     warnings: tuple[Finding, ...] = ()
+    refusals: tuple[Problem, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
         return self.plan.changes
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing differs, and nothing stands in the way of what is declared."""
+        return not (self.changes or self.refusals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _attempt(intent: Intent, live: LiveObjects, known: dict[str, records.Record]
         records.save(name, record)
     with Kernel() as kernel:
         lacking = _rebuild(kernel, intent, live)
-        planned = pipeline.plan(kernel, intent, warn=False)
+        planned = pipeline.allowed(pipeline.plan(kernel, intent, warn=False, protect=None))
         result = converge.apply(kernel, planned)
     failed = [(one.change, str(one.failure)) for one in result.failed]
     failed += [(change, "it is not as declared afterwards") for change in result.remaining if not result.failed]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kernel.proc import ssh_session
-from reconciler.kinds import BY_NAME
-from reconciler.kinds.kind import NFT
 from reconciler.model.data import dataclass
-from reconciler.model.errors import NetreconError, Problem
+from reconciler.model.errors import NetreconError
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, pipeline
 from reconciler.safety import interrupts, lock
@@ -77,7 +74,7 @@ def rehearsed_first(intent: Intent) -> str:
     from reconciler.run import rehearsal
 
     with host.kernel() as kernel:
-        planned = pipeline.plan(kernel, intent, warn=False)
+        planned = pipeline.allowed(pipeline.plan(kernel, intent, warn=False, protect=None))
     return str(rehearsal.rehearse(planned.intent, planned.live)) if planned.changes else ""
 
 
@@ -87,25 +84,8 @@ def rehearsed_first(intent: Intent) -> str:
 def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -> Planned:
     """The plan, after an earlier run is settled.  Raises Refused also if the plan would cut somebody off."""
     audience.note(committing.refuse_or_settle(kernel))
-    if intent.force or terms.confirm_within:
-        return pipeline.plan(kernel, intent, terms.warn)
-    return pipeline.plan(kernel, intent, terms.warn, lambda planned: _lockouts(kernel, planned, terms.protect))
-
-
-def _lockouts(kernel: Kernel, planned: Planned, protect: Iterable[str]) -> list[Problem]:
-    """Problems where the plan would cut off the SSH session that runs it, an address of ``protect``, or the host."""
-    if not planned.changes:
-        return []
-    ssh, addresses = ssh_session.ssh_session(), list(protect)
-    if not (ssh or addresses) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
-        return []  # no session to protect, and nftables objects change no route
-    from reconciler.safety import lockout
-
-    protected = [lockout.Protected(address) for address in addresses]
-    if ssh is not None and (user := lockout.of_session(*ssh)) is not None:
-        protected.append(user)
-    listed = [(user, ssh_session.port_towards(kernel, *lockout.way_to(planned, user))) for user in protected]
-    return lockout.dangers(planned, listed)
+    protect = None if intent.force or terms.confirm_within else terms.protect
+    return pipeline.allowed(pipeline.plan(kernel, intent, terms.warn, protect))
 
 
 # ------------------------------------------------------------------------------------------------ the changes

@@ -1,0 +1,61 @@
+"""The reasons for which apply refuses a plan, beside those that the comparison with the live state gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.proc import dns_files, ssh_session
+from reconciler.kinds import BY_NAME, having, namespace
+from reconciler.kinds.kind import NFT
+from reconciler.model.errors import Problem
+from reconciler.model.keys import NO_ORIGIN
+from reconciler.planning.intent import Planned
+
+_EDITS = having(lambda kind: kind.edits)
+
+
+def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[Problem]:
+    """The problems of the plan; ``protect``: addresses that must stay reachable, None where nobody is protected."""
+    if not planned.changes:
+        return []
+    cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
+    return [*_occupied(kernel, planned), *_managed_elsewhere(planned), *cut]
+
+
+def _occupied(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
+    """Namespaces to be deleted that have live processes."""
+    going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
+    if planned.intent.force or not going:
+        return
+    for name, pids in kernel.occupants(going).items():
+        if pids:
+            text = f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it"
+            yield Problem(NO_ORIGIN, text, namespace.key_of(name))
+
+
+def _managed_elsewhere(planned: Planned) -> Iterator[Problem]:
+    """Files of the host that another program manages, so that no block can be written."""
+    wanted = [c for c in planned.changes if c.key.kind in _EDITS and c.after]
+    files = [(change, file) for change in wanted if (file := _EDITS[change.key.kind](change.after))]
+    for change, file in files:
+        if text := dns_files.managed_elsewhere(file):
+            yield Problem(change.origin, f"{change.key} cannot be written: {text}", change.key)
+
+
+def _lockouts(kernel: Kernel, planned: Planned, protect: list[str]) -> list[Problem]:
+    """Problems where the plan would cut off the SSH session that runs it, an address of ``protect``, or the host."""
+    ssh = ssh_session.ssh_session()
+    if not (ssh or protect) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
+        return []  # no session to protect, and nftables objects change no route
+    from reconciler.safety import lockout
+
+    protected = [lockout.Protected(address) for address in protect]
+    if ssh is not None and (user := lockout.of_session(*ssh)) is not None:
+        protected.append(user)
+    listed = [(user, ssh_session.port_towards(kernel, *lockout.way_to(planned, user))) for user in protected]
+    return lockout.dangers(planned, listed)
+
+
+def _listed(pids: list[int]) -> str:
+    return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
