@@ -15,7 +15,7 @@ from reconciler.kinds.namespace import home
 from reconciler.model.changes import NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
-from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP
+from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP, MOST_SERVERS
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteFile
 
@@ -53,7 +53,11 @@ def _parsed(source: Source, name: str, lines: tuple[str, ...], at: Path) -> Pars
 
 
 def _resolver_lines(source: Source, dns: Mapping[str, Any]) -> Iterator[str]:
-    for index, text in enumerate(dns.get("nameservers") or ()):
+    servers = dns.get("nameservers") or ()
+    if len(servers) > MOST_SERVERS:
+        text = f"{len(servers)} name servers; the resolver asks the first {MOST_SERVERS} only, so keep no more"
+        source.problem(("dns", "nameservers", MOST_SERVERS), text)
+    for index, text in enumerate(servers):
         yield f"nameserver {_address(source, text, ('dns', 'nameservers', index))}"
     for word in ("search", "options"):
         if dns.get(word):

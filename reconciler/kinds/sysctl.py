@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from reconciler.kinds import sysctl_effects
+from reconciler.kinds import ipv6, sysctl_effects
 from reconciler.kinds.context import Names, Noted, Noting, Parsed, Reading, Source
 from reconciler.kinds.grounds import Ground, Taking
 from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind
@@ -97,9 +97,17 @@ def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
     link = link_of(sysctl.key)
     if link and sysctl.scope in names.exclusive and (sysctl.scope, link) not in names.links:
         yield (), f'no link "{link}" in {sysctl.scope}; declare it there'
+    elif lost := _lost_below_ipv6(sysctl, link, names):
+        yield (), lost
     other = names.objects.get(Key("sysctl", sysctl.scope, sysctl_effects.IP_FORWARD))
     if sysctl.key == sysctl_effects.ALL_FORWARDING and other is not None and other.value != sysctl.value:
         yield (), f"it is the same setting as {other.key}, which is {other.value} here"
+
+
+def _lost_below_ipv6(sysctl: Sysctl, link: str, names: Names) -> str:
+    """Why the kernel has no IPv6 settings of a link: it deletes them together with IPv6."""
+    narrow = ipv6.narrow(sysctl.scope, link, names) if link and sysctl.key.startswith("net.ipv6.") else ""
+    return f"{narrow}, and below it the kernel has none of its settings for {link}" if narrow else ""
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
@@ -194,10 +202,7 @@ def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
 
 def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
     """The declared sysctls that switch IPv6 on or off on a link."""
-    keys = (
-        Key("sysctl", scope, f"net.ipv6.conf.{place}.disable_ipv6")
-        for place in ("all", "default", link.replace(".", "/"))
-    )
+    keys = (ipv6.switch(scope, place) for place in ("all", "default", link))
     return (key for key in keys if key in names.objects)
 
 

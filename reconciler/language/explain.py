@@ -63,7 +63,7 @@ def wrong(keyword: str, rule: Any, value: Any, schema: Schema) -> str:
     match keyword:
         case "type":
             return f"{shown} is not {_type(value, rule, schema)}"
-        case "pattern":
+        case "pattern" | "multipleOf":
             return f"{shown} is not {_fitting(schema)}"
         case "enum":
             nearest = _nearest(value, rule) if isinstance(value, str) else ""

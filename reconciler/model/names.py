@@ -27,3 +27,6 @@ def table_owner(table: str) -> str:
 def block_owner(line: str) -> str:
     """The topology whose block this line of a DNS file begins; "" for any other line."""
     return line[len(BLOCK_BEGIN) :] if line.startswith(BLOCK_BEGIN) else ""
+
+
+MOST_SERVERS = 3  # MAXNS in resolv.conf(5): name servers below the third are never asked

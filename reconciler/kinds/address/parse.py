@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from reconciler.kinds import ipv6
 from reconciler.kinds.address.form import Address, key_of
 from reconciler.kinds.context import Names, Parsed, Source
-from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end
 from reconciler.model.quoting import Path
 
 
@@ -26,7 +26,7 @@ def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, 
         except ValueError:
             source.problem((*at, index), f'"{text}" is not an IP address with its prefix length')
             continue
-        wrong = unusable(interface)
+        wrong = unusable(interface) or _misplaced(interface, link)
         if wrong:
             source.problem((*at, index), f'"{text}" {wrong}')
             continue
@@ -48,14 +48,23 @@ def unusable(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface) -> st
         return f"is {'a multicast' if ip.is_multicast else 'the unspecified'} address; a link needs a unicast one"
     if ip.version == 6 and getattr(ip, "scope_id", None):
         return "has a zone; write the address without %"
+    if mapped := getattr(ip, "ipv4_mapped", None):
+        example = f"{mapped}/{max(network.prefixlen - 96, 0)}"
+        return f"is an IPv4 address in IPv6 form, from which the kernel sends nothing; write {example}"
     if ip.version == 4 and network.prefixlen < 31 and ip in (network.network_address, network.broadcast_address):
         which = "network's own" if ip == network.network_address else "broadcast"
         return f"is the {which} address of {network}; write one in between, such as {network[1]}/{network.prefixlen}"
     return ""
 
 
+def _misplaced(interface: ipaddress.IPv4Interface | ipaddress.IPv6Interface, link: str) -> str:
+    """Why this link cannot have the address: ::1 is for loopback links alone (addrconf_add_ifaddr)."""
+    loopback = interface.version == 6 and interface.ip.is_loopback and link != "lo"
+    return f"is the loopback address, which the kernel does not give to {link}; lo has it already" if loopback else ""
+
+
 def check(address: Address, names: Names) -> Iterator[tuple[Path, str]]:
-    """An IPv6 address needs a link with an MTU of at least 1280: below that the kernel has no IPv6 on it."""
-    end = declared_end(address.scope, address.link, names) if ":" in address.address else None
-    if end is not None and end.mtu is not None and end.mtu < IPV6_MIN_MTU:
-        yield (), f"{address.link} has an mtu of {end.mtu}; IPv6 needs {IPV6_MIN_MTU} or more"
+    """An IPv6 address needs a link with IPv6."""
+    wrong = ipv6.off(address.scope, address.link, names) if ":" in address.address else ""
+    if wrong:
+        yield (), wrong

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.kinds.links import link, requests
+from reconciler.kinds.context import Names
+from reconciler.kinds.links import bridge_ports, link, requests
 from reconciler.kinds.links.link import Link
 from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
 from reconciler.model.attributes import Table, bool8, bool32, u16, u32
 from reconciler.model.data import dataclass
+from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 
 # IFLA_BR_*; birth: the values of a new bridge (br_dev_setup() in the kernel's net/bridge/br_device.c).
@@ -50,6 +52,10 @@ class Bridge(Link):
     vlan_default_pvid: int | None = None
 
 
+def check(bridge: Bridge, names: Names) -> Iterator[tuple[Path, str]]:
+    yield from bridge_ports.check(bridge.scope, bridge.name, names)
+
+
 def create(bridge: Bridge, owner: str) -> Iterator[Request]:
     # A bridge takes the smallest MTU of its ports until its own is set, which counts only after its creation.
     unborn = dataclasses.replace(bridge, mtu=None)
@@ -72,6 +78,7 @@ KIND = link_kind(
     form=Bridge,
     data=DATA,
     port=PORT,
+    check=check,
     create=create,
     disruptive_on={"vlan_filtering", "vlan_default_pvid", "stp"},
     spanning=spanning,

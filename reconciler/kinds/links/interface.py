@@ -42,6 +42,8 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 def check(end: End, names: Names) -> Iterator[tuple[Path, str]]:
     yield from link.check_port(end, names)
+    if end.name == "lo" and end.master:
+        yield ("master",), "lo cannot be a port of a bridge; the kernel takes no loopback link as one"
 
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:

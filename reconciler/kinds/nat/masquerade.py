@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
+from reconciler.kinds import ipv6
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
@@ -105,6 +106,9 @@ def _own_links(masquerade: Masquerade, names: Names) -> tuple[str, ...]:
 
 
 def check(masquerade: Masquerade, names: Names) -> Iterator[tuple[Path, str]]:
+    off = ipv6.off_everywhere(masquerade.scope, names) if ":" in masquerade.source else ""
+    if off:
+        yield ("source",), off
     for link in masquerade.except_out or ():
         if (masquerade.scope, link) not in names.links:
             hint = nearest(link, masquerade.scope, names)

@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.kinds.context import Claim, Parsed, Reading, Source
+from reconciler.kinds import ipv6
+from reconciler.kinds.address.declared import broadcasts
+from reconciler.kinds.context import Claim, Names, Parsed, Reading, Source
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
@@ -69,6 +71,16 @@ def _expand(entry: PortMapEntry, scope: str, table: str) -> Iterator[PortMap]:
     shift = target_ports.first - ports.first
     for port in range(ports.first, ports.last + 1):
         yield PortMap(scope, protocol, listen, port, target, port + shift, table)
+
+
+def check(mapped: PortMap, names: Names) -> Iterator[tuple[Path, str]]:
+    """Packets can be forwarded to the target: it is no broadcast address, and the scope has IPv6 for an IPv6 one."""
+    prefix = broadcasts(mapped.scope, names).get(mapped.target)
+    if prefix is not None:
+        yield (), f"{mapped.target} is the broadcast address of {prefix}: no target that packets can be forwarded to"
+    off = ipv6.off_everywhere(mapped.scope, names) if ":" in mapped.target else ""
+    if off:
+        yield (), off
 
 
 # ------------------------------------------------------------------ overlaps
@@ -259,6 +271,7 @@ KIND = element_kind(
     words=words,
     flows=flows,
     parse=parse,
+    check=check,
     read=read,
     clashes=clashes,
     changed_rows=changed_rows,

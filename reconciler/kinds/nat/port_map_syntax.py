@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
 
 from reconciler.model.quoting import Path
@@ -112,6 +112,8 @@ def version_of(address: str) -> int:
 def _address(text: str, what: str, *path: str) -> str:
     inner = text[1:-1] if text.startswith("[") else text
     address = _canonical(inner)
+    if address is not None and address.startswith("::ffff:") and (four := IPv6Address(address).ipv4_mapped):
+        raise Wrong(f"{address} is an IPv4 address in IPv6 form, which no packet carries; write {four}", *path)
     if address is None or (version_of(address) == 6) != text.startswith("["):
         hint = f"{what} must be an IP address (a name would have to be looked up)"
         if address is not None:

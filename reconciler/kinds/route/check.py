@@ -6,11 +6,13 @@ import dataclasses
 import ipaddress
 from collections.abc import Iterator
 
-from reconciler.kinds import sysctl
+from reconciler.kinds import ipv6, sysctl
+from reconciler.kinds.address.declared import broadcasts, holders
+from reconciler.kinds.address.form import key_of
 from reconciler.kinds.context import Names, Parsed
 from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
-from reconciler.kinds.route.form import NextHop, Route, is_link_route, order
+from reconciler.kinds.route.form import AF_INET6, SCOPES, NextHop, Route, is_link_route, order
 from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 
@@ -50,10 +52,32 @@ def check(route: Route, names: Names) -> Iterator[tuple[Path, str]]:
             yield at or ("dev",), f'no link "{hop.dev}" in {route.scope}{hint}'
         elif hop.dev is not None and getattr(link.declared_end(route.scope, hop.dev, names), "up", None) is False:
             yield at or ("dev",), f"{hop.dev} is declared down; the kernel takes routes only over links that are up"
+        elif hop.dev is not None and route.family == AF_INET6 and (text := ipv6.off(route.scope, hop.dev, names)):
+            yield at, text
+        elif text := _no_gateway(route, hop, names) if hop.via else "":
+            yield at or ("via",), text
         elif hop.via and not hop.onlink:
             yield from ((at or ("via",), text) for text in _unreachable(route, hop, names))
     if route.source and _closed(route.scope, None, names) and not list(_carrying(route, names)):
         yield ("source",), f"{route.source} is no address of {route.scope}; give it to a link there"
+
+
+def _no_gateway(route: Route, hop: NextHop, names: Names) -> str:
+    """Why the kernel does not take the gateway: it is a broadcast address, or (in IPv6, or onlink) the scope's own."""
+    prefix = broadcasts(route.scope, names).get(hop.via)
+    if prefix is not None:
+        return f"{hop.via} is the broadcast address of {prefix}; a gateway is one host"
+    own = [one for one in holders(route.scope, names).get(hop.via, ()) if _is_near(hop, one.link)]
+    if own and (route.family == AF_INET6 or hop.onlink):
+        return f"{hop.via} is the address of {own[0].link} itself; a gateway is another host"
+    if route.reach == SCOPES["link"] and not own and not hop.via.startswith("127."):
+        return f"a route of scope link has no gateway on the way, and {hop.via} is one; leave scope out"
+    return ""
+
+
+def _is_near(hop: NextHop, link: str) -> bool:
+    """Whether an address of the link counts for the gateway: a link-local one only on its own link."""
+    return hop.dev in (None, link) or not hop.via.startswith("fe80:")
 
 
 def _unreachable(route: Route, hop: NextHop, names: Names) -> Iterator[str]:
@@ -110,9 +134,8 @@ def _add(near: Near, network: ipaddress.IPv4Network | ipaddress.IPv6Network, dev
 
 
 def _carrying(route: Route, names: Names) -> Iterator[Key]:
-    for key in names.by_scope.get((route.scope, "address"), ()):
-        if names.objects[key].address.partition("/")[0] == route.source:
-            yield key
+    for address in holders(route.scope, names).get(route.source, ()):
+        yield key_of(route.scope, address.link, address.address)
 
 
 def needs(route: Route, names: Names) -> Iterator[Key]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds.context import Parsed, Source
+from reconciler.kinds.route import limits
 from reconciler.kinds.route.form import AF_INET, AF_INET6, METRIC, SCOPES, TABLES, NextHop, Route, key_of, order
 from reconciler.model.quoting import Path
 
@@ -24,10 +25,13 @@ def _parse_entry(source: Source, entry: Mapping[str, Any], at: Path) -> Route | 
     family, to = _destination(entry, wrong)
     hops = tuple(_hops(entry, family, wrong))
     src = _ip(entry.get("source"), family, ("source",), wrong)
+    if not wrong:
+        wrong += limits.wrong(entry, family, hops)
     for path, message in wrong:
         source.problem((*at, *path), message)
     if wrong:
         return None
+    hops = tuple(sorted(hops, key=order))
     type_ = entry.get("type", "unicast")
     table = entry.get("table", "main")
     metric = entry.get("metric") or 0
@@ -98,7 +102,7 @@ def _hops(entry: Mapping[str, Any], family: int, wrong: list[tuple[Path, str]]) 
             wrong.append((("nexthops", index), "the same next hop twice; give it a weight instead"))
     if len(hops) == 1:  # the kernel stores it as a plain route, without a weight
         hops = [dataclasses.replace(hops[0], weight=1)]
-    yield from sorted(hops, key=order)
+    yield from hops
 
 
 def _ip(text: str | None, family: int, path: Path, wrong: list[tuple[Path, str]]) -> str:

@@ -12,7 +12,7 @@ from reconciler.kinds.links import bridge
 from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP, stamped
-from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name, table_owner
+from reconciler.model.names import MOST_SERVERS, PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name, table_owner
 from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
 
 MAIN, UNICAST = 254, 1
@@ -191,7 +191,8 @@ def resolver(text: str, upstream: str = "") -> dict[str, list[str]]:
     settings = _parsed(text)
     if not settings["nameservers"] and upstream:
         settings = {**settings, "nameservers": _parsed(upstream)["nameservers"]}
-    return {word: values for word, values in settings.items() if values}
+    servers = settings["nameservers"][:MOST_SERVERS]  # the host's resolver does not ask the others either
+    return {word: values for word, values in {**settings, "nameservers": servers}.items() if values}
 
 
 def _parsed(text: str) -> dict[str, list[str]]:
