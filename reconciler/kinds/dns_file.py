@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import NOBODY, Live
+from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP, MOST_SERVERS
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteFile
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 FILES = ("resolv.conf", "hosts")
 _LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
@@ -154,6 +157,33 @@ def edits(file: DnsFile) -> str:
     return file.name if file.scope == HOST else ""
 
 
+def refused(change: Change, ahead: Ahead) -> str:
+    """Why a declared name server would never be asked: too many of others stand above the block."""
+    file: DnsFile = change.after
+    if file.scope != HOST or file.name != FILES[0]:
+        return ""
+    return unasked(file, change.owner, ahead.files.get((HOST, file.name), ""))
+
+
+def unasked(file: DnsFile, owner: str, text: str) -> str:
+    """The name servers of a block that the resolver never asks, and why; "" for none.  ``text`` is the host's file."""
+    lines = text.splitlines()
+    begin = BLOCK_BEGIN + owner
+    # Without a block the place is at the end of the file, where a new one goes.
+    above = _servers(lines[: lines.index(begin)] if begin in lines else lines)
+    never = _servers(file.lines)[max(MOST_SERVERS - len(above), 0) :]
+    if not never:
+        return ""
+    what = f"the resolver asks the first {MOST_SERVERS} name servers of /etc/{file.name} only, and "
+    what += f"{', '.join(above)} of others stand above the block of {owner}: {', '.join(never)} would never be asked"
+    return f"{what}; take {len(never)} of them out of the file"
+
+
+def _servers(lines: Iterable[str]) -> list[str]:
+    words = (line.split() for line in lines)
+    return [parts[1] for parts in words if len(parts) > 1 and parts[0] == "nameserver"]
+
+
 def needs(file: DnsFile, _names: Names) -> tuple[Key, ...]:
     return home(file.scope)
 
@@ -165,6 +195,7 @@ KIND = Kind(
     parse=parse,
     read=read,
     needs=needs,
+    refused=refused,
     create=create,
     update=update,
     delete=delete,

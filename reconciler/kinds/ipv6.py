@@ -1,11 +1,18 @@
-"""Whether a topology leaves IPv6 on a link: the kernel has none where it is switched off or the MTU is below 1280."""
+"""Whether a link has IPv6: the kernel has none where it is switched off or where the MTU is below 1280."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from reconciler.kinds.context import Names
 from reconciler.kinds.links import bridge_ports
-from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end
+from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end, ends
+from reconciler.model.changes import Change
 from reconciler.model.keys import Key
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 
 def off(scope: str, link: str, names: Names) -> str:
@@ -63,3 +70,40 @@ def _is_off(key: Key, names: Names) -> bool:
 def _said(key: Key, names: Names) -> str:
     line = names.origins[key].line if key in names.origins else 0
     return f"{key.name} is {names.objects[key].value}" + (f" at line {line}" if line else "")
+
+
+# ------------------------------------------------------------------ on the host, where the topology does not say
+
+
+def asks(scope: str, link: str) -> Iterator[tuple[str, str]]:
+    """The sysctls that say whether the link has IPv6."""
+    yield from ((scope, switch(scope, place).name) for place in (link, "default"))
+
+
+def off_on_host(scope: str, link: str, ahead: Ahead) -> str:
+    """Why the link will have no IPv6 after the plan and what to write, "" where it will have it."""
+    if scope not in ahead.rows:
+        return ""  # a new namespace, in which IPv6 is on
+    own, default, every = (switch(scope, place).name for place in (link, "default", "all"))
+    is_new = ahead.makes(scope, link)
+    last = [own, default, every] if is_new else [own, every]
+    written = next(((name, value) for name in last if (value := ahead.written(scope, name)) is not None), None)
+    name, value = written or ((default if is_new else own), ahead.setting(scope, default if is_new else own))
+    if value is None:
+        return "" if is_new else _narrow_on_host(scope, link, ahead)
+    when = "after this plan" if written else "on this host"
+    return "" if value == "0" else f"IPv6 is off on {link}: {name} is {value} {when}; declare sysctls: {{{own}: 0}}"
+
+
+def _narrow_on_host(scope: str, link: str, ahead: Ahead) -> str:
+    """Why a live link without IPv6 settings has no IPv6: its MTU, which the plan does not raise."""
+    row = next((row for row in ahead.rows[scope].links.values() if row.name == link), None)
+    raised = any(_mtu(change, scope, link) >= IPV6_MIN_MTU for change in ahead.changes)
+    if row is None or row.mtu >= IPV6_MIN_MTU or raised or row.kind == "bridge":  # a bridge may follow its ports
+        return ""
+    return f"{link} has an mtu of {row.mtu} on this host; IPv6 needs {IPV6_MIN_MTU} or more, so declare its mtu"
+
+
+def _mtu(change: Change, scope: str, link: str) -> int:
+    found = (end.mtu for end in ends(change.after) if (end.scope, end.name) == (scope, link))
+    return next(found, 0) or 0

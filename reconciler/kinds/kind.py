@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.kinds.context import Claim, Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes, declared
@@ -15,6 +15,9 @@ from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import ScopeState
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 # What shows the owner of an object: its own text (a link's alias, a file's first line); our protocol number, with the
 # topology on record; a record alone; the name of the table that the object is in.
@@ -93,6 +96,9 @@ class Kind:
     brief    True where a creation or a deletion is shown without the attributes
     changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
     impossible   (desired, Names of all objects that the plan makes) -> why the kernel cannot have it, "" where it can
+    asks     change -> the (scope, sysctl) pairs that ``refused`` needs to know, where they exist
+    refused  (change that creates or updates, Ahead) -> why the kernel will refuse it on this host, "" where it will not
+    way_out  desired -> what else the file could say where an object of the kernel or of a daemon has its place
     clashes  Claims of one scope -> (the later Claim, message) where objects with different keys want the same place
 
     Requests:
@@ -217,6 +223,9 @@ class Kind:
     shows: Literal["scope", "ends", "everywhere"] = SCOPE
     local: Callable[[Change], bool] = _never
     impossible: Callable[[Any, Names], str] | None = None
+    asks: Callable[[Change], Iterable[tuple[str, str]]] | None = None
+    refused: Callable[[Change, Ahead], str] | None = None
+    way_out: Callable[[Any], str] | None = None
     edits: Callable[[Any], str] | None = None
     changed_rows: Callable[[ScopeState, ScopeState], tuple[ScopeState, ScopeState]] | None = None
     settings: Callable[[Key], Iterable[str]] | None = None

@@ -160,19 +160,28 @@ def _own(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], stamp
 
 def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], adopt: bool) -> Change | Problem:
     if entry.owner == KERNEL:
-        return _problem(key, wanted, f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}")
+        text = f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}"
+        return _problem(key, wanted, text + _way_out(key, wanted))
     if entry.owner != NOBODY:
         return _problem(key, wanted, f"{key} belongs to topology {entry.owner}")
     if not adopt:
         same = f"differs in {', '.join(differs)}" if differs else "matches"
         return _problem(
-            key, wanted, f"{key} exists already, bears no stamp of netrecon and {same}; --adopt would take it over"
+            key,
+            wanted,
+            f"{key} exists already, bears no stamp of netrecon and {same}; --adopt would take it over"
+            + (_way_out(key, wanted) if differs else ""),
         )
     action = way(BY_NAME[key.kind], differs) if differs else "adopt"
     if action == "replace":
         text = f"{key} cannot be adopted: {', '.join(differs)} cannot change in place; remove it or declare it as it is"
         return _problem(key, wanted, text)
     return _change(action, key, entry.object, wanted, differs + (("owner",) if differs else ()))
+
+
+def _way_out(key: Key, wanted: Desired) -> str:
+    way_out = BY_NAME[key.kind].way_out
+    return f"; {way_out(wanted.object)}" if way_out is not None else ""
 
 
 def way(kind: Kind, differs: tuple[str, ...]) -> Action:

@@ -20,7 +20,13 @@ def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[
     if not planned.changes:
         return []
     cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
-    return [*_occupied(kernel, planned), *_managed_elsewhere(planned), *cut]
+    return [*_occupied(kernel, planned), *_managed_elsewhere(planned), *_foreseen(kernel, planned), *cut]
+
+
+def _foreseen(kernel: Kernel, planned: Planned) -> list[Problem]:
+    from reconciler.run import foreseen  # not needed by a check that finds nothing to do
+
+    return foreseen.problems(kernel, planned)
 
 
 def _occupied(kernel: Kernel, planned: Planned) -> Iterator[Problem]:

@@ -215,6 +215,8 @@ def _route(_host: Host, space: Space, verb: str, words: list[str], family: int) 
     kind = TYPES[words.pop(0)] if words[0] in TYPES else 1
     if {"nhid", "nexthop", "inet6"} & set(words):
         raise Unknown(f"ip route {' '.join(words)}")
+    if words[0] == "local":
+        raise Unknown("ip route local")
     to, found = words[0], _options(words[1:], {"onlink"})
     via, oif = found.get("via", ""), space.link(found["dev"]).index if "dev" in found else 0
     family = AF_INET6 if ":" in to + via else family

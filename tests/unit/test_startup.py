@@ -45,6 +45,7 @@ LATE = {
     *(
         "reconciler.model.secret",
         "reconciler.planning.expectations",
+        "reconciler.run.foreseen",
         "reconciler.run.rehearsal",
         "reconciler.run.verify",
     ),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from reconciler.kinds import kind, sysctl
+from reconciler.kinds import ipv6, kind, sysctl
 from reconciler.kinds.address import effects, kernel_form, parse
 from reconciler.kinds.address.form import Address, key_of, subnet_of
 from reconciler.kinds.context import Names, Noting
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.namespace import home
-from reconciler.model.changes import KERNEL, Live
+from reconciler.model.changes import KERNEL, Change, Live
 from reconciler.model.keys import HOST, Key
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 
 def needs(address: Address, names: Names) -> Iterator[Key]:
@@ -20,6 +24,18 @@ def needs(address: Address, names: Names) -> Iterator[Key]:
         yield from sysctl.ipv6_switches(address.scope, address.link, names)
     if (address.scope, address.link) in names.links:
         yield names.links[address.scope, address.link]
+
+
+def asks(change: Change) -> Iterator[tuple[str, str]]:
+    if ":" in change.after.address and change.action != "update":
+        yield from ipv6.asks(change.after.scope, change.after.link)
+
+
+def refused(change: Change, ahead: Ahead) -> str:
+    """Why the kernel has no IPv6 for the address."""
+    after: Address = change.after
+    needs_ipv6 = ":" in after.address and change.action != "update"
+    return ipv6.off_on_host(after.scope, after.link, ahead) if needs_ipv6 else ""
 
 
 def shown(address: Address) -> dict[str, object]:
@@ -57,6 +73,8 @@ KIND = Kind(
     check=parse.check,
     read=kernel_form.read,
     needs=needs,
+    asks=asks,
+    refused=refused,
     mask=kernel_form.mask,
     create=kernel_form.create,
     update=kernel_form.update,

@@ -10,7 +10,7 @@ from reconciler.kinds.address.form import key_of
 from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.kind import RECORD, Kind
-from reconciler.kinds.links import effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
@@ -140,6 +140,7 @@ KIND = Kind(
     check=check,
     read=read,
     needs=needs,
+    refused=bridge_ports.refused,
     settle=going_back.filled,
     release=release,
     record=record,

@@ -10,7 +10,7 @@ from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes, declared
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
@@ -77,6 +77,7 @@ def link_kind(
     if made.is_port:
         words |= {
             "imply": made.imply,
+            "refused": bridge_ports.refused,
             "ports": link.ports,
             "disruptive_on": words["disruptive_on"] | {"master", "isolated"},
         }

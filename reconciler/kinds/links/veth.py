@@ -11,7 +11,7 @@ from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Sour
 from reconciler.kinds.fields import attributes, declared
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
-from reconciler.kinds.links import effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -247,6 +247,7 @@ KIND = Kind(
     either=going_back.either,
     mask=mask,
     needs=needs,
+    refused=bridge_ports.refused,
     create=create,
     update=update,
     delete=delete,

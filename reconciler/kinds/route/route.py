@@ -11,7 +11,7 @@ from reconciler.kinds.context import Noting
 from reconciler.kinds.grounds import After, Ground
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import link
-from reconciler.kinds.route import check, kernel_form, parse
+from reconciler.kinds.route import check, kernel_form, parse, refused
 from reconciler.kinds.route.form import (
     AF_INET,
     AF_INET6,
@@ -114,6 +114,9 @@ KIND = Kind(
     read=kernel_form.read,
     mask=kernel_form.mask,
     needs=check.needs,
+    asks=refused.asks,
+    refused=refused.refused,
+    way_out=refused.way_out,
     create=kernel_form.create,
     update=kernel_form.update,
     delete=kernel_form.delete,

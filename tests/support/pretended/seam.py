@@ -20,6 +20,7 @@ from pretended.picture import picture
 from reconciler.cli import main
 from reconciler.kernel import live, writer
 from reconciler.kernel.namespaces import libc
+from reconciler.kernel.netlink import path as kernel_path
 from reconciler.kernel.netlink import reader, transport
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
@@ -230,6 +231,13 @@ def _read_at_birth(keys: Iterable[str]) -> dict[str, str]:
     return {key: value for key in keys if (value := _newborn().get(key)) is not None}
 
 
+def _way(kernel: Kernel, scope: str, packet: kernel_path.Packet) -> kernel_path.Way:
+    """Whether an address is the scope's own; all others are sent somewhere."""
+    here = (scope in kernel.pretended.host.names and kernel.pretended.host.space(scope).addresses) or ()
+    own = any(row.address.partition("/")[0] == packet.to for row in here)
+    return kernel_path.Way("local" if own else "unicast")
+
+
 def _read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
     return {key: kernel.pretended.host.space(scope).settings.get(key) for key in keys}
 
@@ -301,6 +309,7 @@ _SEAM: dict[Any, dict[str, Any]] = {
     libc: {"setns": _real, "unshare": _real, "mount": _real},
     transport: {"open_socket": _real},
     live: {"read_more": _read_more},
+    kernel_path: {"way": _way},
     reader: {"read": _read, "read_owners": _read_owners},
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
