@@ -179,6 +179,16 @@ def unasked(file: DnsFile, owner: str, text: str) -> str:
     return f"{what}; take {len(never)} of them out of the file"
 
 
+def idle(file: DnsFile, text: str) -> tuple[str, str]:
+    """The name servers of the host's block that the resolver never asks, in a file that has the block already."""
+    own, listed = _servers(file.lines), _servers(text.splitlines())
+    never = [server for server in own if server in listed and server not in listed[:MOST_SERVERS]]
+    if file.scope != HOST or not never:
+        return "", ""
+    message = f"the resolver asks the first {MOST_SERVERS} name servers of the file only, and never {', '.join(never)}"
+    return message, f"take {len(never)} of those that stand above ({', '.join(listed[:MOST_SERVERS])}) out of it"
+
+
 def _servers(lines: Iterable[str]) -> list[str]:
     words = (line.split() for line in lines)
     return [parts[1] for parts in words if len(parts) > 1 and parts[0] == "nameserver"]
@@ -206,5 +216,6 @@ KIND = Kind(
     section="dns hosts",
     alone=True,
     edits=edits,
+    idle=idle,
     outlives=True,
 )

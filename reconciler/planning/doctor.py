@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from reconciler.model.rows import Barrier, Listener, Surroundings
 from reconciler.planning import loops
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-_SENDS = having(lambda kind: kind.sends)
+_SENDS, _IDLE = having(lambda kind: kind.sends), having(lambda kind: kind.idle)
 _PORTS, _HOLDS = having(lambda kind: kind.ports), having(lambda kind: kind.holds)
 _LISTED = 4  # sources named in a hint
 
@@ -25,7 +25,7 @@ class Finding:
     """One obstacle and what to do about it; ``key`` is the object that it concerns, None for the whole scope."""
 
     scope: str
-    topic: Literal["forwarding", "barrier", "listener", "loop", "dead"]
+    topic: Literal["forwarding", "barrier", "listener", "loop", "dead", "resolver"]
     key: Key | None
     message: str
     hint: str
@@ -66,6 +66,17 @@ def diagnose(
     findings += (_loop(key, ring) for key, ring in loops.closing(objects))
     findings += _on_ports(objects, beside)
     return findings
+
+
+def idle(objects: Objects, text_of: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Blocks that have no effect where they stand; ``text_of`` reads one of the host's own files by its name."""
+    for key, value in objects.items():
+        kind = BY_NAME[key.kind] if key.kind in _IDLE else None
+        name = kind.edits(value) if kind is not None and kind.edits is not None else ""
+        if name:
+            message, hint = _IDLE[key.kind](value, text_of(name) or "")
+            if message:
+                yield Finding(key.scope, "resolver", key, message, hint)
 
 
 def _on_ports(objects: Objects, beside: Objects) -> Iterator[Finding]:

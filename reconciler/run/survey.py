@@ -7,6 +7,7 @@ from typing import Any
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.proc import dns_files
 from reconciler.kinds import BY_NAME, TABLES
 from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
@@ -57,11 +58,12 @@ def _is_held(key: Key, entry: Live, made: Container[tuple[Place, str]]) -> bool:
 def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
     """The doctor's findings for the objects; ``applied`` and ``beside``: see doctor.diagnose."""
     scopes = doctor.published(objects)
+    unheard = list(doctor.idle(objects, lambda name: dns_files.read_file(HOST, name)))
     if not scopes:
-        return doctor.diagnose(objects, {}, applied, beside)
+        return doctor.diagnose(objects, {}, applied, beside) + unheard
     from reconciler.kernel.observe import host_facts
 
-    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside)
+    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside) + unheard
 
 
 def _everything(kernel: Kernel) -> dict[Key, Live]:

@@ -150,3 +150,19 @@ def test_a_namespace_that_publishes(pretended: Pretended, netrecon: Netrecon) ->
     assert findings(netrecon, inside) == []  # there is nobody to ask yet
     netrecon("apply", "-q", inside)
     assert {one["scope"] for one in findings(netrecon, inside)} == {"test"}
+
+
+def test_a_name_server_that_is_never_asked(forwarding: Pretended, netrecon: Netrecon) -> None:
+    """Others put their servers above the block after it was written."""
+    topology = {"dns": {"nameservers": ["192.0.2.53"], "search": ["lab.example"]}}
+    netrecon("apply", "-q", topology)
+    file = forwarding.etc / "resolv.conf"
+    file.write_text("".join(f"nameserver 192.0.2.{n}\n" for n in (1, 2)) + file.read_text())
+    assert findings(netrecon, topology) == []
+    file.write_text("nameserver 192.0.2.3\n" + file.read_text())
+    (finding,) = findings(netrecon, topology)
+    assert (finding["topic"], finding["key"]) == ("resolver", "dns_file/host/resolv.conf")
+    never = "the resolver asks the first 3 name servers of the file only, and never 192.0.2.53"
+    assert finding["message"] == never
+    assert finding["hint"] == "take 1 of those that stand above (192.0.2.3, 192.0.2.1, 192.0.2.2) out of it"
+    assert never in [warning["message"] for warning in netrecon.json("plan", topology)["warnings"]]
