@@ -179,10 +179,12 @@ def unasked(file: DnsFile, owner: str, text: str) -> str:
     return f"{what}; take {len(never)} of them out of the file"
 
 
-def idle(file: DnsFile, text: str) -> tuple[str, str]:
-    """The name servers of the host's block that the resolver never asks, in a file that has the block already."""
+def idle(file: DnsFile, text: str, coming: bool) -> tuple[str, str]:
+    """The name servers of the host's block that the resolver never asks; see Kind.idle."""
     own, listed = _servers(file.lines), _servers(text.splitlines())
-    never = [server for server in own if server in listed and server not in listed[:MOST_SERVERS]]
+    if coming:  # at the end of the file
+        listed += [server for server in own if server not in listed]
+    never = [server for server in own if server in listed[MOST_SERVERS:] and server not in listed[:MOST_SERVERS]]
     if file.scope != HOST or not never:
         return "", ""
     message = f"the resolver asks the first {MOST_SERVERS} name servers of the file only, and never {', '.join(never)}"

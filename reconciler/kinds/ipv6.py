@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.kinds.context import Names
 from reconciler.kinds.links import bridge_ports
-from reconciler.kinds.links.link import IPV6_MIN_MTU, declared_end, ends
+from reconciler.kinds.links.link import declared_end, ends
 from reconciler.model.changes import Change
 from reconciler.model.keys import Key
+from reconciler.model.names import IPV6_MIN_MTU
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead

@@ -115,7 +115,8 @@ class Kind:
     transaction  NFT where all objects of one scope change in one nft transaction, "" elsewhere
     carrier  object -> the key of the object that it is a part of: the table of an element
     edits    object -> the name of the host's own file that it is a block of, "" for none
-    idle     (object, text of that file) -> what of it has no effect there, and what to do; "" for nothing
+    idle     (object, text of that file, whether a block that is not in it is to count too) -> what of the object has
+             no effect there, and what to do; "" for nothing
     listed   True where a rollback restores the object from its listing, with all that is in it (``text`` of the object)
 
     Ownership and records:
@@ -228,7 +229,7 @@ class Kind:
     refused: Callable[[Change, Ahead], str] | None = None
     way_out: Callable[[Any], str] | None = None
     edits: Callable[[Any], str] | None = None
-    idle: Callable[[Any, str], tuple[str, str]] | None = None
+    idle: Callable[[Any, str, bool], tuple[str, str]] | None = None
     changed_rows: Callable[[ScopeState, ScopeState], tuple[ScopeState, ScopeState]] | None = None
     settings: Callable[[Key], Iterable[str]] | None = None
     born_with: Callable[[str, str], Iterable[tuple[Key, Live]]] | None = None

@@ -30,3 +30,4 @@ def block_owner(line: str) -> str:
 
 
 MOST_SERVERS = 3  # MAXNS in resolv.conf(5): name servers below the third are never asked
+IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel removes IPv6 from a link

@@ -68,13 +68,16 @@ def diagnose(
     return findings
 
 
-def idle(objects: Objects, text_of: Callable[[str], str | None]) -> Iterator[Finding]:
-    """Blocks that have no effect where they stand; ``text_of`` reads one of the host's own files by its name."""
+def idle(objects: Objects, text_of: Callable[[str], str | None], applied: bool) -> Iterator[Finding]:
+    """Blocks that have no effect where they stand; ``text_of`` reads one of the host's own files by its name.
+
+    Without ``applied``, blocks that are not yet there count as written: apply refuses them.
+    """
     for key, value in objects.items():
         kind = BY_NAME[key.kind] if key.kind in _IDLE else None
         name = kind.edits(value) if kind is not None and kind.edits is not None else ""
         if name:
-            message, hint = _IDLE[key.kind](value, text_of(name) or "")
+            message, hint = _IDLE[key.kind](value, text_of(name) or "", not applied)
             if message:
                 yield Finding(key.scope, "resolver", key, message, hint)
 

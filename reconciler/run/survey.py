@@ -58,7 +58,7 @@ def _is_held(key: Key, entry: Live, made: Container[tuple[Place, str]]) -> bool:
 def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
     """The doctor's findings for the objects; ``applied`` and ``beside``: see doctor.diagnose."""
     scopes = doctor.published(objects)
-    unheard = list(doctor.idle(objects, lambda name: dns_files.read_file(HOST, name)))
+    unheard = list(doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied))
     if not scopes:
         return doctor.diagnose(objects, {}, applied, beside) + unheard
     from reconciler.kernel.observe import host_facts

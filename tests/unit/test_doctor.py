@@ -155,6 +155,9 @@ def test_a_namespace_that_publishes(pretended: Pretended, netrecon: Netrecon) ->
 def test_a_name_server_that_is_never_asked(forwarding: Pretended, netrecon: Netrecon) -> None:
     """Others put their servers above the block after it was written."""
     topology = {"dns": {"nameservers": ["192.0.2.53"], "search": ["lab.example"]}}
+    (forwarding.etc / "resolv.conf").write_text("".join(f"nameserver 192.0.2.{n}\n" for n in (7, 8, 9)))
+    assert [finding["topic"] for finding in findings(netrecon, topology)] == ["resolver"]
+    (forwarding.etc / "resolv.conf").write_text("")
     netrecon("apply", "-q", topology)
     file = forwarding.etc / "resolv.conf"
     file.write_text("".join(f"nameserver 192.0.2.{n}\n" for n in (1, 2)) + file.read_text())

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reconciler.kinds.grounds import Ground, Place, Taking
-from reconciler.kinds.links.link import IPV6_MIN_MTU, Port, ends
+from reconciler.kinds.links.link import Port, ends
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key
+from reconciler.model.names import IPV6_MIN_MTU
 
 _BORN_MTU = 1500  # of a bridge without ports
 

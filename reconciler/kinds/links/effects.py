@@ -8,9 +8,10 @@ from typing import Any
 from reconciler.kinds.context import Reading
 from reconciler.kinds.grounds import Ground, Place, Taking
 from reconciler.kinds.links import bridge_follows
-from reconciler.kinds.links.link import IPV6_MIN_MTU, ends
+from reconciler.kinds.links.link import ends
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key
+from reconciler.model.names import IPV6_MIN_MTU
 from reconciler.model.rows import LinkRow
 
 

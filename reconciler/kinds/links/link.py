@@ -59,7 +59,6 @@ class End(Port):
     quiet: bool = field(default=False, compare=False)  # created without a link-local address (see no_link_local.py)
 
 
-IPV6_MIN_MTU = 1280  # RFC 8200: below that the kernel removes IPv6 from a link
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 _Port = TypeVar("_Port", bound=Port)
 

@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
 from reconciler.language.networks.leases import HostFacts
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
+from reconciler.model.names import IPV6_MIN_MTU
 from reconciler.model.quoting import Path
 
 Hosts = dict[str, list[str]]
@@ -27,7 +28,8 @@ def parts(
             network = networks[endpoint.network]
             yield from DRIVERS[network.driver].endpoint(endpoint, network)
             yield from _network_routes(endpoint, network, home)
-            if facts.ipv6:  # as in Docker, a link has no link-local address if its network has no IPv6 subnet
+            # As in Docker, a link has no link-local address if its network has no IPv6 subnet.
+            if facts.ipv6 and (network.mtu or IPV6_MIN_MTU) >= IPV6_MIN_MTU:  # below, the link has no such setting
                 key = f"net.ipv6.conf.{endpoint.name.replace('.', '/')}.disable_ipv6"
                 yield Part((*home, "sysctls", key), int(not endpoint.of(6)), endpoint.path)
         yield from _default_routes(sandbox, networks, home, note)
