@@ -11,7 +11,7 @@ from reconciler import startup
 from reconciler.cli.commands import Options
 from reconciler.cli.exit_codes import ERROR, INTERRUPTED, LOCKED, OK
 from reconciler.cli.options import Misused, parser
-from reconciler.model import timings
+from reconciler.model import notes, timings
 from reconciler.model.errors import InputError, LockHeld, NetreconError, Problem
 from reconciler.model.keys import NO_ORIGIN
 
@@ -54,6 +54,19 @@ def _with_debug(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(options: Options) -> int:
+    code = _carried_out(options)
+    for text in notes.taken():
+        _note(text)
+    return code
+
+
+def _note(text: str) -> None:
+    from reconciler.cli import as_text
+
+    as_text.note(text)
+
+
+def _carried_out(options: Options) -> int:
     try:
         code = int(options.run(options))
         sys.stdout.flush()  # an error of writing is raised here instead of at the interpreter's exit

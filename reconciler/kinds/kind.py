@@ -54,7 +54,7 @@ def _last(_old: Any, new: Any) -> Any:
     return new
 
 
-def _same(plain: Any) -> Any:
+def _same(_name: str, plain: Any) -> Any:
     return plain
 
 
@@ -126,7 +126,7 @@ class Kind:
     record   (key, desired, Noting) -> the object's record as plain data, None for none
     either   (old record, new record) -> a record that is right whether or not the run gets to its end
     without_others   (record, record of a topology outside this run) -> the first, without what the second has too
-    recall   a record as read from its file -> the record; raises ValueError or TypeError if it cannot be one
+    recall   (key's name, record as read from its file) -> the record; raises an error if it cannot be one
 
     Consequences: what the kernel deletes or changes because of a change (see planning/consequences.py):
     links    object -> the links that it makes or configures
@@ -218,7 +218,7 @@ class Kind:
     record: Callable[[Key, Any, Noting], Any] | None = None
     either: Callable[[Any, Any], Any] = _last
     without_others: Callable[[Any, Any], Any] | None = None
-    recall: Callable[[Any], Any] = _same
+    recall: Callable[[str, Any], Any] = _same
     clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
     transaction: str = ""
     carrier: Callable[[Any], Key] | None = None

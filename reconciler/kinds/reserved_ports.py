@@ -122,7 +122,7 @@ def either(old: PortRanges, new: PortRanges) -> PortRanges:
     return port_ranges.ranges_of(port_ranges.ports_of(old) | port_ranges.ports_of(new))
 
 
-def recall(plain: Any) -> PortRanges:
+def recall(_name: str, plain: Any) -> PortRanges:
     return tuple((int(first), int(last)) for first, last in plain)
 
 

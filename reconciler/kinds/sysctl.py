@@ -315,7 +315,10 @@ def _changed_along(key: Key, before: str, noting: Noting) -> Iterator[tuple[str,
             yield other.name, value
 
 
-def recall(plain: Any) -> Record:
+def recall(name: str, plain: Any) -> Record:
+    parts = name.translate(str.maketrans("./", "/.")).split("/")
+    if parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{name} is no sysctl's name")
     before, ours, *others = plain
     pairs = (tuple((str(name), str(value)) for name, value in listed) for listed in others)
     return None if before is None else str(before), str(ours), *pairs

@@ -20,7 +20,8 @@ def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[
     if not planned.changes:
         return []
     cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
-    return [*_occupied(kernel, planned), *_managed_elsewhere(planned), *_foreseen(kernel, planned), *cut]
+    own = [*_occupied(kernel, planned), *_name_in_use(kernel, planned), *_managed_elsewhere(planned)]
+    return [*own, *_foreseen(kernel, planned), *cut]
 
 
 def _foreseen(kernel: Kernel, planned: Planned) -> list[Problem]:
@@ -38,6 +39,15 @@ def _occupied(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
         if pids:
             text = f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it"
             yield Problem(NO_ORIGIN, text, namespace.key_of(name))
+
+
+def _name_in_use(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
+    """Namespaces to be created whose name under /run/netns something else has."""
+    made = [c for c in planned.changes if c.key.kind == "namespace" and c.action == "create"]
+    for change, what in ((change, kernel.in_the_way(change.key.name)) for change in made):
+        if what:
+            text = f"/run/netns/{change.key.name} is {what} and no network namespace; remove it, or take another name"
+            yield Problem(change.origin, text, change.key)
 
 
 def _managed_elsewhere(planned: Planned) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model.data import dataclass
-from reconciler.model.errors import NetreconError
+from reconciler.model.errors import KernelError, NetreconError
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, pipeline
 from reconciler.safety import interrupts, lock
@@ -106,16 +106,25 @@ def _apply(
             result = converge.apply(kernel, planned, progress, interrupt, arm if terms.confirm_within else None)
     except NetreconError:  # nothing was changed
         for pending in armed:
-            confirmation.close(pending, "rolled back")
+            confirmation.settled(pending, "rolled back")
         raise
-    return result, _begun(armed[0], result) if armed else None
+    return result, _begun(kernel, armed[0], result) if armed else None
 
 
-def _begun(pending: Confirmation, result: Result) -> Confirmation | None:
-    """The confirmation with its clock started; None where the apply failed and there is nothing to confirm."""
+def _begun(kernel: Kernel, pending: Confirmation, result: Result) -> Confirmation | None:
+    """The confirmation with its clock started; None where the apply failed and there is nothing to confirm.
+
+    Where the clock cannot be started (a full disk), the changes are undone: nobody could confirm them.
+    """
     if result.verified:
-        return confirmation.restart(pending)
-    confirmation.close(pending, "rolled back" if result.rolled_back else "not whole")
+        try:
+            return confirmation.restart(pending)
+        except KernelError as error:
+            result.trouble = f"nobody could confirm the changes: {error}"
+            result.undone, result.left = committing.go_back(kernel)
+            result.rolled_back = not result.left
+            return None
+    confirmation.settled(pending, "rolled back" if result.rolled_back else "not whole")
     return None
 
 

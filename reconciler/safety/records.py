@@ -24,13 +24,14 @@ Record = dict[Key, Any]  # of one topology
 
 
 def load() -> dict[str, Record]:
-    """The records of all topologies by name; a file that cannot be read or parsed counts as lost."""
+    """The records of all topologies by name; a file that is not understood counts as lost."""
     records: dict[str, Record] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(state_dir.FOLDER)):
             if name.endswith(".json"):
-                with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                    records[name.removesuffix(".json")] = from_plain(state_dir.read_file(name))
+                record = state_dir.understood(name, from_plain)
+                if record is not None:
+                    records[name.removesuffix(".json")] = record
     return records
 
 
@@ -48,10 +49,10 @@ def save(topology: str, record: Record) -> None:
 
 
 def from_plain(data: dict[str, Any]) -> Record:
-    """The record from the data that ``to_plain`` made; raises ValueError, KeyError or TypeError for other data."""
+    """The record from the data that ``to_plain`` made; raises an error of any type for other data."""
     plain = data["records"] if "records" in data else _of_format_1(data)
     records = ((_key(text), record) for text, record in plain.items())
-    return {key: BY_NAME[key.kind].recall(record) for key, record in records}
+    return {key: BY_NAME[key.kind].recall(key.name, record) for key, record in records}
 
 
 def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +63,8 @@ def _of_format_1(data: dict[str, Any]) -> dict[str, Any]:
 
 def _key(text: str) -> Key:
     kind, scope, name = text.split("/", 2)
+    if scope in ("", ".", ".."):  # it would be looked for under /run/netns
+        raise ValueError(f"{text} is no object's key")
     return Key(kind, scope, name)
 
 

@@ -7,20 +7,42 @@ import errno
 import json
 import os
 import stat
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from reconciler.model import notes
+
+_T = TypeVar("_T")
 FOLDER = "/run/netrecon"
+SPARE = "spare.tmp"  # room for the files of the run when the disk fills up; the run's end deletes it
+_SPARE_BYTES = 1 << 15
 
 
-def read_file(name: str) -> dict[str, Any]:
-    """The data of a JSON file in the folder.
+def understood(name: str, understand: Callable[[dict[str, Any]], _T]) -> _T | None:
+    """What ``understand`` makes of a JSON file in the folder; None without the file.
 
-    Raises OSError if it cannot be read or belongs to another user, ValueError if it is not JSON.
+    A file that cannot be read, belongs to another user or is not understood counts as lost, which is noted.
     """
+    try:
+        return understand(_read_file(name))
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever the file has in it must not stop a command
+        why = error.strerror if isinstance(error, OSError) else f"it is not what netrecon writes ({_words(error)})"
+        notes.note(f"{os.path.join(FOLDER, name)} cannot be read and counts as lost: {why}")
+        return None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _read_file(name: str) -> dict[str, Any]:
+    """The data of a JSON file.  Raises OSError; and whatever json raises, RecursionError among others."""
     handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, encoding="utf-8") as file:
         if os.fstat(handle).st_uid not in (0, os.geteuid()):
-            raise PermissionError(errno.EPERM, f"{name} was put there by somebody else")
+            raise PermissionError(errno.EPERM, "it was put there by somebody else")
         return dict(json.load(file))
 
 
@@ -42,8 +64,60 @@ def make_folder() -> None:
 
 
 def write_file(name: str, text: str, mode: int = 0o644) -> None:
-    """Write a file in the folder atomically and with fsync; no symbolic link is followed.  Raises OSError."""
+    """Write a file in the folder atomically and with fsync; no symbolic link is followed.  Raises OSError.
+
+    On a full disk the room of ``keep_spare`` is used, and then the file's own.
+    """
     make_folder()
+    try:
+        _replace(name, text, mode)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _give_up_spare()
+        try:
+            _replace(name, text, mode)
+        except OSError:
+            if not _overwrite(name, text):
+                raise
+
+
+def keep_spare() -> None:
+    """Reserve room for the files that a run writes later, where there is any."""
+    with contextlib.suppress(OSError):
+        _reserve()
+
+
+def _reserve() -> None:
+    make_folder()
+    handle = os.open(os.path.join(FOLDER, SPARE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, _SPARE_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _give_up_spare() -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(FOLDER, SPARE))
+
+
+def _overwrite(name: str, text: str) -> bool:
+    """Write over the file that is there, which needs no room if it is as long; False where it is too short."""
+    data = text.encode()
+    with contextlib.suppress(OSError):
+        handle = os.open(os.path.join(FOLDER, name), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            room = os.fstat(handle).st_blocks * 512
+            if len(data) <= room and os.pwrite(handle, data, 0) == len(data):
+                os.ftruncate(handle, len(data))
+                return True
+        finally:
+            os.close(handle)
+    return False
+
+
+def _replace(name: str, text: str, mode: int) -> None:
     path = os.path.join(FOLDER, name)
     temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

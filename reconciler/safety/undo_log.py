@@ -49,19 +49,22 @@ def write(entry: Unsettled) -> None:
     except OSError as error:
         path = os.path.join(state_dir.FOLDER, NAME)
         raise KernelError(f"write {path}, without which nothing could be undone", Failure(error.errno or 0)) from error
+    state_dir.keep_spare()
 
 
 def read() -> Unsettled | None:
     """The entry of an unsettled run of this boot; None where there is none, or where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-        data = state_dir.read_file(NAME)
-        if data["boot"] == boot() and data["format"] == FORMAT:
-            kept = {name: records.from_plain(plain) for name, plain in data["records"].items()}
-            settings = [codec.decode(LinkSettings, plain) for plain in data.get("settings", ())]
-            again = [Key(*parts) for parts in data.get("kept", ())]
-            meanwhile = [codec.decode(Setting, plain) for plain in data.get("meanwhile", ())]
-            return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile)
-    return None
+    return state_dir.understood(NAME, _from_plain)
+
+
+def _from_plain(data: dict[str, Any]) -> Unsettled | None:
+    if data["boot"] != boot() or data["format"] != FORMAT:
+        return None
+    kept = {name: records.from_plain(plain) for name, plain in data["records"].items()}
+    settings = [codec.decode(LinkSettings, plain) for plain in data.get("settings", ())]
+    again = [Key(*parts) for parts in data.get("kept", ())]
+    meanwhile = [codec.decode(Setting, plain) for plain in data.get("meanwhile", ())]
+    return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile)
 
 
 def settle() -> None:

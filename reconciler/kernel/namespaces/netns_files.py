@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 
 from reconciler.kernel.namespaces import libc
 from reconciler.model.errors import Failure, KernelError
@@ -14,6 +15,7 @@ from reconciler.model.keys import HOST
 RUN_NETNS = "/run/netns"
 PARKED = "/run/netrecon/parked"  # deleted namespaces, kept alive until the run has ended well
 _OF_PROCESS = re.compile(r"/proc/\d+/ns/net")
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
 
 
@@ -80,10 +82,34 @@ def _exists(name: str) -> bool:
     return True
 
 
+def in_the_way(name: str) -> str:
+    """What lies at /run/netns/<name> and is no namespace, "" for nothing.
+
+    An empty file without permissions is nothing: it is the mount point of a namespace that is gone, as ip-netns(8) and
+    netrecon make them.
+    """
+    path = path_of(name)
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return ""
+    if _exists(name):
+        return ""
+    if os.path.ismount(path):
+        return "something else that is mounted there"
+    if not stat.S_ISREG(status.st_mode):
+        return _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+    return "" if _is_mount_point(status) else "a file"
+
+
+def _is_mount_point(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and not status.st_size and not stat.S_IMODE(status.st_mode)
+
+
 def bind(source: str, name: str, folder: str = RUN_NETNS) -> None:
     """Mount the namespace ``source`` (a path) on /run/netns/<name>, or on <folder>/<name>.
 
-    A plain file of that name is used as the mount point; KernelError EEXIST where the name is in use.
+    A mount point that remained is used; KernelError EEXIST where anything else has the name.
     """
     path = f"{folder}/{name}"
     try:
@@ -103,8 +129,8 @@ def _create_file(path: str) -> bool:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0))
         return True
     except FileExistsError:
-        # Never mount on the target of a symlink; a plain file that was left behind will do.
-        if os.path.islink(path) or os.path.ismount(path):
+        # Never mount on the target of a symlink, nor over a file of somebody else.
+        if os.path.ismount(path) or not _is_mount_point(os.lstat(path)):
             raise
         return False
 
@@ -158,13 +184,18 @@ def unpark(name: str) -> None:
 
 
 def release(name: str, folder: str = RUN_NETNS) -> None:
-    """Unmount and unlink /run/netns/<name>, or <folder>/<name>; KernelError ENOENT where there is none."""
+    """Unmount and unlink /run/netns/<name>, or <folder>/<name>; KernelError ENOENT where there is none.
+
+    A mount point that remained is unlinked; a file of somebody else stays (EEXIST).
+    """
     path = f"{folder}/{name}"
     try:
         libc.umount(path)
     except KernelError as error:
-        if error.failure.errno != errno.EINVAL:  # EINVAL: a leftover file without a mount
+        if error.failure.errno != errno.EINVAL:  # EINVAL: nothing is mounted there
             raise
+        if not _is_mount_point(os.lstat(path)):
+            raise libc.refused(f"remove {path}, which is no namespace", errno.EEXIST) from None
     try:
         os.unlink(path)
     except OSError as error:

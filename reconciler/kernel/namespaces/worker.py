@@ -16,6 +16,7 @@ from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.netns_files import (
     PARKED,
     bind,
+    in_the_way,
     namespace_names,
     open_namespace,
     park,
@@ -224,6 +225,10 @@ class Kernel:
     def namespaces(self) -> list[str]:
         """The names under /run/netns that are network namespaces, sorted; leftover files are not."""
         return namespace_names()
+
+    def in_the_way(self, name: str) -> str:
+        """What lies at /run/netns/<name> and is no namespace, "" for nothing that matters."""
+        return in_the_way(name)
 
     def unnamed(self) -> list[str]:
         """A path /proc/PID/ns/net for each other network namespace that has processes and no name in /run/netns."""

@@ -58,7 +58,7 @@ def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:
     return [(word, value) for word, value in pairs if value is not None]
 
 
-def recall(plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def recall(_name: str, plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """A record as read from JSON, with tuples in place of lists."""
     return {str(word): (_tuples(before), _tuples(ours)) for word, (before, ours) in plain.items()}
 

@@ -48,7 +48,7 @@ def arm(topologies: frozenset[str], window: float) -> Confirmation:
     try:
         watchdog.start(pending)
     except KernelError:
-        confirmation.close(pending, "rolled back")
+        confirmation.settled(pending, "rolled back")
         raise
     return pending
 
@@ -67,12 +67,12 @@ def go_back(kernel: Kernel) -> Undone:
     entry, pending = undo_log.read(), confirmation.pending()
     if entry is None:
         if pending is not None:
-            confirmation.close(pending, "not whole", "the snapshot is lost")
+            confirmation.settled(pending, "not whole", "the snapshot is lost")
         raise NetreconError("there is nothing to roll back: no apply waits for confirmation, and none was interrupted")
     undone, left = rollback.back(kernel, entry)
     if pending is not None:
         errors = "; ".join(f"{failed.change.key}: {failed.failure}" for failed in left)
-        confirmation.close(pending, "not whole" if left else "rolled back", errors)
+        confirmation.settled(pending, "not whole" if left else "rolled back", errors)
     return undone, left
 
 

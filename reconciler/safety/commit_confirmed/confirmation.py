@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from reconciler.model.data import dataclass
 from reconciler.model.errors import Failure, KernelError
@@ -73,6 +73,16 @@ def close(confirmation: Confirmation, state: State, told: str = "") -> Confirmat
     return write(dataclasses.replace(confirmation, state=state, told=told))
 
 
+def settled(confirmation: Confirmation, state: State, told: str = "") -> Confirmation:
+    """As ``close`` after the host went back: where the file cannot be written it is deleted, so that nobody waits."""
+    try:
+        return close(confirmation, state, told)
+    except KernelError:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(state_dir.FOLDER, NAME))
+        return dataclasses.replace(confirmation, state=state, told=told)
+
+
 def write(confirmation: Confirmation) -> Confirmation:
     """Write the file.  Raises KernelError."""
     data = {"boot": undo_log.boot(), **dataclasses.asdict(confirmation)}
@@ -85,12 +95,18 @@ def write(confirmation: Confirmation) -> Confirmation:
 
 def read() -> Confirmation | None:
     """The latest confirmation of this boot, settled or not; None where there is none."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        data = state_dir.read_file(NAME)
-        if data.pop("boot") == undo_log.boot():
-            more = {"topologies": tuple(data["topologies"]), "previous": tuple(data["previous"])}
-            return Confirmation(**{**data, **more})
-    return None
+    return state_dir.understood(NAME, _from_plain)
+
+
+def _from_plain(data: dict[str, Any]) -> Confirmation | None:
+    if data.pop("boot") != undo_log.boot():
+        return None
+    state = data["state"]
+    if state not in get_args(State):
+        raise ValueError(f"no confirmation is {state!r}")
+    times = {"window": float(data["window"]), "deadline": float(data["deadline"])}
+    more = {"topologies": tuple(map(str, data["topologies"])), "previous": tuple(data["previous"])}
+    return Confirmation(**{**data, **more, **times})
 
 
 def pending() -> Confirmation | None:

@@ -127,6 +127,9 @@ class Kernel:
     def occupants(self, names: Iterable[str]) -> dict[str, list[int]]:
         return {name: self.pretended.host.occupants.get(name, []) for name in names}
 
+    def in_the_way(self, _name: str) -> str:
+        return ""
+
     def release_parked(self) -> None:
         self.pretended.host.release_parked()
 
