@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import neighbours
 from reconciler.kernel.netlink.sender import Sender, names_links, renames
 from reconciler.kernel.nftables import flows
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
+    Announce,
     CreateNamespace,
     DeleteNamespace,
     ForgetFlows,
@@ -104,6 +106,12 @@ class Writer:
     def _flows(self, scope: str, requests: list[ForgetFlows | ForgetUntranslated]) -> Results:
         return [_caught(partial(flows.forget, self._kernel, scope, requests))] * len(requests)
 
+    def _announcements(self, scope: str, requests: list[Announce]) -> Results:
+        try:
+            return neighbours.announce(self._kernel, scope, requests)
+        except KernelError as error:
+            return [error.failure] * len(requests)
+
     # -------------------------------------------------------------- one by one
 
     def _each(self, _scope: str, requests: list[Request]) -> Results:
@@ -152,6 +160,7 @@ _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     NftElement: Writer._transaction,
     ForgetFlows: Writer._flows,
     ForgetUntranslated: Writer._flows,
+    Announce: Writer._announcements,
 }
 
 

@@ -48,6 +48,7 @@ class Netlink:
         "newrule",
         "delrule",
         "newneigh",
+        "delneigh",
     ]
     fields: Mapping[str, Any]
     attributes: tuple[tuple[str, Any], ...] = ()
@@ -153,6 +154,19 @@ class ForgetUntranslated:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell all neighbours that the address is at this link: gratuitous ARP, or an unsolicited neighbour advertisement.
+
+    Sent as the kernel does it with arp_notify and ndisc_notify; neighbours correct the entries that they have.
+    """
+
+    scope: str
+    link: str
+    mac: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReservePorts:
     """Add ranges (first, last) to net.ipv4.ip_local_reserved_ports and remove others from it.
 
@@ -174,5 +188,6 @@ Request = (
     | NftElement
     | ForgetFlows
     | ForgetUntranslated
+    | Announce
     | ReservePorts
 )

@@ -102,6 +102,17 @@ class NeighbourRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedRow:
+    """One RTM_NEWNEIGH of a dump that the kernel learned from packets: a neighbour, or an entry of a bridge's FDB."""
+
+    index: int  # of its link; of an FDB entry the port
+    address: str  # "" for an FDB entry
+    mac: str  # "" for a neighbour that is still asked for
+    bridge: int = 0  # of an FDB entry
+    vlan: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TableRow:
     """One of our nftables tables (inet netrecon-<topology>) with all that is in it.
 

@@ -12,12 +12,13 @@ from reconciler.kernel.proc import sysctl
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.kind import NFT
 from reconciler.model.errors import KernelError, NetreconError, Problem
+from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning.apply import Southbound
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Planned, Result
 from reconciler.run import look
-from reconciler.safety import ownership, rollback, snapshot
+from reconciler.safety import announcing, ownership, rollback, snapshot
 from reconciler.safety.interrupts import NO_INTERRUPT, Interrupt
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def _carry_out(
         rollback.abandon(kernel, before)
         raise
     try:
-        _rounds(kernel, planned, result, progress, interrupt)
+        after = _rounds(kernel, planned, result, progress, interrupt)
+        if result.verified or (planned.intent.keep_going and not interrupt.name):
+            result.notes += announcing.tell(kernel, planned.found, after)
         if planned.intent.verify and result.verified:
             _verify(kernel, planned, result)
     except Exception as error:  # after any error the host must not be left half changed
@@ -111,8 +114,11 @@ def _words(error: Exception) -> str:
 
 def _rounds(
     kernel: Kernel, planned: Planned, result: Result, progress: Callable[[int], None], stop: Callable[[], bool]
-) -> None:
-    """Carry out plans until live equals desired or a round changes nothing; stop at a failure unless ``keep_going``."""
+) -> LiveState:
+    """Carry out plans until live equals desired or a round changes nothing; stop at a failure unless ``keep_going``.
+
+    Returns the rows of the last look.
+    """
     problems: list[Problem] = []
     for number in range(ROUNDS):
         with stage("send"):
@@ -121,18 +127,19 @@ def _rounds(
         result.failed, result.blocked = list(outcome.failed.values()), list(outcome.blocked.values())
         with stage("verify"):
             whole = result.failed or result.blocked or outcome.stopped or problems  # then everything must be read
-            if not whole and look.in_sync(kernel, planned):
+            if not whole and (after := look.confirmed(kernel, planned)) is not None:
                 result.remaining = []
-                return
+                return after
             again, problems = look.look(kernel, planned.intent)
         result.remaining = [c for c in again.changes if c.key not in outcome.failed and c.key not in outcome.blocked]
         if not again.changes:
             result.failed, result.blocked = [], []
             result.trouble = "; ".join(map(str, problems))  # new problems: with old ones nothing would have changed
-            return
+            break
         if outcome.stopped or (outcome.failed and not planned.intent.keep_going) or (number and not outcome.applied):
-            return
+            break
         planned = again
+    return again.found
 
 
 def _remember(planned: Planned, result: Result) -> None:

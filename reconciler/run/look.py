@@ -62,17 +62,18 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     return Planned(seen.intent, plan, seen.live, seen.found), [*difference.problems, *lost]
 
 
-def in_sync(kernel: Kernel, planned: Planned) -> bool:
-    """Whether everything that the plan can have changed is as desired after it was carried out.
+def confirmed(kernel: Kernel, planned: Planned) -> LiveState | None:
+    """The rows after the plan was carried out, if everything that it can have changed is as desired; else None.
 
-    False also where a change can have effects in any scope: then everything must be read (``look``).
+    None also where a change can have effects in any scope: then everything must be read (``look``).
     """
     reach = affected.of(planned.changes, planned.found)
     if reach is None:
-        return False
+        return None
     again = Again(planned, reach, frozenset(narrow.keys(planned.intent, reach)))
-    difference = _difference(see(kernel, planned.intent, again))
-    return not (difference.changes or difference.problems)
+    seen = see(kernel, planned.intent, again)
+    difference = _difference(seen)
+    return None if difference.changes or difference.problems else seen.found
 
 
 def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:

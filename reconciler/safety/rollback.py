@@ -24,7 +24,7 @@ from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.consequences import Standing
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
-from reconciler.safety import keeping, records, snapshot, undo_log
+from reconciler.safety import announcing, keeping, records, snapshot, undo_log
 from reconciler.safety.snapshot import Snapshot
 
 # Namespaces first, then their content, and again for objects that were lost with a link that was created again.
@@ -137,9 +137,11 @@ def _towards(kernel: Kernel, goal: Callable[[], Snapshot]) -> tuple[list[Change]
     undone: list[Change] = []
     left: list[Change] = []
     failed: dict[Key, Failed] = {}
+    first: LiveState | None = None
     for _ in range(ROUNDS):
         taken = goal()
         rows, view = _read(kernel, taken)
+        first = first or rows
         live = _objects(kernel, taken, rows, view)
         left = snapshot.undo(taken, live)
         able = [change for change in left if not _only_secrets(change)]
@@ -151,6 +153,8 @@ def _towards(kernel: Kernel, goal: Callable[[], Snapshot]) -> tuple[list[Change]
         failed = outcome.failed
         if not outcome.applied:
             break
+    if first is not None and first is not rows:
+        announcing.tell(kernel, first, rows)
     return undone, left, failed
 
 

@@ -131,7 +131,7 @@ def test_unforeseen_error_goes_back(pretended: Pretended, netrecon: Netrecon, mo
         raise ZeroDivisionError("by zero")
 
     before = pretended.picture()
-    monkeypatch.setattr(converge.look, "in_sync", stumble)
+    monkeypatch.setattr(converge.look, "confirmed", stumble)
     said = netrecon("apply", LEFT, code=3)
     assert "unforeseen ZeroDivisionError: by zero" in said
     assert pretended.picture() == before

@@ -24,6 +24,7 @@ _COMMANDS = {
     "newrule": (32, "fibmsg"),
     "delrule": (33, "fibmsg"),
     "newneigh": (28, "ndmsg"),
+    "delneigh": (29, "ndmsg"),
 }
 _HAVE_FLAGS = ("VETH_INFO_PEER", "RTA_MULTIPATH")  # they begin with a header, in which pyroute2 requires "flags"
 

@@ -13,6 +13,7 @@ from reconciler.model import port_ranges
 from reconciler.model.attributes import Attribute
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
+    Announce,
     CreateNamespace,
     DeleteNamespace,
     ForgetFlows,
@@ -165,7 +166,7 @@ class Host:
         elif isinstance(request, WriteFile):
             dns_files.write_file(request.scope, request.name, request.text, request.owner)
         else:
-            assert isinstance(request, ForgetFlows | ForgetUntranslated), request
+            assert isinstance(request, Announce | ForgetFlows | ForgetUntranslated), request
 
     def write(self, scope: str, key: str, value: str) -> None:
         """A sysctl, and what it does to addresses: without IPv6 a link loses them all."""

@@ -20,14 +20,14 @@ from pretended.picture import picture
 from reconciler.cli import main
 from reconciler.kernel import live, writer
 from reconciler.kernel.namespaces import libc
+from reconciler.kernel.netlink import neighbours, reader, transport
 from reconciler.kernel.netlink import path as kernel_path
-from reconciler.kernel.netlink import reader, transport
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetFlows, ForgetUntranslated, Netlink, NftElement, NftFrame, Request
-from reconciler.model.rows import Barrier, LinkSettings, Listener, LiveState, ScopeState
+from reconciler.model.rows import Barrier, LearnedRow, LinkSettings, Listener, LiveState, ScopeState
 from reconciler.run import host
 from reconciler.safety import state_dir
 
@@ -46,6 +46,7 @@ class Pretended:
         self.sent: list[Request] = []
         self.fault: Fault = lambda _number, _request: None
         self.listeners: list[Listener] = []
+        self.learned: dict[str, list[LearnedRow]] = {}
         self.barriers: list[Barrier] = []
         self.session: ssh_session.Session | None = None
         self.port = ""  # of a bridge, behind which the session is
@@ -206,6 +207,10 @@ def _read_more(
     return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
 
+def _read_learned(kernel: Kernel, scopes: Iterable[str]) -> dict[str, list[LearnedRow]]:
+    return {scope: kernel.pretended.learned.get(scope, []) for scope in scopes}
+
+
 def _read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
     return {scope: kernel.pretended.host.state(scope).owner for scope in scopes}
 
@@ -314,6 +319,7 @@ _SEAM: dict[Any, dict[str, Any]] = {
     live: {"read_more": _read_more},
     kernel_path: {"way": _way},
     reader: {"read": _read, "read_owners": _read_owners},
+    neighbours: {"read_learned": _read_learned, "await_running": lambda *_: None},
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},

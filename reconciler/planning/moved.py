@@ -1,0 +1,191 @@
+"""Finds what a run moved, what must be announced for it, and what neighbours remember wrongly.
+
+Moved is an address that is at another link now, and a link that has another MAC address or is behind another port.
+Other links of the segment remember the old place, in their neighbour tables and in the FDB of bridges.  Such an entry
+lives for half a minute and more, and nothing that is sent by it arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from reconciler.model.keys import HOST, STAMP
+from reconciler.model.requests import Announce, Netlink
+from reconciler.model.rows import LearnedRow, LinkRow, LiveState, ScopeState
+from reconciler.planning.segments import Node, Segments, ip_of
+
+AF_INET, AF_INET6, AF_BRIDGE = 2, 10, 7
+NTF_MASTER = 0x04  # the entry is the bridge's, not one of the port's own
+IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x04, 0x08, 0x40
+_ETHERNET = len("02:00:00:00:00:00")
+
+Learned = Mapping[str, Iterable[LearnedRow]]  # scope -> what it learned
+Stale = tuple[str, LearnedRow]  # the scope and an entry that is wrong
+Held = tuple[Node, str]  # a link, and an address that it has
+
+
+class Moves:
+    """What is at different places in two looks at the kernel, before a run and after it."""
+
+    def __init__(self, before: LiveState, after: LiveState) -> None:
+        self._old, self._new = Segments(before.scopes), Segments(after.scopes)
+        self._lost, self._fresh = _moved(self._old, self._new), _moved(self._new, self._old)
+        self._gone = _placed(self._old, self._new, self._lost)
+        self._come = _placed(self._new, self._old, self._fresh)
+
+    # -------------------------------------------------------------- who may remember
+
+    @cached_property
+    def survivors(self) -> tuple[Node, ...]:
+        """The links that lived before the run and are in a segment where something moved: only they remember."""
+        now = {self._new.name(node) for node in (*self._fresh, *(node for node, _ in self._come))}
+        was = {self._old.name(node) for node in (*self._lost, *(node for node, _ in self._gone))}
+        there = [node for name in now for node in self._new.members(name) if node in self._old]
+        left = [node for name in was for node in self._old.members(name) if node in self._new]
+        return tuple(dict.fromkeys((*there, *left)))
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes in which wrong entries can be deleted."""
+        return sorted({node[0] for node in self.survivors if self._is_ours(node)})
+
+    def _is_ours(self, node: Node) -> bool:
+        """Of the host only the links of netrecon: on others, entries are the host's own business."""
+        return node[0] != HOST or self._new.row(node).alias.startswith(STAMP)
+
+    @cached_property
+    def _heard(self) -> frozenset[Node]:
+        """The segments in which others may remember, whose tables cannot be read."""
+        others = (node for node in self.survivors if self._new.is_open(node) or not self._is_ours(node))
+        return frozenset(self._new.name(node) for node in others)
+
+    # -------------------------------------------------------------- what they remember wrongly
+
+    def stale(self, learned: Learned) -> list[Stale]:
+        """The learned entries that contradict where things are now."""
+        return [
+            (scope, row)
+            for scope, rows in learned.items()
+            for row in rows
+            if (scope, row.index) in self._new and (scope, row.bridge or row.index) in self._new
+            if self._is_ours((scope, row.bridge or row.index))
+            if (self._is_wrong_port(scope, row) if row.bridge else self._is_wrong_mac(scope, row))
+        ]
+
+    def _is_wrong_mac(self, scope: str, row: LearnedRow) -> bool:
+        node = scope, row.index
+        segment = self._new.name(node)
+        now = {self._new.row(holder).mac for holder in self._new.holders(segment, row.address)}
+        if row.mac in now:
+            return False
+        if now and (segment, row.address) in self._arrived:
+            return True
+        return node in self._old and row.mac in self._left.get((self._old.name(node), row.address), ())
+
+    @cached_property
+    def _arrived(self) -> frozenset[tuple[Node, str]]:
+        return frozenset((self._new.name(node), address) for node, address in self._come)
+
+    @cached_property
+    def _left(self) -> Mapping[tuple[Node, str], set[str]]:
+        """The MAC addresses at which an address was in a segment."""
+        macs: dict[tuple[Node, str], set[str]] = {}
+        for node, address in self._gone:
+            macs.setdefault((self._old.name(node), address), set()).add(self._old.row(node).mac)
+        return macs
+
+    def _is_wrong_port(self, scope: str, row: LearnedRow) -> bool:
+        port, bridge = (scope, row.index), (scope, row.bridge)
+        now = self._new.with_mac(self._new.name(bridge), row.mac)
+        if now:
+            return not now.isdisjoint(self._fresh) and now.isdisjoint(self._new.behind(port))
+        if port not in self._old or bridge not in self._old:
+            return False
+        lost = self._old.with_mac(self._old.name(bridge), row.mac) & self._lost
+        return not lost.isdisjoint(self._old.behind(port))
+
+    # -------------------------------------------------------------- what to send
+
+    def announcements(self, stale: Iterable[Stale]) -> list[Announce]:
+        """For each address that moved, where others may remember its old place or somebody does (``stale``)."""
+        wrong = {(self._new.name((scope, row.index)), row.address or row.mac) for scope, row in stale}
+        return [
+            Announce(node[0], row.name, row.mac, address)
+            for node, address in sorted(self._come)
+            if (row := self._new.row(node)).up and len(row.mac) == _ETHERNET and _is_usable(self._new, node, address)
+            if (name := self._new.name(node)) in self._heard or not wrong.isdisjoint({(name, address), (name, row.mac)})
+        ]
+
+    def carriers(self, announcements: Iterable[Announce]) -> dict[str, set[str]]:
+        """By scope, the links that must be running before these are sent: their own and the other end of a veth."""
+        links: dict[str, set[str]] = {}
+        for one in announcements:
+            links.setdefault(one.scope, set()).add(one.link)
+        for scope, names in [*links.items()]:
+            state = self._new.scopes[scope]
+            for far in (far for index, far in state.peers.items() if state.links[index].name in names):
+                if far in self._new:
+                    links.setdefault(far[0], set()).add(self._new.row(far).name)
+        return links
+
+
+def forgotten(stale: Iterable[Stale]) -> list[Netlink]:
+    """The requests that delete wrong entries; one may be corrected or gone by then."""
+    return [_delete(scope, row) for scope, row in stale]
+
+
+def _delete(scope: str, row: LearnedRow) -> Netlink:
+    if not row.bridge:
+        family = AF_INET6 if ":" in row.address else AF_INET
+        return Netlink(
+            scope, "delneigh", {"family": family, "ifindex": row.index}, (("NDA_DST", row.address),), optional=True
+        )
+    fields = {"family": AF_BRIDGE, "ifindex": row.index, "flags": NTF_MASTER}
+    vlan = (("NDA_VLAN", row.vlan),) if row.vlan else ()
+    return Netlink(scope, "delneigh", fields, (("NDA_LLADDR", row.mac), *vlan), optional=True)
+
+
+# ------------------------------------------------------------------ two looks compared
+
+
+def _moved(here: Segments, there: Segments) -> set[Node]:
+    """The links that are not at the same place in the other look, and all that is behind those that are ports."""
+    return {node for changed in _changed(here, there) for node in here.behind(changed)}
+
+
+def _changed(here: Segments, there: Segments) -> Iterator[Node]:
+    for scope, state in here.scopes.items():
+        other = there.scopes.get(scope)
+        if other is state:  # not read again
+            continue
+        for index, row in state.links.items():
+            same = other.links.get(index) if other else None
+            if not row.loopback and (other is None or same is None or _place(state, row) != _place(other, same)):
+                yield scope, index
+
+
+def _place(state: ScopeState, row: LinkRow) -> tuple[object, ...]:
+    return row.name, row.mac, row.master, row.up, state.peers.get(row.index)
+
+
+def _placed(here: Segments, there: Segments, moved: set[Node]) -> set[Held]:
+    """The addresses of the links that moved, and those that are not on the same link in the other look."""
+    held = {(node, ip_of(row)) for node in moved for row in here.addresses(node)}
+    for scope, state in here.scopes.items():
+        other = there.scopes.get(scope)
+        if other is not state:
+            known = {(row.index, ip_of(row)) for row in other.addresses} if other else set()
+            held.update(
+                ((scope, row.index), ip_of(row))
+                for row in state.addresses
+                if (row.index, ip_of(row)) not in known and row.index in state.links
+                if not state.links[row.index].loopback
+            )
+    return held
+
+
+def _is_usable(segments: Segments, node: Node, address: str) -> bool:
+    """Whether the link may speak for the address: not while duplicate address detection runs, nor after it failed."""
+    flags = next((row.flags for row in segments.addresses(node) if ip_of(row) == address), 0)
+    return not (flags & IFA_F_DADFAILED or (flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC))

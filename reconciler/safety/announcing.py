@@ -1,0 +1,45 @@
+"""After a run, tells neighbours where things are now, and deletes what the run's own links remember wrongly."""
+
+from __future__ import annotations
+
+from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.netlink import neighbours
+from reconciler.model.errors import Failure, KernelError
+from reconciler.model.rows import LiveState
+from reconciler.planning.moved import Moves, forgotten
+
+
+def tell(kernel: Kernel, before: LiveState, after: LiveState) -> list[str]:
+    """Announce what moved between two looks and delete the entries that contradict it; what could not be told.
+
+    Announcements go first: an entry that they correct stays, with the packets that wait for it.
+    """
+    moves = Moves(before, after)
+    if not moves.survivors:
+        return []
+    try:
+        return _tell(kernel, moves)
+    except KernelError as error:  # the host is as declared: only neighbours know it later
+        return [f"neighbours may learn only in a minute what moved: {error}"]
+
+
+def _tell(kernel: Kernel, moves: Moves) -> list[str]:
+    from reconciler.kernel.writer import Writer
+
+    writer = Writer(kernel, {}, _no_nft)
+    stale = moves.stale(neighbours.read_learned(kernel, moves.scopes))
+    announced = moves.announcements(stale)
+    neighbours.await_running(kernel, moves.carriers(announced))
+    failures = writer.send([[one] for one in announced])
+    if stale:
+        learned = neighbours.read_learned(kernel, sorted({scope for scope, _ in stale}))
+        writer.send([[one] for one in forgotten(moves.stale(learned))])
+    return [
+        f"{one.address} on {one.link} in {one.scope} was not announced to its neighbours: {failure}"
+        for one, failure in zip(announced, failures, strict=True)
+        if failure is not None
+    ]
+
+
+def _no_nft(_scope: str, _requests: object) -> Failure | None:
+    raise AssertionError("no request of these is for nftables")
