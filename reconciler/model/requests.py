@@ -155,15 +155,17 @@ class ForgetUntranslated:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell all neighbours that the address is at this link: gratuitous ARP, or an unsolicited neighbour advertisement.
+    """Tell neighbours where an address is: by gratuitous ARP, or by an unsolicited neighbour advertisement.
 
-    Sent as the kernel does it with arp_notify and ndisc_notify; neighbours correct the entries that they have.
+    They correct the entries that they have.  ``holder`` is the link that has ``address`` and ``mac``, as (scope, name).
+    The packet leaves by ``link``: the same one, or another through which it need not pass a large bridge.
     """
 
     scope: str
     link: str
     mac: str
     address: str
+    holder: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ lives for half a minute and more, and nothing that is sent by it arrives.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -19,6 +20,7 @@ AF_INET, AF_INET6, AF_BRIDGE = 2, 10, 7
 NTF_MASTER = 0x04  # the entry is the bridge's, not one of the port's own
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x04, 0x08, 0x40
 _ETHERNET = len("02:00:00:00:00:00")
+_FLOOD = 4096  # frames that bridges may copy to links because of the announcements in one segment
 
 Learned = Mapping[str, Iterable[LearnedRow]]  # scope -> what it learned
 Stale = tuple[str, LearnedRow]  # the scope and an entry that is wrong
@@ -110,12 +112,27 @@ class Moves:
     def announcements(self, stale: Iterable[Stale]) -> list[Announce]:
         """For each address that moved, where others may remember its old place or somebody does (``stale``)."""
         wrong = {(self._new.name((scope, row.index)), row.address or row.mac) for scope, row in stale}
-        return [
-            Announce(node[0], row.name, row.mac, address)
-            for node, address in sorted(self._come)
-            if (row := self._new.row(node)).up and len(row.mac) == _ETHERNET and _is_usable(self._new, node, address)
-            if (name := self._new.name(node)) in self._heard or not wrong.isdisjoint({(name, address), (name, row.mac)})
-        ]
+        by_segment: dict[Node, list[Announce]] = {}
+        for node, address in sorted(self._come):
+            row, name = self._new.row(node), self._new.name(node)
+            known = name in self._heard or not wrong.isdisjoint({(name, address), (name, row.mac)})
+            if known and row.up and len(row.mac) == _ETHERNET and _is_usable(self._new, node, address):
+                one = Announce(node[0], row.name, row.mac, address, (node[0], row.name))
+                by_segment.setdefault(name, []).append(one)
+        return [one for name, listed in by_segment.items() for one in self._ways_out(name, listed)]
+
+    def _ways_out(self, name: Node, listed: list[Announce]) -> Iterable[Announce]:
+        """The same announcements; many in a large segment leave by its open links only.
+
+        A bridge copies each broadcast to every port: 1,000 of them on 1,000 ports take seconds.  What the links of the
+        run remember is deleted anyway.
+        """
+        members = self._new.members(name)
+        others = [node for node in members if not (self._is_ours(node) or self._new.row(node).master)]
+        if len(listed) * len(members) <= _FLOOD or any(not self._new.is_open(node) for node in others):
+            return listed
+        ways = [(node[0], self._new.row(node).name) for node in members if self._new.is_open(node)]
+        return [dataclasses.replace(one, scope=scope, link=link) for scope, link in ways for one in listed]
 
     def carriers(self, announcements: Iterable[Announce]) -> dict[str, set[str]]:
         """By scope, the links that must be running before these are sent: their own and the other end of a veth."""

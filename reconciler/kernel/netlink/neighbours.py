@@ -101,16 +101,18 @@ def _name_if_idle(body: bytes) -> str | None:
 
 def announce(kernel: Kernel, scope: str, requests: Sequence[Announce]) -> list[Failure | None]:
     """Send one packet for each request; a result for each, None where it was sent.  Raises KernelError."""
-    routers = _routers(kernel, scope, {one.link for one in requests if ":" in one.address})
-    frames = [(one.link, *_frame(one, one.link in routers)) for one in requests]
+    routers = _routers(kernel, {one.holder for one in requests if ":" in one.address})
+    frames = [(one.link, *_frame(one, one.holder in routers)) for one in requests]
     return kernel.run(scope, _send, frames)
 
 
-def _routers(kernel: Kernel, scope: str, links: Iterable[str]) -> set[str]:
+def _routers(kernel: Kernel, links: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """The links that forward IPv6: who hears that a router is none any more gives up its routes over it (RFC 4861)."""
-    keys = {f"net/ipv6/conf/{link}/forwarding": link for link in links}
-    values = sysctl.read_sysctls(kernel, scope, keys) if keys else {}
-    return {keys[key] for key, value in values.items() if value not in (None, "0")}
+    keys: dict[str, dict[str, str]] = {}
+    for scope, link in links:
+        keys.setdefault(scope, {})[f"net/ipv6/conf/{link}/forwarding"] = link
+    values = sysctl.read_many(kernel, keys) if keys else {}
+    return {(scope, keys[scope][key]) for (scope, key), value in values.items() if value != "0"}
 
 
 def _send(frames: Sequence[tuple[str, int, bytes]]) -> list[Failure | None]:
