@@ -17,6 +17,7 @@ import pytest
 from throwaway import inside, ip_json, sh
 
 from reconciler.cli import main
+from reconciler.planning import moved
 
 pytestmark = pytest.mark.live
 
@@ -200,12 +201,18 @@ ON_THE_BRIDGE = {
     "bridges": {"br0": {"addresses": [*GATEWAY["addresses"], *addresses(5)]}},
 }
 BRIDGE_MAC = {**base(), "bridges": {"br0": {**GATEWAY, "mac": mac(0xBB)}}}
+LOW = {"vlow": {"master": "br0", "mac": "02:00:00:00:00:01", "peer": {"namespace": "sib", "name": "eth9"}}}
+LOWER_PORT = {**base(), "veths": {**base()["veths"], **LOW}}
 RED_GONE = {**base(vred=None, vblue=veth(5, "blue")), "namespaces": {"blue": {}, "sib": {}}}
 ANOTHER_NAME = base(vred=None, vred9=veth(5, "red"))
 
 R4, R6, B4, B6 = "10.9.0.5", "fd09::5", "10.9.0.6", "fd09::6"
 BOTH = [(R4, "red"), (R6, "red"), (B4, "blue"), (B6, "blue")]
 SWAP = [(R4, "blue"), (R6, "blue"), (B4, "red"), (B6, "red")]
+GATEWAYS = [*BOTH, ("10.9.0.1", "host"), ("fd09::1", "host")]
+TRYING = (
+    "for ip in 10.9.0.5 fd09::5; do ping -c1 -W1 $ip; ip netns exec sib ping -c1 -W1 $ip; done >/dev/null 2>&1; true"
+)
 BLUE_HAS_IT = [(R4, "blue"), (R6, "blue")]
 
 # given, by hand, wanted -> who answers then
@@ -224,8 +231,13 @@ CASES: dict[str, tuple[dict[str, Any], str, dict[str, Any], list[tuple[str, str]
     "an_address_moves_to_another_namespace": (BARE, "", TO_BLUE, BLUE_HAS_IT),
     "an_address_moves_to_another_link_of_its_namespace": (TWO_LINKS, "", ON_THE_SECOND, BOTH),
     "an_address_moves_from_a_port_to_the_bridge": (base(), "", ON_THE_BRIDGE, [(R4, "host"), (R6, "host")]),
-    "the_bridge_gets_another_mac": (base(), "", BRIDGE_MAC, [*BOTH, ("10.9.0.1", "host"), ("fd09::1", "host")]),
+    "the_bridge_gets_another_mac": (base(), "", BRIDGE_MAC, GATEWAYS),
     "a_namespace_leaves_and_another_takes_its_address": (base(), "", RED_GONE, BLUE_HAS_IT),
+    "a_bridge_deleted_by_hand": (base(), "ip link del br0", base(), GATEWAYS),
+    "a_port_off_its_bridge": (base(), f"ip link set vred nomaster; {TRYING}", base(), BOTH),
+    "an_end_that_was_down": (base(), f"ip -n red link set eth0 down; {TRYING}", base(), BOTH),
+    "an_address_deleted_by_hand": (base(), f"ip -n red addr flush dev eth0; {TRYING}", base(), BOTH),
+    "a_bridge_that_takes_the_mac_of_a_new_port": (base(), "", LOWER_PORT, GATEWAYS),
     "a_veth_under_another_name": (base(), "", ANOTHER_NAME, BOTH),
 }
 
@@ -244,7 +256,7 @@ def test_siblings_and_the_host_reach_it_at_once(name: str, apply: Apply, answer:
     there = [address for address in ("10.9.0.1", "fd09::1", R4, R6, B4, B6) if ask("sib", address, 0.5) != "nobody"]
     warm("host", *([] if "10.9.0.6" not in there else ["blue"]), "red", addresses=there)
     if by_hand:
-        answer.forget("red")
+        answer.forget("red")  # the namespace may be another one afterwards
         sh(by_hand)
     elif "red" not in wanted["namespaces"]:
         answer.forget("red")
@@ -318,7 +330,7 @@ def bridged(**places: Any) -> dict[str, Any]:
     ("wanted", "expected"),
     [
         (bridged(vred=veth(6, "red"), vblue=veth(5, "blue")), SWAP),
-        ({**bridged(), "bridges": BRIDGE_MAC["bridges"]}, [*BOTH, ("10.9.0.1", "host"), ("fd09::1", "host")]),
+        ({**bridged(), "bridges": BRIDGE_MAC["bridges"]}, GATEWAYS),
         (
             {**bridged(), "bridges": ON_THE_BRIDGE["bridges"], "veths": ON_THE_BRIDGE["veths"]},
             [(R4, "host"), (R6, "host")],
@@ -346,6 +358,67 @@ def test_a_veth_repaired_is_announced_to_the_lan(apply: Apply, answer: Answerer,
     apply(bridged())
     assert [one for one in heard() if one[0] in (R4, R6)] == both(5, link_mac("red", "eth0"))
     assert [(address, ask("lan", address)) for address, _ in BOTH] == BOTH
+
+
+def test_what_an_earlier_run_deleted_and_a_later_one_makes_anew(apply: Apply, answer: Answerer) -> None:
+    """The LAN remembers it, and nobody else knows that it was there."""
+    lan()
+    apply(bridged())
+    answer("red")
+    warm("lan", addresses=(R4, R6))
+    answer.forget("red")
+    apply({**bridged(vred=None), "namespaces": {"blue": {}, "sib": {}}})
+    apply(
+        {**bridged(vred=None, vgreen=veth(5, "green")), "namespaces": {name: {} for name in ("blue", "sib", "green")}}
+    )
+    answer("green")
+    assert [ask("lan", address) for address in (R4, R6)] == ["green"] * 2
+
+
+def test_many_are_announced_by_the_link_to_the_lan(
+    apply: Apply, answer: Answerer, frames: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moved, "_FLOOD", 1)
+    lan()
+    apply(bridged())
+    answer(*NAMES)
+    warm("lan", "sib", "host", addresses=(R4, R6, B4, B6))
+    heard = frames("lan", "eth0").heard
+    apply(bridged(vred=veth(6, "red"), vblue=veth(5, "blue")))
+    assert heard() == sorted([*both(6, link_mac("red", "eth0")), *both(5, link_mac("blue", "eth0"))])
+    found = [(scope, address, ask(scope, address)) for scope in ("lan", "sib", "host") for address, _ in SWAP]
+    assert found == [(scope, *one) for scope in ("lan", "sib", "host") for one in SWAP]
+
+
+def test_containers_and_foreign_bridges_are_told_too(apply: Apply, answer: Answerer) -> None:
+    """Their tables are somebody else's: only the announcement reaches them."""
+    sh("ip link add br9 type bridge; ip link set br9 up; ip addr add 10.9.0.1/24 dev br9")
+    sh("ip netns add lan; ip link add c0 type veth peer name eth0 netns lan; ip link set c0 master br9 up")
+    sh("ip -n lan link set eth0 up; ip -n lan addr add 10.9.0.100/24 dev eth0")
+    topology = {"interfaces": {"br9": {}}, "namespaces": {"red": {}, "blue": {}}}
+
+    def with_veths(red: int, blue: int) -> dict[str, Any]:
+        veths = {"vred": veth(red, "red", master="br9"), "vblue": veth(blue, "blue", master="br9")}
+        return {**topology, "veths": veths}
+
+    apply(with_veths(5, 6))
+    answer("red", "blue")
+    warm("lan", "host", addresses=(R4, B4))
+    apply(with_veths(6, 5))
+    found = [(scope, address, ask(scope, address)) for scope in ("lan", "host") for address in (R4, B4)]
+    assert found == [(scope, *one) for scope in ("lan", "host") for one in ((R4, "blue"), (B4, "red"))]
+
+
+def test_a_macvlan_takes_an_address_over_from_the_link_below(apply: Apply, answer: Answerer) -> None:
+    lan()
+    sh("ip link add mv0 link eth1 type macvlan mode bridge; ip link set mv0 up")
+    apply(on_interface(5))
+    answer("host")
+    warm("lan", addresses=(R4, R6))
+    apply({"interfaces": {"eth1": {}, "mv0": {"addresses": addresses(5)}}})
+    known = {one["dst"]: one["lladdr"] for one in ip_json("-n lan neigh") if "lladdr" in one}
+    assert {known[R4], known[R6]} == {link_mac("host", "mv0")}
+    assert [ask("lan", address) for address in (R4, R6)] == ["host"] * 2
 
 
 # ------------------------------------------------------------------ from one bridge to another
