@@ -8,12 +8,12 @@ lives for half a minute and more, and nothing that is sent by it arrives.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
 from reconciler.model.keys import HOST, STAMP
 from reconciler.model.requests import Announce, Netlink
-from reconciler.model.rows import LearnedRow, LinkRow, LiveState, ScopeState
+from reconciler.model.rows import AddressRow, LearnedRow, LinkRow, LiveState, ScopeState
 from reconciler.planning.segments import Node, Segments, ip_of
 
 AF_INET, AF_INET6, AF_BRIDGE = 2, 10, 7
@@ -21,6 +21,7 @@ NTF_MASTER = 0x04  # the entry is the bridge's, not one of the port's own
 IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x04, 0x08, 0x40
 _ETHERNET = len("02:00:00:00:00:00")
 _FLOOD = 4096  # frames that bridges may copy to links because of the announcements in one segment
+_FEW = 10  # open links are few where the segment has this many times as many links
 
 Learned = Mapping[str, Iterable[LearnedRow]]  # scope -> what it learned
 Stale = tuple[str, LearnedRow]  # the scope and an entry that is wrong
@@ -111,39 +112,62 @@ class Moves:
 
     def announcements(self, stale: Iterable[Stale]) -> list[Announce]:
         """For each address that moved, where others may remember its old place or somebody does (``stale``)."""
-        wrong = {(self._new.name((scope, row.index)), row.address or row.mac) for scope, row in stale}
         by_segment: dict[Node, list[Announce]] = {}
+        for name, one in self._announced(stale, _is_usable):
+            by_segment.setdefault(name, []).append(one)
+        return [one for name, listed in by_segment.items() for one in self._ways_out(name, listed)]
+
+    def later(self, stale: Iterable[Stale]) -> list[Announce]:
+        """The same for addresses that were elsewhere and are not usable before duplicate address detection ends."""
+        elsewhere = {address for _, address in self._gone}
+        return [one for _, one in self._announced(stale, _is_tentative) if one.address in elsewhere]
+
+    def _announced(
+        self, stale: Iterable[Stale], chosen: Callable[[AddressRow], bool]
+    ) -> Iterator[tuple[Node, Announce]]:
+        wrong = {(self._new.name((scope, row.index)), row.address or row.mac) for scope, row in stale}
         for node, address in sorted(self._come):
             row, name = self._new.row(node), self._new.name(node)
             known = name in self._heard or not wrong.isdisjoint({(name, address), (name, row.mac)})
-            if known and row.up and len(row.mac) == _ETHERNET and _is_usable(self._new, node, address):
-                one = Announce(node[0], row.name, row.mac, address, (node[0], row.name))
-                by_segment.setdefault(name, []).append(one)
-        return [one for name, listed in by_segment.items() for one in self._ways_out(name, listed)]
+            there = (one for one in self._new.addresses(node) if ip_of(one) == address)
+            if known and row.up and len(row.mac) == _ETHERNET and any(map(chosen, there)):
+                yield name, Announce(node[0], row.name, row.mac, address, (node[0], row.name))
 
     def _ways_out(self, name: Node, listed: list[Announce]) -> Iterable[Announce]:
-        """The same announcements; many in a large segment leave by its open links only.
+        """The same announcements; many in a large segment leave only by its open links, where these are few.
 
         A bridge copies each broadcast to every port: 1,000 of them on 1,000 ports take seconds.  What the links of the
         run remember is deleted anyway.
         """
         members = self._new.members(name)
-        others = [node for node in members if not (self._is_ours(node) or self._new.row(node).master)]
-        if len(listed) * len(members) <= _FLOOD or any(not self._new.is_open(node) for node in others):
+        ways = [node for node in members if self._new.is_open(node)]
+        if len(listed) * len(members) <= _FLOOD or len(members) < _FEW * len(ways) or self._others_listen(members):
             return listed
-        ways = [(node[0], self._new.row(node).name) for node in members if self._new.is_open(node)]
-        return [dataclasses.replace(one, scope=scope, link=link) for scope, link in ways for one in listed]
+        places = [(scope, self._new.row((scope, index)).name) for scope, index in ways]
+        return [dataclasses.replace(one, scope=scope, link=link) for scope, link in places for one in listed]
+
+    def _others_listen(self, members: Iterable[Node]) -> bool:
+        """Whether the host itself listens on a link that is not netrecon's, such as a foreign bridge."""
+        others = (node for node in members if not (self._is_ours(node) or self._new.is_open(node)))
+        return any(not self._new.row(node).master for node in others)
 
     def carriers(self, announcements: Iterable[Announce]) -> dict[str, set[str]]:
-        """By scope, the links that must be running before these are sent: their own and the other end of a veth."""
+        """By scope, the links that must be running before these are sent: their own, and the other end of a veth.
+
+        Hardware is left out: it takes seconds to find its carrier, or has none.
+        """
+        names = {(one.scope, one.link) for one in announcements}
+        nodes = {
+            node
+            for scope in {scope for scope, _ in names}
+            for index, row in self._new.scopes[scope].links.items()
+            if row.kind and (scope, row.name) in names
+            for node in ((scope, index), self._new.scopes[scope].peers.get(index))
+            if node is not None and node in self._new
+        }
         links: dict[str, set[str]] = {}
-        for one in announcements:
-            links.setdefault(one.scope, set()).add(one.link)
-        for scope, names in [*links.items()]:
-            state = self._new.scopes[scope]
-            for far in (far for index, far in state.peers.items() if state.links[index].name in names):
-                if far in self._new:
-                    links.setdefault(far[0], set()).add(self._new.row(far).name)
+        for node in nodes:
+            links.setdefault(node[0], set()).add(self._new.row(node).name)
         return links
 
 
@@ -202,7 +226,10 @@ def _placed(here: Segments, there: Segments, moved: set[Node]) -> set[Held]:
     return held
 
 
-def _is_usable(segments: Segments, node: Node, address: str) -> bool:
-    """Whether the link may speak for the address: not while duplicate address detection runs, nor after it failed."""
-    flags = next((row.flags for row in segments.addresses(node) if ip_of(row) == address), 0)
-    return not (flags & IFA_F_DADFAILED or (flags & IFA_F_TENTATIVE and not flags & IFA_F_OPTIMISTIC))
+def _is_tentative(row: AddressRow) -> bool:
+    return row.flags & (IFA_F_TENTATIVE | IFA_F_OPTIMISTIC | IFA_F_DADFAILED) == IFA_F_TENTATIVE
+
+
+def _is_usable(row: AddressRow) -> bool:
+    """Whether a link may speak for the address: not before duplicate address detection ends, nor after it failed."""
+    return not (row.flags & IFA_F_DADFAILED or _is_tentative(row))

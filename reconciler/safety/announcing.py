@@ -34,9 +34,12 @@ def _tell(kernel: Kernel, moves: Moves) -> list[str]:
     if stale:
         learned = neighbours.read_learned(kernel, sorted({scope for scope, _ in stale}))
         writer.send([[one] for one in forgotten(moves.stale(learned))])
+    later = moves.later(stale)
+    late = neighbours.await_detection(kernel, later) if later else []
+    failures += writer.send([[one] for one in late])
     return [
-        f"{one.address} on {one.link} in {one.scope} was not announced to its neighbours: {failure}"
-        for one, failure in zip(announced, failures, strict=True)
+        f"{one.address} on {one.holder[1]} in {one.holder[0]} was not announced to its neighbours: {failure}"
+        for one, failure in zip((*announced, *late), failures, strict=True)
         if failure is not None
     ]
 

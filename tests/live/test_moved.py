@@ -379,6 +379,7 @@ def test_many_are_announced_by_the_link_to_the_lan(
     apply: Apply, answer: Answerer, frames: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(moved, "_FLOOD", 1)
+    monkeypatch.setattr(moved, "_FEW", 1)
     lan()
     apply(bridged())
     answer(*NAMES)
@@ -419,6 +420,55 @@ def test_a_macvlan_takes_an_address_over_from_the_link_below(apply: Apply, answe
     known = {one["dst"]: one["lladdr"] for one in ip_json("-n lan neigh") if "lladdr" in one}
     assert {known[R4], known[R6]} == {link_mac("host", "mv0")}
     assert [ask("lan", address) for address in (R4, R6)] == ["host"] * 2
+
+
+def test_the_address_of_an_interface_moves_to_a_bridge_over_it(apply: Apply, answer: Answerer) -> None:
+    lan()
+    apply(on_interface(5))
+    answer("host")
+    warm("lan", addresses=(R4, R6))
+    apply(
+        {"interfaces": {"eth1": {"master": "br0"}}, "bridges": {"br0": {"addresses": addresses(5), "mac": mac(0xBB)}}}
+    )
+    assert [ask("lan", address) for address in (R4, R6)] == ["host"] * 2
+
+
+def test_a_veth_without_a_bridge(apply: Apply, answer: Answerer) -> None:
+    def pair(number: int) -> dict[str, Any]:
+        far = {"namespace": "red", "name": "eth0", "mac": mac(number), "addresses": addresses(5)}
+        return {"veths": {"vred": {"addresses": GATEWAY["addresses"], "peer": far}}, "namespaces": {"red": {}}}
+
+    apply(pair(5))
+    answer("red", "host")
+    warm("host", addresses=(R4, R6))
+    apply(pair(6))
+    assert [ask("host", address) for address in (R4, R6)] == ["red"] * 2
+
+
+def test_after_changes_that_nobody_confirms(apply: Apply, answer: Answerer) -> None:
+    lan()
+    apply(bridged())
+    answer(*NAMES, "host")
+    warm("sib", "host", "lan", addresses=(R4, R6, B4, B6))
+    apply(bridged(vred=veth(6, "red"), vblue=veth(5, "blue")), "--confirm-within", "1s", code=3)
+    found = [(scope, address, ask(scope, address)) for scope in ("sib", "host", "lan") for address, _ in BOTH]
+    assert found == [(scope, *one) for scope in ("sib", "host", "lan") for one in BOTH]
+
+
+def test_an_address_is_announced_when_duplicate_address_detection_ends(
+    apply: Apply, answer: Answerer, frames: Listening
+) -> None:
+    """A link-local address that the kernel tries again when the link comes up, with another MAC address."""
+    lan()
+    sh("ip link set eth1 address 02:00:00:00:00:66; ip addr add fe80::66/64 dev eth1")
+    time.sleep(2.5)
+    answer("host")
+    sh("ip netns exec lan ping -c1 -W1 fe80::66%eth0")
+    sh("ip link set eth1 down; ip link set eth1 up; ip addr add fe80::66/64 dev eth1")
+    heard = frames("lan", "eth0").heard
+    apply({"interfaces": {"eth1": {"mac": mac(0x77)}}})
+    assert ("fe80::66", mac(0x77), False) in heard()
+    sh("ip netns exec lan ping -c1 -W1 fe80::66%eth0")
 
 
 # ------------------------------------------------------------------ from one bridge to another

@@ -21,9 +21,11 @@ NTF_SELF, NTF_EXT_LEARNED, NTF_STICKY = 0x02, 0x10, 0x40
 _SET = decode.NUD_PERMANENT | decode.NUD_NOARP  # by somebody, or a link's own address
 _OF_OTHERS = NTF_SELF | decode.NTF_PROXY | NTF_EXT_LEARNED | NTF_STICKY  # a device's own, or set by a daemon
 
+_UNSETTLED = 0x40 | 0x08  # IFA_F_TENTATIVE, IFA_F_DADFAILED
 IFF_RUNNING = 0x40
 IFLA_BRPORT_STATE, BR_STATE_DISABLED = 1, 0
 _PATIENCE, _PAUSE = 0.4, 0.005  # seconds
+_DETECTION, _DETECTION_PAUSE = 3.0, 0.05  # duplicate address detection takes one to two
 
 ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
 _BROADCAST, _ALL_NODES = b"\xff" * 6, bytes.fromhex("333300000001")
@@ -94,6 +96,24 @@ def _name_if_idle(body: bytes) -> str | None:
     state = decode.attributes(info.get(decode.IFLA_INFO_SLAVE_DATA, b""), 0).get(IFLA_BRPORT_STATE) if port else None
     idle = not flags & IFF_RUNNING or (state is not None and state[0] == BR_STATE_DISABLED)
     return decode.text(attrs[decode.IFLA_IFNAME]) if idle else None
+
+
+def await_detection(kernel: Kernel, requests: Iterable[Announce]) -> list[Announce]:
+    """Wait for duplicate address detection of the addresses; those that are usable then."""
+    end = time.monotonic() + _DETECTION
+    waiting, usable = [*requests], []
+    while waiting and time.monotonic() < end:
+        time.sleep(_DETECTION_PAUSE)
+        settled = {scope: _settled(kernel, scope) for scope in {one.scope for one in waiting}}
+        usable += [one for one in waiting if one.address in settled[one.scope]]
+        waiting = [one for one in waiting if one.address not in settled[one.scope]]
+    return usable
+
+
+def _settled(kernel: Kernel, scope: str) -> set[str]:
+    dumped = transport.dump(kernel.socket(scope), reader.RTM_GETADDR, bytes(8))
+    rows = (decode.address(body) for kind, body in dumped if kind == reader.RTM_NEWADDR)
+    return {row.address.partition("/")[0] for row in rows if row is not None and not row.flags & _UNSETTLED}
 
 
 # ------------------------------------------------------------------ announcements

@@ -319,7 +319,11 @@ _SEAM: dict[Any, dict[str, Any]] = {
     live: {"read_more": _read_more},
     kernel_path: {"way": _way},
     reader: {"read": _read, "read_owners": _read_owners},
-    neighbours: {"read_learned": _read_learned, "await_running": lambda *_: None},
+    neighbours: {
+        "read_learned": _read_learned,
+        "await_running": lambda *_: None,
+        "await_detection": lambda _, requests: requests,
+    },
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
