@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import neighbours
 from reconciler.model.errors import Failure, KernelError
+from reconciler.model.requests import Announce
 from reconciler.model.rows import LiveState
 from reconciler.planning.moved import Moves, forgotten
 
@@ -37,11 +40,16 @@ def _tell(kernel: Kernel, moves: Moves) -> list[str]:
     later = moves.later(stale)
     late = neighbours.await_detection(kernel, later) if later else []
     failures += writer.send([[one] for one in late])
-    return [
-        f"{one.address} on {one.holder[1]} in {one.holder[0]} was not announced to its neighbours: {failure}"
-        for one, failure in zip((*announced, *late), failures, strict=True)
-        if failure is not None
-    ]
+    return _untold([(one, failure) for one, failure in zip((*announced, *late), failures, strict=True) if failure])
+
+
+def _untold(listed: Sequence[tuple[Announce, Failure]]) -> list[str]:
+    """One line for all announcements that were not sent."""
+    if not listed:
+        return []
+    (first, failure), others = listed[0], len(listed) - 1
+    more = f" and {others} more were" if others else " was"
+    return [f"{first.address} on {first.holder[1]} in {first.holder[0]}{more} not announced to neighbours: {failure}"]
 
 
 def _no_nft(_scope: str, _requests: object) -> Failure | None:

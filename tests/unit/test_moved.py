@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import socket
 import struct
+from typing import cast
 
 import pytest
 
+from reconciler.kernel import writer
+from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import neighbours
+from reconciler.model.errors import Failure
 from reconciler.model.keys import HOST
+from reconciler.model.requests import Request
 from reconciler.model.rows import AddressRow, LearnedRow, LinkRow, LiveState, ScopeState
 from reconciler.planning import moved
 from reconciler.planning.moved import Moves, forgotten
 from reconciler.planning.segments import Segments
+from reconciler.safety import announcing
 
 OURS = "netrecon:case"
 
@@ -181,6 +188,31 @@ def test_carriers_are_waited_for_but_not_those_of_hardware() -> None:
 
 def alone(*addresses: str) -> ScopeState:
     return ScopeState(HOST, {9: link(9, "eth1", "", alias="")}, [address(9, one) for one in addresses])
+
+
+def test_what_cannot_be_announced_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def __init__(self, *_: object) -> None: ...
+
+        def send(self, batch: list[list[Request]]) -> list[Failure | None]:
+            return [Failure(errno.EPERM) for _ in batch]
+
+    monkeypatch.setattr(writer, "Writer", Refusing)
+    monkeypatch.setattr(neighbours, "read_learned", lambda *_: {})
+    monkeypatch.setattr(neighbours, "await_running", lambda *_: None)
+    before, after = live(RED, BLUE, SIB, others=(UPLINK,)), live(*SWAPPED_STATES, SIB, others=(UPLINK,))
+    (line,) = announcing.tell(cast("Kernel", None), before, after)
+    assert line.startswith("10.0.0.5 on eth0 in blue and 3 more were not announced to neighbours: ")
+
+
+def test_without_packet_sockets_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    (failure,) = neighbours._send([("eth0", 0x0806, b"")])
+    assert failure is not None
+    assert failure.errno == errno.EPERM
 
 
 # ------------------------------------------------------------------ segments

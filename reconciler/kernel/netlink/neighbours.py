@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import time
@@ -136,15 +137,20 @@ def _routers(kernel: Kernel, links: Iterable[tuple[str, str]]) -> set[tuple[str,
 
 
 def _send(frames: Sequence[tuple[str, int, bytes]]) -> list[Failure | None]:
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as sock:  # 0: it receives nothing
-        return [_sent(sock, *frame) for frame in frames]
+    try:
+        with socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0
+        ) as sock:  # 0: it receives nothing
+            return [_sent(sock, *frame) for frame in frames]
+    except OSError as error:  # without CAP_NET_RAW, or on a kernel without packet sockets
+        return [Failure(error.errno or errno.EIO)] * len(frames)
 
 
 def _sent(sock: socket.socket, link: str, protocol: int, frame: bytes) -> Failure | None:
     try:
         sock.sendto(frame, (link, protocol))
     except OSError as error:
-        return Failure(error.errno or 0)
+        return Failure(error.errno or errno.EIO)
     return None
 
 
