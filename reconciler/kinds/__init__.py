@@ -48,6 +48,7 @@ LINK_TYPES: frozenset[str] = frozenset(kind.rtnl for kind in KINDS if kind.rtnl)
 TABLES = Tables(
     own={kind.rtnl: kind.data for kind in KINDS if kind.data is not None},
     port={kind.rtnl: kind.port for kind in KINDS if kind.port is not None},
+    explains={kind.rtnl: kind.explains for kind in KINDS if kind.explains is not None},
     dumps=frozenset(name for kind in KINDS for name in kind.dumps),
 )
 MASTERS: tuple[str, ...] = tuple(kind.name for kind in KINDS if kind.port is not None)

@@ -80,6 +80,7 @@ class Kind:
     rtnl     the kernel's type of the link (IFLA_INFO_KIND), "" for what is no link or has no single type
     dumps    the fields of ScopeState that ``read`` uses, besides the links
     data     the attributes that such a link has besides those of every link
+    explains     the attributes that are only read: with them ``read`` knows what the kernel did by itself
     port     the attributes of the ports of such a link; None: it has no ports
     settings     key -> the sysctls of the scope that must be read for the object
     born_with    (scope, owner) -> (key, Live) of each object that a new namespace has at once
@@ -93,6 +94,7 @@ class Kind:
     shown    object -> its attributes for people and JSON, without scope and name
     replace_on       the attributes that cannot change in place: the object is deleted and created again
     disruptive_on    the attributes whose change in place interrupts traffic
+    early    the attributes that change before the deletions of the plan
     brief    True where a creation or a deletion is shown without the attributes
     changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
     impossible   (desired, Names of all objects that the plan makes) -> why the kernel cannot have it, "" where it can
@@ -192,6 +194,7 @@ class Kind:
     shown: Callable[[Any], Mapping[str, Any]] = attributes
     replace_on: frozenset[str] = frozenset()
     disruptive_on: frozenset[str] = frozenset()
+    early: frozenset[str] = frozenset()
     existing: bool = False
     brief: bool = False
     harmless: bool = False
@@ -212,6 +215,7 @@ class Kind:
     rtnl: str = ""
     dumps: tuple[str, ...] = ()
     data: Table | None = None
+    explains: Table | None = None
     port: Table | None = None
     ownership: Literal["alias", "protocol", "record", "name"] = ALIAS
     shareable: bool = False

@@ -31,10 +31,10 @@ class Attribute:
 
     ``birth`` is the value of a new link that was given none; None where the kernel has no fixed default.  With
     ``secret``, the value is a Secret in every object and row.  ``inner`` is the table of a nested attribute, whose
-    value is a tuple of (word, value).
+    value is a tuple of (word, value).  ``held`` gives what the kernel makes of a value, None where it keeps each.
     """
 
-    __slots__ = ("birth", "inner", "number", "secret", "wire", "word")
+    __slots__ = ("birth", "held", "inner", "number", "secret", "wire", "word")
 
     def __init__(
         self,
@@ -44,9 +44,10 @@ class Attribute:
         secret: bool = False,
         birth: Any = None,
         inner: Table | None = None,
+        held: _Function | None = None,
     ) -> None:
         self.word, self.number, self.wire = word, number, wire
-        self.secret, self.birth, self.inner = secret, birth, inner
+        self.secret, self.birth, self.inner, self.held = secret, birth, inner, held
 
     def __repr__(self) -> str:
         return f"{self.word} ({self.number})"
@@ -81,18 +82,20 @@ class Tables:
     """What the reader reads: which attributes of which link types (IFLA_INFO_KIND), and which dumps.
 
     ``own``: link type -> attributes of such a link (IFLA_INFO_DATA).  ``port``: link type -> attributes of the ports of
-    such a link (IFLA_INFO_SLAVE_DATA).  ``dumps``: the fields of ScopeState to read beside the links; None for all.
+    such a link (IFLA_INFO_SLAVE_DATA).  ``explains``: link type -> attributes beside its own that are only read.
+    ``dumps``: the fields of ScopeState to read beside the links; None for all.
     """
 
-    __slots__ = ("dumps", "own", "port")
+    __slots__ = ("dumps", "explains", "own", "port")
 
     def __init__(
         self,
         own: Mapping[str, Table] | None = None,
         port: Mapping[str, Table] | None = None,
         dumps: frozenset[str] | None = None,
+        explains: Mapping[str, Table] | None = None,
     ) -> None:
-        self.own, self.port, self.dumps = own or {}, port or {}, dumps
+        self.own, self.port, self.explains, self.dumps = own or {}, port or {}, explains or {}, dumps
 
 
 # ------------------------------------------------------------------ types of values
@@ -105,8 +108,10 @@ def _same(value: Any) -> Any:
 def _maker(pack: _Function, unpack: _Function, normal: _Function = _same) -> Callable[..., Attribute]:
     wire = Wire(pack, unpack, normal)
 
-    def make(word: str, number: int, *, secret: bool = False, birth: Any = None) -> Attribute:
-        return Attribute(word, number, wire, secret, birth)
+    def make(
+        word: str, number: int, *, secret: bool = False, birth: Any = None, held: _Function | None = None
+    ) -> Attribute:
+        return Attribute(word, number, wire, secret, birth, held=held)
 
     return make
 

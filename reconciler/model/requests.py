@@ -25,6 +25,13 @@ class NamespaceRef(NamedTuple):
     scope: str
 
 
+class NewMac(NamedTuple):
+    """Stands for a MAC address of the link, drawn when the request is sent: no other link has it."""
+
+    scope: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Netlink:
     """One rtnetlink message.
@@ -32,8 +39,9 @@ class Netlink:
     ``command`` is new/set/del + link/addr/route/rule/neigh.  ``fields`` are the header's fields and ``attributes`` the
     (name, value) pairs, both with pyroute2's names; the value of a nested attribute is ``{"attrs": (pairs)}``.  An
     attribute of one link type, or of a port, has its Attribute (see attributes.py) in place of the name.  A LinkRef
-    or NamespaceRef may stand in place of any integer.  ``flags`` are NLM_F_* bits beside REQUEST and ACK, which are
-    always set.  ``optional``: if the kernel refuses the request, it does not count as a failure.
+    or NamespaceRef may stand in place of any integer, a NewMac in place of a MAC address.  ``flags`` are NLM_F_* bits
+    beside REQUEST and ACK, which are always set.  ``optional``: if the kernel refuses the request, it does not count
+    as a failure.
     """
 
     scope: str

@@ -32,6 +32,7 @@ class LinkRow:
     group: int  # IFLA_GROUP
     data: Mapping[str, Any] = field(default_factory=dict)  # IFLA_INFO_DATA by word (see attributes.py)
     port: Mapping[str, Any] = field(default_factory=dict)  # IFLA_INFO_SLAVE_DATA by word
+    explains: Mapping[str, Any] = field(default_factory=dict, compare=False)  # of IFLA_INFO_DATA, what is only read
 
 
 @dataclass(frozen=True, slots=True)

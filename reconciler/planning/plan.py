@@ -49,7 +49,7 @@ def order(
     measures: Measures = NO_MEASURES,
     restoring: bool = False,
 ) -> Plan:
-    """The plan: deletions, sysctls that get an old value back, creations and updates, late deletions, restorations.
+    """The plan: early updates, deletions, sysctls that get an old value back, creations, late deletions, restorations.
 
     ``names`` are those of the topologies.  ``restoring`` (a rollback): an adopted object gets the stamp of its
     ``after``, not the owner's.
@@ -66,10 +66,14 @@ def order(
         and c.key not in late
         and not _in_nft(c, tables)
     ]
+    early = [c for c in listed if c.action == "update" and BY_NAME[c.key.kind].early & {*c.differs}]
+    first = {c.key for c in early}
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in _IN_TABLES and c.key.scope not in tables)]
+    coming = [c for c in coming if c.key not in first]
     last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and c.key.scope in tables)]
     there = live_names(live) if going or back or last else Names()
     stages = [
+        *_stages(early, Names(), False, restoring),
         *_stages(going, there, True, restoring),
         *_stages(back, there, False, restoring),
         *_stages(coming, _joined(names), False, restoring),

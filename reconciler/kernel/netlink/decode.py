@@ -144,7 +144,7 @@ def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
     attrs = attributes(body, 16, _LINK_WANTED)
     info = attributes(attrs.get(IFLA_LINKINFO, b""), 0)
     kind = text(info.get(IFLA_INFO_KIND, b""))
-    own = tables.own.get(kind)
+    own, explains = tables.own.get(kind), tables.explains.get(kind)
     port = tables.port.get(text(info[IFLA_INFO_SLAVE_KIND])) if IFLA_INFO_SLAVE_KIND in info else None
     nsid = attrs.get(IFLA_LINK_NETNSID)
     return LinkRow(
@@ -164,6 +164,7 @@ def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
         group=u32(attrs, IFLA_GROUP),
         data=table_values(info.get(IFLA_INFO_DATA, b""), own) if own is not None else {},
         port=table_values(info.get(IFLA_INFO_SLAVE_DATA, b""), port) if port is not None else {},
+        explains=table_values(info.get(IFLA_INFO_DATA, b""), explains) if explains is not None else {},
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from reconciler import startup
 from reconciler.kernel.netlink import encode_fast, transport
-from reconciler.model.requests import LinkRef, NamespaceRef, Netlink
+from reconciler.model.requests import LinkRef, NamespaceRef, Netlink, NewMac
 
 Reference = LinkRef | NamespaceRef
-Resolve = Callable[[Reference], int]
+Resolve = Callable[[Reference | NewMac], Any]
 
 _COMMANDS = {
     "newlink": (16, "ifinfmsg"),
@@ -37,8 +37,8 @@ def encode(request: Netlink, resolve: Resolve) -> bytes:
 def encode_by_class(request: Netlink, resolve: Resolve) -> bytes:
     """The request as one message, encoded by pyroute2.
 
-    ``resolve`` gives the number for each LinkRef and NamespaceRef, and may raise.  Raises TypeError for an attribute or
-    a field that the message class does not know: pyroute2 itself would drop it silently.
+    ``resolve`` gives the number for each LinkRef and NamespaceRef and the address for a NewMac; it may raise.  Raises
+    TypeError for an attribute or a field that the message class does not know: pyroute2 itself would drop it silently.
     """
     kind, module = _COMMANDS[request.command]
     if request.body:
@@ -64,7 +64,7 @@ def message_class(module: str) -> Any:
 
 
 def _resolved(value: Any, resolve: Resolve) -> Any:
-    if isinstance(value, LinkRef | NamespaceRef):
+    if isinstance(value, LinkRef | NamespaceRef | NewMac):
         return resolve(value)
     if isinstance(value, Mapping):
         return {name: _resolved(item, resolve) for name, item in value.items() if name != "attrs"} | (

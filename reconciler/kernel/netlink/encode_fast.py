@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler.kernel.netlink import decode, transport
 from reconciler.model.attributes import FLAG, Attribute
-from reconciler.model.requests import LinkRef, NamespaceRef, Netlink
+from reconciler.model.requests import LinkRef, NamespaceRef, Netlink, NewMac
 from reconciler.model.secret import Secret
 
 Resolve = Callable[[Any], int]
@@ -101,7 +101,7 @@ _NESTED = {
 def encode(request: Netlink, resolve: Resolve) -> bytes | None:
     """The request as one message, or None where something in it is not listed here.
 
-    ``resolve`` gives the number for each LinkRef and NamespaceRef, and may raise.
+    ``resolve`` gives the number for each LinkRef and NamespaceRef and the address for a NewMac; it may raise.
     """
     if request.command not in _COMMANDS or request.body:
         return None
@@ -119,7 +119,7 @@ def encode(request: Netlink, resolve: Resolve) -> bytes | None:
 
 
 def _number(value: Any, resolve: Resolve) -> Any:
-    return resolve(value) if isinstance(value, LinkRef | NamespaceRef) else value
+    return resolve(value) if isinstance(value, LinkRef | NamespaceRef | NewMac) else value
 
 
 def _attributes(listed: Iterable[tuple[str | Attribute, Any]], resolve: Resolve) -> bytes:

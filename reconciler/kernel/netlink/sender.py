@@ -13,7 +13,8 @@ from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare,
 from reconciler.kernel.netlink.encode import Reference, encode, references
 from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink
+from reconciler.model.names import BORN_MAC
+from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink, NewMac
 from reconciler.model.rows import ScopeState
 
 _RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA_TARGET_NETNSID"})
@@ -71,13 +72,14 @@ class Sender:
     def _send_window(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
         """Send one window; the namespaces that it refers to are open only while it is sent."""
         fds: dict[str, int] = {}
+        macs: dict[NewMac, str] = {}
         results: list[Failure | None] = [None] * len(requests)
         messages: list[bytes] = []
         places: list[int] = []
         try:
             for place, request in enumerate(requests):
                 try:
-                    messages.append(encode(request, lambda reference: self._resolve(reference, fds)))
+                    messages.append(encode(request, lambda reference: self._resolve(reference, fds, macs)))
                     places.append(place)
                 except Missing as missing:
                     results[place] = missing.failure
@@ -91,7 +93,9 @@ class Sender:
             results[place] = None if requests[place].optional else failure
         return results
 
-    def _resolve(self, reference: Reference, fds: dict[str, int]) -> int:
+    def _resolve(self, reference: Reference | NewMac, fds: dict[str, int], macs: dict[NewMac, str]) -> int | str:
+        if isinstance(reference, NewMac):
+            return macs.setdefault(reference, f"{BORN_MAC}:{os.urandom(4).hex(':')}")
         if isinstance(reference, LinkRef):
             return self.links.index(reference)
         if reference.scope not in fds:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from reconciler.kinds.context import Reading
-from reconciler.kinds.links.link import Link
+from reconciler.kinds.links.link import NO_MAC, Link
 from reconciler.kinds.links.port import PORT
 from reconciler.model.changes import Desired
 from reconciler.model.keys import Key
@@ -35,7 +35,7 @@ def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str
         if word in noted:
             record[word] = (noted[word][0], value)
         elif live is not None and getattr(live, word) != value:
-            record[word] = (getattr(live, word), value)
+            record[word] = (_restorable(live, word), value)
     return record
 
 
@@ -48,9 +48,15 @@ def of_ours(
         if word in noted:
             record[word] = (noted[word][0], value)
         elif live is None or getattr(live, word) != value:
-            before = None if live is None or word in born_alike else getattr(live, word)
+            before = None if live is None or word in born_alike else _restorable(live, word)
             record[word] = (before, value)
     return record
+
+
+def _restorable(live: Link, word: str) -> Any:
+    """The value of a live link; None for a MAC address of zeros, which the kernel never takes."""
+    value = getattr(live, word)
+    return None if value == NO_MAC else value
 
 
 def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from reconciler.kinds.address.form import key_of
 from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.kind import RECORD, Kind
-from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
+from reconciler.kinds.links import bridge_follows, bridge_ports, effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
@@ -53,6 +53,9 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         owner = wanted.owner if wanted is not None else noted.topology if noted is not None else None
         if owner is not None:
             end = link.read_end(reading.state, row)
+            if row.kind == "bridge":
+                least = bridge_follows.least_of_ports(reading.state)
+                end = dataclasses.replace(end, followed=bridge_follows.followed(least, row, noted and noted.record))
             below = effects.below(reading, row)
             if noted is not None and noted.topology in {owner, *reading.topologies}:
                 end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
@@ -143,6 +146,7 @@ KIND = Kind(
     refused=bridge_ports.refused,
     settle=going_back.filled,
     release=release,
+    mask=link.masked,
     record=record,
     recall=going_back.recall,
     without_others=going_back.without_others,

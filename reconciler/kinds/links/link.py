@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import Any, TypeVar
 
 from reconciler.kinds.context import Names
+from reconciler.kinds.fields import declared
 from reconciler.kinds.links.port import IMPLIED, PORT
 from reconciler.model.changes import NOBODY, UNKNOWN
 from reconciler.model.data import dataclass
@@ -24,6 +25,8 @@ class Link:
 
     ``foreign_addresses`` says what to do with addresses of others on it (see kinds/address/).
     ``back`` are the (word, value) pairs to restore on a live link where nothing else is declared (see going_back.py).
+    ``followed`` are the words whose value a live bridge has of its ports, or that the kernel never takes (a MAC address
+    of zeros): they are never restored by value.
     ``alias`` and ``group`` are those of a live link: never compared, but a link that is created again gets them again.
     """
 
@@ -38,6 +41,7 @@ class Link:
     alias: str | None = field(default=None, compare=False)
     group: int | None = field(default=None, compare=False)
     below: tuple[str, str] | None = field(default=None, compare=False)  # the link that a live one lies on
+    followed: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class End(Port):
     quiet: bool = field(default=False, compare=False)  # created without a link-local address (see no_link_local.py)
 
 
+NO_MAC = "00:00:00:00:00:00"  # of lo, and of a bridge whose last port has left
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 _Port = TypeVar("_Port", bound=Port)
 
@@ -90,7 +95,7 @@ def parse_end(scope: str, name: str, entry: Mapping[str, Any], ours: bool) -> En
 def read_link(row: LinkRow) -> dict[str, Any]:
     """The words of a Link as the kernel shows them."""
     plain = {"up": row.up, "mtu": row.mtu, "mac": row.mac, "txqueuelen": row.txqueuelen}
-    return {**plain, "alias": row.alias, "group": row.group}
+    return {**plain, "alias": row.alias, "group": row.group, "followed": ("mac",) if row.mac == NO_MAC else ()}
 
 
 def read_port(state: ScopeState, row: LinkRow) -> dict[str, Any]:
@@ -126,6 +131,14 @@ def ends(link: Any) -> tuple[Any, ...]:
     """The one or two ends of a link's object that say what all links have; none of a link of another type."""
     parts = (link.end, link.peer) if hasattr(link, "peer") else (link,)
     return tuple(end for end in parts if hasattr(end, "up") and end != UNREAD)
+
+
+def masked(wanted: Any, live: Any) -> Any:
+    """``live`` with None in what ``wanted`` does not manage, and as ``wanted`` in what both follow (see Link)."""
+    seen = declared(wanted, live)
+    own = (word for word in wanted.followed if word in live.followed or getattr(wanted, word) == NO_MAC)
+    values = {word: getattr(wanted, word) for word in own}
+    return dataclasses.replace(seen, **values) if values else seen
 
 
 def changed(before: Any, after: Any, words: Iterable[str]) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
-from reconciler.kinds.fields import attributes, declared
+from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
@@ -21,6 +21,9 @@ from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import LinkRow
 
+Words = Mapping[str, Any]
+# Reading -> a function of the row of a link and its record: words in place of those that the kernel shows
+Looks = Callable[[Reading], Callable[[LinkRow, going_back.Noted], Words]]
 Places = frozenset[tuple[str, str]]
 LiesOn = Callable[[Any], Iterable[tuple[str, str]]]
 
@@ -35,16 +38,19 @@ def link_kind(
     lies_on: LiesOn | None = None,
     disruptive_on: Iterable[str] = (),
     replace_on: Iterable[str] = (),
+    explains: Table | None = None,
+    looks: Looks | None = None,
     **own: Any,
 ) -> Kind:
     """A kind of link: ``form`` is the class of its objects, ``data`` are its attributes besides those of all links.
 
     A ``form`` derived from Port can be a port of a bridge.  A ``form`` with a field ``link`` lies on another link of
     its scope (IFLA_LINK).  ``disruptive_on`` are attributes in addition to those that interrupt the traffic of any
-    link.  ``own`` are fields of Kind that replace the ones made here.  Raises TypeError if ``data`` does not fit
+    link.  ``explains`` are attributes that are only read, for ``looks``, which corrects what the kernel shows.
+    ``own`` are fields of Kind that replace the ones made here.  Raises TypeError if ``data`` does not fit
     ``form``.
     """
-    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on, "port" in own)
+    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on, "port" in own, looks)
     made.check_form()
     words: dict[str, Any] = {
         "schema": name,
@@ -72,6 +78,8 @@ def link_kind(
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
         "replace_on": frozenset(replace_on),
     }
+    if explains is not None:
+        words["explains"] = explains
     if made.has_lower:
         words["follows"] = follows
     if made.is_port:
@@ -87,13 +95,26 @@ def link_kind(
 class _LinkKind:
     """The functions of a kind of link, as methods that share its form and its table."""
 
-    __slots__ = ("data", "form", "has_lower", "has_ports", "is_port", "lies_on", "name", "rtnl", "section")
+    __slots__ = (
+        *("data", "form", "has_lower", "has_ports", "inner", "is_port", "lies_on", "looks", "name", "rtnl", "section"),
+        "rounded",
+    )
 
     def __init__(
-        self, name: str, section: str, rtnl: str, form: type[Any], data: Table, lies_on: LiesOn | None, has_ports: bool
+        self,
+        name: str,
+        section: str,
+        rtnl: str,
+        form: type[Any],
+        data: Table,
+        lies_on: LiesOn | None,
+        has_ports: bool,
+        looks: Looks | None,
     ) -> None:
         self.name, self.section, self.rtnl = name, section, rtnl
-        self.form, self.data, self.lies_on, self.has_ports = form, data, lies_on, has_ports
+        self.form, self.data, self.lies_on, self.has_ports, self.looks = form, data, lies_on, has_ports, looks
+        self.inner = [attribute.word for attribute in data if attribute.inner is not None]
+        self.rounded = {attribute.word: attribute.held for attribute in data if attribute.held is not None}
         self.is_port = issubclass(form, Port)
         self.has_lower = "link" in form.__dataclass_fields__
 
@@ -153,12 +174,16 @@ class _LinkKind:
 
     def read(self, reading: Reading) -> Iterator[tuple[Key, Live]]:
         scope = reading.state.scope
+        corrected = self.looks(reading) if self.looks is not None else None
         for row in reading.state.links.values():
             if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
                 owner = link.owner_of(row, reading.owner, reading.exclusive)
                 live = self.from_row(reading, row)
                 noted = reading.noted.get(Key(self.name, scope, row.name))
-                if noted is not None and noted.topology == owner:
+                ours = noted is not None and noted.topology == owner
+                if corrected is not None:
+                    live = dataclasses.replace(live, **corrected(row, noted.record if noted and ours else {}))
+                if noted is not None and ours:
                     births = {**going_back.births(reading.state, row), **self.births}
                     if self.has_ports and "mtu" in noted.record:
                         births["mtu"] = going_back.mtu_of_ports(reading, row)
@@ -177,13 +202,20 @@ class _LinkKind:
         return self.form(scope, row.name, **words)
 
     def mask(self, wanted: Any, live: Any) -> Any:
-        """The live link with None in what ``wanted`` does not manage, within nested attributes too."""
-        masked = declared(wanted, live)
-        for attribute in self.data:
-            if attribute.inner is not None and getattr(masked, attribute.word) is not None:
-                value = nested_like(getattr(wanted, attribute.word), getattr(live, attribute.word))
-                masked = dataclasses.replace(masked, **{attribute.word: value})
-        return masked
+        """The live link with None in what ``wanted`` does not manage, within nested attributes too.
+
+        A value that the kernel rounds to the one that it shows counts as that one.
+        """
+        masked = link.masked(wanted, live)
+        values = {}
+        for word in self.inner:
+            if getattr(masked, word) is not None:
+                values[word] = nested_like(getattr(wanted, word), getattr(live, word))
+        for word, held in self.rounded.items():
+            value, shown = getattr(wanted, word), getattr(masked, word)
+            if value != shown and None not in (value, shown) and held(value) == shown:
+                values[word] = value
+        return dataclasses.replace(masked, **values) if values else masked
 
     def shown(self, device: Any) -> dict[str, Any]:
         """Its attributes for people, with nested attributes as mappings."""
@@ -202,7 +234,11 @@ class _LinkKind:
         live = noting.live.get(key)
         born_alike = self.births.keys() | going_back.BORN_ALIKE
         noted = noting.noted.get(key, {})
-        return going_back.of_ours(wanted, live.object if live else None, noted, words, born_alike) or None
+        record = going_back.of_ours(wanted, live.object if live else None, noted, words, born_alike)
+        return {word: (before, self._held(word, value)) for word, (before, value) in record.items()} or None
+
+    def _held(self, word: str, value: Any) -> Any:
+        return self.rounded[word](value) if word in self.rounded else value
 
     # -------------------------------------------------------------- requests
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.kinds.links.port import PORT
@@ -38,9 +39,9 @@ def birth_stamp(link: Any, owner: str) -> dict[str, Any]:
     return {"alias": STAMP + owner if link.alias is None else link.alias, "group": link.group or 0}
 
 
-def stamp(link: Any, owner: str) -> Iterator[Request]:
-    """The request that stamps an existing link with its owner and changes nothing else."""
-    values: dict[str, Any] = {"alias": STAMP + owner}
+def stamp(link: Any, owner: str, more: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Request]:
+    """The request that stamps an existing link with its owner, and sets no more attributes than ``more``."""
+    values: dict[str, Any] = {"alias": STAMP + owner, **more}
     yield from set_link(link.scope, link.name, values | ({"group": 0} if link.group == BIRTH_GROUP else {}))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
-from reconciler.kinds.fields import attributes, declared
+from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
 from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
@@ -149,7 +149,7 @@ def _far_owner(reading: Reading, row: LinkRow, state: ScopeState, wanted: bool) 
 
 
 def mask(wanted: Veth, live: Veth) -> Veth:
-    return Veth(declared(wanted.end, live.end), declared(wanted.peer, live.peer))
+    return Veth(link.masked(wanted.end, live.end), link.masked(wanted.peer, live.peer))
 
 
 def create(veth: Veth, owner: str) -> Iterator[Request]:

@@ -12,6 +12,7 @@ from reconciler.kernel.proc import dns_files
 from reconciler.model import port_ranges
 from reconciler.model.attributes import Attribute
 from reconciler.model.errors import Failure, KernelError
+from reconciler.model.names import BORN_MAC
 from reconciler.model.requests import (
     Announce,
     CreateNamespace,
@@ -20,6 +21,7 @@ from reconciler.model.requests import (
     ForgetUntranslated,
     LinkRef,
     Netlink,
+    NewMac,
     NftElement,
     NftFrame,
     Request,
@@ -229,6 +231,8 @@ class Host:
     def _values(self, space: Space, request: Netlink) -> dict[str, Any]:
         given = dict(request.attributes)
         values = _link_values(given)
+        if isinstance(values.get("mac"), NewMac):
+            values["mac"] = BORN_MAC + self.new_mac()[5:]
         if "IFLA_MASTER" in given:
             values["master"] = space.link(given["IFLA_MASTER"].name).index if given["IFLA_MASTER"] else 0
         if "IFLA_LINK" in given:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretended import addresses, settings
 from pretended.space import AF_INET, AF_INET6, Refused, Space
+from reconciler.model import ticks
 from reconciler.model.rows import AddressRow, LinkRow
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ BRIDGE = {
     "nf_call_ip6tables": False, "ageing_time": 30000, "forward_delay": 1500, "hello_time": 200, "max_age": 2000,
     "priority": 32768, "group_fwd_mask": 0,
 }  # fmt: skip
+TIMES = ("ageing_time", "forward_delay", "hello_time", "max_age")
 PORT = {"cost": 2, "hairpin": False, "learning": True, "flood": True, "isolated": False}  # of a veth: 10 Gb/s
 Values = Mapping[str, Any]
 
@@ -39,7 +41,7 @@ def born(host: Host, space: Space, name: str, kind: str, values: Values) -> Link
         index=space.last, name=name, kind=kind, up=False, loopback=False, mtu=values.get("mtu", 1500),
         mac=values.get("mac") or host.new_mac(), master=0, alias="", txqueuelen=queue,
         peer=0, peer_nsid=-1, addr_gen_mode=-1, group=values.get("group", 0),
-        data=(BRIDGE if kind == "bridge" else {}) | values.get("data", {}),
+        data=(BRIDGE if kind == "bridge" else {}) | _held(values.get("data", {})),
     )  # fmt: skip
     space.links[row.index] = row
     if kind == "bridge" and values.get("mac"):
@@ -48,6 +50,11 @@ def born(host: Host, space: Space, name: str, kind: str, values: Values) -> Link
         space.under[row.index] = (space.number, values["link"])
     _settings(space, row)
     return row
+
+
+def _held(data: Values) -> dict[str, Any]:
+    """The times as the kernel keeps them, in ticks."""
+    return {word: ticks.held(value) if word in TIMES else value for word, value in data.items()}
 
 
 def _settings(space: Space, row: LinkRow) -> None:
@@ -96,7 +103,7 @@ def change(host: Host, space: Space, index: int, values: Values) -> None:
     if "gen_mode" in values and space.has_ipv6(index):
         space.settings[settings.key_of(6, space.links[index].name, "addr_gen_mode")] = str(values["gen_mode"])
     if "data" in values:
-        space.change(index, data={**space.links[index].data, **values["data"]})
+        space.change(index, data={**space.links[index].data, **_held(values["data"])})
     if values.get("port"):
         if not space.links[index].master:
             raise Refused(errno.EOPNOTSUPP)
@@ -104,8 +111,7 @@ def change(host: Host, space: Space, index: int, values: Values) -> None:
 
 
 def _mac(space: Space, index: int, mac: str) -> None:
-    if mac != space.links[index].mac:
-        addresses.drop_neighbours(space, index, proxies=False)
+    addresses.drop_neighbours(space, index, proxies=False)
     row = space.change(index, mac=mac)
     if row.kind == "bridge":
         space.own.add((index, "mac"))
