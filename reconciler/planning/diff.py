@@ -323,8 +323,9 @@ def _impossible(changes: list[Change], desired: DesiredObjects) -> Iterator[Prob
     if not asked:
         return
     names = Names({change.key: change.after for change in made})
-    for change in made:
-        names.links.update((place, change.key) for place in BY_NAME[change.key.kind].links(change.after))
+    for change in changes:  # an update too: with a larger MTU the kernel gives a link its IPv6 settings
+        if change.after is not None:
+            names.links.update((place, change.key) for place in BY_NAME[change.key.kind].links(change.after))
     for change in sorted(asked, key=lambda change: change.key):
         text = _IMPOSSIBLE[change.key.kind](change.after, names)
         if text:
