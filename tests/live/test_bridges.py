@@ -137,6 +137,23 @@ def test_a_bridge_with_a_mac_of_zeros_comes_back(alias: str, netrecon: Apply, tm
     assert ip_json("link show br0")[0]["flags"].count("UP") == 1
 
 
+@pytest.mark.parametrize("declared", [{}, {"interfaces": {"br0": {"txqueuelen": 500}}}])
+def test_a_strangers_bridge_still_follows_its_ports_after_a_rollback(declared: dict[str, Any], netrecon: Apply) -> None:
+    sh("ip link add br0 type bridge; ip link set br0 up")
+    sh("ip link add a0 address 02:00:00:00:00:05 mtu 1450 type veth peer name a1; ip link set a0 up master br0")
+    failing = {
+        **declared,
+        "veths": {"v0": {"master": "br0", "mac": "02:00:00:00:00:01", "mtu": 1300, "peer": {"name": "p0"}}},
+        "expect": [{"from": "host", "to": "10.5.0.77", "reach": True}],
+    }
+    if not declared:
+        failing["interfaces"] = {"a0": {"txqueuelen": 500}, "br0": {}}
+    assert netrecon("apply", failing, "-q", "--verify", "--force") == 3
+    assert (mac(), ip_json("link show br0")[0]["mtu"]) == ("02:00:00:00:00:05", 1450)
+    sh("ip link add b0 address 02:00:00:00:00:03 mtu 1400 type veth peer name b1; ip link set b0 up master br0")
+    assert (mac(), ip_json("link show br0")[0]["mtu"]) == ("02:00:00:00:00:03", 1400)
+
+
 def test_two_hosts_with_one_file_have_two_macs(netrecon: Apply, fresh_host: Any) -> None:
     found = []
     for _ in range(2):
