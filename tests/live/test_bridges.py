@@ -211,10 +211,7 @@ def test_stp_is_switched_off_while_it_lowers_the_ageing_time(words: dict[str, An
 
 
 def test_timers_of_the_root_are_no_drift(netrecon: Apply) -> None:
-    """A bridge that is not the root uses the root's timers, and shows them; its own count when it becomes the root.
-
-    llc_rcv() in the kernel's net/llc/llc_input.c hears the messages of STP in the first namespace only.
-    """
+    """A bridge that is not the root uses the root's timers, and shows them; its own count when it becomes the root."""
     mine = {"stp": True, "priority": 40960, "forward_delay": 1000, "hello_time": 300, "max_age": 1200}
     root = {"stp": True, "priority": 4096, "forward_delay": 400, "hello_time": 100, "max_age": 600}
     topology = {
@@ -225,7 +222,7 @@ def test_timers_of_the_root_are_no_drift(netrecon: Apply) -> None:
     with contextlib.suppress(AssertionError):
         until(lambda: bool(shown("root_port")), 5)
     if not shown("root_port"):
-        pytest.skip("this namespace hears no STP: run it in the first one of a machine (kernel-lab)")
+        pytest.skip("this kernel hears no STP in a namespace of its own")
     assert shown("forward_delay") == 400
     assert netrecon("check", topology, "-v") == 0
     mine["forward_delay"] = 1100
