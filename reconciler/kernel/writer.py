@@ -9,14 +9,16 @@ from typing import Any
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import neighbours
 from reconciler.kernel.netlink.sender import Sender, names_links, renames
-from reconciler.kernel.nftables import flows
+from reconciler.kernel.nftables import flows, unmasqueraded
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
     Announce,
     CreateNamespace,
     DeleteNamespace,
+    Forget,
     ForgetFlows,
+    ForgetUnmasqueraded,
     ForgetUntranslated,
     Netlink,
     NftElement,
@@ -103,8 +105,14 @@ class Writer:
     def _transaction(self, scope: str, requests: list[NftFrame | NftElement]) -> Results:
         return [_caught(partial(self._nft, scope, requests))] * len(requests)
 
-    def _flows(self, scope: str, requests: list[ForgetFlows | ForgetUntranslated]) -> Results:
-        return [_caught(partial(flows.forget, self._kernel, scope, requests))] * len(requests)
+    def _flows(self, scope: str, requests: list[Forget]) -> Results:
+        return [_caught(partial(self._forget, scope, requests))] * len(requests)
+
+    def _forget(self, scope: str, requests: list[Forget]) -> Failure | None:
+        of_ports = [request for request in requests if not isinstance(request, ForgetUnmasqueraded)]
+        of_sources = [request for request in requests if not isinstance(request, ForgetFlows)]
+        failure = flows.forget(self._kernel, scope, of_ports)
+        return failure or unmasqueraded.forget(self._kernel, scope, of_sources)
 
     def _announcements(self, scope: str, requests: list[Announce]) -> Results:
         try:
@@ -159,6 +167,7 @@ _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     NftFrame: Writer._transaction,
     NftElement: Writer._transaction,
     ForgetFlows: Writer._flows,
+    ForgetUnmasqueraded: Writer._flows,
     ForgetUntranslated: Writer._flows,
     Announce: Writer._announcements,
 }

@@ -154,8 +154,26 @@ class ForgetFlows:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetUnmasqueraded:
+    """Delete the conntrack entries of flows from ``source`` (a prefix) that leave with a source that is not declared.
+
+    Those that leave by a link of ``kept`` stay, and those that leave with their own source and get answers.  The
+    declared source is ``to``, "" for whatever address the kernel chose; flows with ``instead_of`` are deleted too.
+    """
+
+    scope: str
+    source: str
+    kept: tuple[str, ...]
+    to: str = ""
+    instead_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetUntranslated:
-    """As ForgetFlows with ``others`` and ``unanswered``, for every port in the table when the request is sent."""
+    """As ForgetFlows with ``others`` and ``unanswered``, for every port in the table when the request is sent.
+
+    And as ForgetUnmasqueraded for every masquerade in it.
+    """
 
     scope: str
     table: str
@@ -188,6 +206,7 @@ class ReservePorts:
     drop: PortRanges
 
 
+Forget = ForgetFlows | ForgetUnmasqueraded | ForgetUntranslated  # what is sent to conntrack
 Request = (
     Netlink
     | CreateNamespace
@@ -196,8 +215,7 @@ Request = (
     | WriteFile
     | NftFrame
     | NftElement
-    | ForgetFlows
-    | ForgetUntranslated
+    | Forget
     | Announce
     | ReservePorts
 )

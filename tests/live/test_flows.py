@@ -15,7 +15,7 @@ from nat_lab import Lab, run
 from throwaway import inside
 
 from reconciler.kernel.netlink import transport
-from reconciler.kernel.nftables import flows, nft_tables
+from reconciler.kernel.nftables import conntrack, flows, nft_tables
 from reconciler.kernel.writer import Writer
 from reconciler.model.keys import HOST
 from reconciler.model.requests import ForgetFlows
@@ -226,7 +226,7 @@ def test_entries_are_recognised_the_quick_way_and_the_long_way(lab: Lab, monkeyp
         for port in (5000, 5001):
             assert Client(HOSTS[family], port).answer().startswith("target ")
     wanted = {(17, 5000): [ForgetFlows(HOST, "udp", "0.0.0.0", 5000, "172.16.0.2", 80)]}
-    bodies = [body for _, body in transport.dump(lab.kernel.socket(HOST, transport.NETFILTER), flows._GET, bytes(4))]
+    bodies = [body for _, body in transport.dump(lab.kernel.socket(HOST, transport.NETFILTER), conntrack.GET, bytes(4))]
     quick = [body for body in bodies if flows._may_match(body, wanted)]
     assert all(body[4:12] in flows._BEGINNINGS for body in bodies)
     assert len(quick) == 2

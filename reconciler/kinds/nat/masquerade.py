@@ -18,6 +18,7 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
 from reconciler.model.quoting import Path
+from reconciler.model.requests import ForgetUnmasqueraded, Request
 from reconciler.model.rows import TableRow
 
 
@@ -162,6 +163,13 @@ def sends(masquerade: Masquerade) -> str:
     return masquerade.source
 
 
+def flows(before: Masquerade | None, after: Masquerade | None) -> Iterator[Request]:
+    """A flow keeps its first translation, or none, for as long as it lasts."""
+    if after is not None:
+        earlier = before.to if before is not None and before.to != after.to else ""
+        yield ForgetUnmasqueraded(after.scope, after.source, after.except_out or (), after.to, earlier)
+
+
 def words(masquerade: Masquerade) -> dict[str, Any]:
     return {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
 
@@ -172,6 +180,7 @@ KIND = element_kind(
     form=Masquerade,
     elements=elements,
     words=words,
+    flows=flows,
     parse=parse,
     imply=imply,
     check=check,

@@ -17,8 +17,7 @@ from reconciler.model.requests import (
     Announce,
     CreateNamespace,
     DeleteNamespace,
-    ForgetFlows,
-    ForgetUntranslated,
+    Forget,
     LinkRef,
     Netlink,
     NewMac,
@@ -168,7 +167,7 @@ class Host:
         elif isinstance(request, WriteFile):
             dns_files.write_file(request.scope, request.name, request.text, request.owner)
         else:
-            assert isinstance(request, Announce | ForgetFlows | ForgetUntranslated), request
+            assert isinstance(request, Announce | Forget), request
 
     def write(self, scope: str, key: str, value: str) -> None:
         """A sysctl, and what it does to addresses: without IPv6 a link loses them all."""
