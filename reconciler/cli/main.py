@@ -19,6 +19,7 @@ from reconciler.model.keys import NO_ORIGIN
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; a traceback is shown only with --debug."""
     words = _with_debug(sys.argv[1:] if arguments is None else arguments)
+    notes.taken()  # of an earlier call in the same process
     if sys.stdout is None:  # started with descriptor 1 closed
         _give_up_output()
     if sys.stderr is None:  # or 2: then only the exit code reports an error
