@@ -37,8 +37,8 @@ class Document(Protocol):
 class Topology:
     """The desired objects of one document; ``exclusive`` are the namespaces that it declares in full.
 
-    ``draft`` is the lowered document (networks.lowered.Lowered) of a topology with networks, which is lowered again
-    when the host is known; None for any other.
+    ``draft`` is the lowered document (networks.lowered.Lowered) in a run with networks, which are lowered again when
+    the host is known; None in any other run.
     """
 
     name: str

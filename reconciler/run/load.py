@@ -73,9 +73,13 @@ def _loaded(file: str) -> Document:
 
 
 class Seen(NamedTuple):
-    """The host: its live state, the resolv.conf behind a local resolver, the (protocol, port) that are listened on."""
+    """The host: its live state, and the one after the plan in all that networks depend on (see run/expected.py).
+
+    ``upstream``: the resolv.conf behind a local resolver; ``listening``: (protocol, port) of listening sockets.
+    """
 
     live: LiveState
+    expected: LiveState
     upstream: str = ""
     listening: frozenset[tuple[str, int]] = frozenset()
 
@@ -90,17 +94,19 @@ def import_compose(file: str) -> tuple[dict[str, Any], list[Problem]]:
 def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]:
     """The documents in the words of level one, in their order; without ``seen``, for an empty host.
 
-    They are lowered one after the other, so that no two get the same subnet; those that name theirs come first.
+    They are lowered one after the other, so that no two get the same subnet or port; those that leave no choice come
+    first, and what any of them names is not chosen.
     """
     if not any(has_level_two(doc.data) for doc in listed):
         with stage("lower"):
             return [Lowered(doc, doc.data, {}) for doc in listed]
     from reconciler.language.networks import lower
 
-    names = frozenset(doc.data["name"] for doc in listed)
+    names, named = frozenset(doc.data["name"] for doc in listed), lower.named(listed)
     done: dict[int, Lowered] = {}
     for doc in sorted(listed, key=lambda doc: lower.is_automatic(doc.data)):
         leases, facts = _context(doc, names, seen)
+        facts = dataclasses.replace(facts, named=named)
         for other in done.values():
             facts = facts.beside(other.data["name"], other.subnets, other.ports)
         with stage("lower"):
@@ -114,18 +120,20 @@ def _context(doc: Document, names: frozenset[str], seen: Seen | None) -> tuple[L
     if seen is None or not has_level_two(doc.data):
         return lower.Leases(), lower.HostFacts()
     name = doc.data["name"]
-    facts = lower.facts_of(seen.live, name, names, seen.upstream, seen.listening)
+    facts = lower.facts_of(seen.expected, name, names, seen.upstream, seen.listening)
     return lower.leases_of(seen.live, name), facts
 
 
 def build(lowered: Iterable[Lowered]) -> list[Topology]:
     """The topologies of the documents.  Raises InputError with the problems of all of them."""
     listed = list(lowered)
+    # with networks in one file all are lowered again, for what the other files name
+    again = any(has_level_two(doc.document.data) for doc in listed)
     topologies: list[Topology] = []
     problems: list[Problem] = []
     for doc in listed:
         try:
-            draft = doc if has_level_two(doc.document.data) else None
+            draft = doc if again else None
             with stage("build"):
                 topologies.append(dataclasses.replace(topology.build(doc), draft=draft))
         except InputError as error:

@@ -80,7 +80,7 @@ def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
     """Read everything, or with ``again`` what a plan can have changed.  Raises KernelError."""
     memory = _memory(intent)
     rows = _rows(kernel, intent, memory, again)
-    intent = _settled(kernel, intent, rows)
+    intent = _settled(kernel, intent, rows, memory)
     with stage("objects"):
         view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
         if again is None:
@@ -129,20 +129,23 @@ def _unsettled(intent: Intent) -> bool:
     return not intent.settled and any(topology.draft is not None for topology in intent.topologies)
 
 
-def _settled(kernel: Kernel, intent: Intent, rows: LiveState) -> Intent:
+def _settled(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memory) -> Intent:
     """The intent with the addresses, subnets and ports of its networks; chosen once for a run, at its first look."""
     if not _unsettled(intent):
         return intent
-    topologies = load.settled(intent.topologies, _facts(kernel, rows))
+    topologies = load.settled(intent.topologies, _facts(kernel, intent, rows, memory))
     return dataclasses.replace(intent, topologies=topologies, settled=True)
 
 
 def facts(kernel: Kernel, intent: Intent) -> load.Seen:
     """The facts of the host that the choice of addresses, subnets and ports depends on."""
-    return _facts(kernel, _rows(kernel, intent, _memory(intent)))
+    memory = _memory(intent)
+    return _facts(kernel, intent, _rows(kernel, intent, memory), memory)
 
 
-def _facts(kernel: Kernel, rows: LiveState) -> load.Seen:
+def _facts(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memory) -> load.Seen:
     from reconciler.kernel.observe import sock_diag
+    from reconciler.run.expected import expected
 
-    return load.Seen(rows, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
+    after = expected(rows, intent, memory)
+    return load.Seen(rows, after, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))

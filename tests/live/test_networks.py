@@ -176,6 +176,46 @@ def test_who_reaches_whom(bridge_nf: int, tmp_path: pathlib.Path, capsys: pytest
     assert netrecon("check", file) == 0, capsys.readouterr()
 
 
+APART = """
+networks: {third: {subnets: [10.63.0.0/24, "fd00:63::/64"], icc: false}}
+sandboxes:
+  peer: {endpoints: {third: {address: [10.63.0.2, "fd00:63::2"]}}, publish: ["7000:80", "7000:80/udp"]}
+  peer2: {endpoints: {third: {}}}
+"""
+APART_REACHES = """
+peer2 tcp 10.63.0.2 80 timeout
+peer2 udp 10.63.0.2 80 timeout
+peer2 tcp fd00:63::2 80 timeout
+peer2 tcp 10.63.0.1 7000 peer
+peer2 udp 10.63.0.1 7000 peer
+peer2 tcp fd00:63::1 7000 peer
+peer tcp 10.63.0.3 80 timeout
+"""
+
+
+@pytest.mark.parametrize(("live", "declared"), [(0, 1), (1, 0), (0, 0), (1, 1)])
+def test_apart_as_the_file_declares_it(
+    live: int, declared: int, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not pathlib.Path("/proc/sys/net/bridge").exists():
+        pytest.skip("this kernel has no br_netfilter")
+    sh(f"sysctl -qw {NO_DAD}")
+    names = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+    for name in names:
+        sh(f"sysctl -qw {name}={live}")
+    file = written(tmp_path, f"sysctls: {{{', '.join(f'{name}: {declared}' for name in names)}}}\n{APART}")
+    assert netrecon("apply", "-q", file) == 0, capsys.readouterr()
+    wrong = []
+    with agents("peer", "peer2") as running:
+        for line in APART_REACHES.split("\n")[1:-1]:
+            *ask, expected = line.split()
+            found = running.ask(" ".join(ask), patient=expected != "timeout").split()[0]
+            if found != expected:
+                wrong.append(f"{line}: {found}")
+    assert not wrong, "\n".join(wrong)
+    assert netrecon("check", "-v", file) == 0, capsys.readouterr()
+
+
 def test_the_same_objects_as_docker_makes(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """docker0 with two containers, as Docker 20.10 and later leave it; docs/networks.md has it as a table."""
     file = written(

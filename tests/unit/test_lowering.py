@@ -20,7 +20,8 @@ from reconciler.cli import main, yaml_writer
 from reconciler.language import document, schema
 from reconciler.language.networks import lower as lowering
 from reconciler.language.networks import naming
-from reconciler.language.networks.leases import HostFacts, Lease, Leases, Route
+from reconciler.language.networks.facts import HostFacts, Route
+from reconciler.language.networks.leases import Lease, Leases
 from reconciler.model.errors import InputError
 from reconciler.planning import topology
 from reconciler.run import load

@@ -31,6 +31,7 @@ SELDOM = {
     ),
     *("reconciler.language.networks.lower", "reconciler.language.networks.model", "reconciler.language.partial_check"),
     *("reconciler.planning.apply", "reconciler.planning.expectations", "reconciler.run.converge"),
+    "reconciler.run.expected",
     *(f"reconciler.safety.{name}" for name in ("keeping", "lockout", "rollback", "snapshot", "ownership")),
 }
 # What may be imported inside a function: each takes a millisecond or more, and most runs do without it.
@@ -45,6 +46,7 @@ LATE = {
     *(
         "reconciler.model.secret",
         "reconciler.planning.expectations",
+        "reconciler.run.expected",
         "reconciler.run.foreseen",
         "reconciler.run.rehearsal",
         "reconciler.run.verify",

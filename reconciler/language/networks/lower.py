@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.language.networks import addressing, publish, reading, sandboxes, subnets
 from reconciler.language.networks.assembly import Assembly
 from reconciler.language.networks.drivers import DRIVERS
-from reconciler.language.networks.leases import BRIDGE_NF, HostFacts, Leases, facts_of, leases_of
+from reconciler.language.networks.facts import BRIDGE_NF, HostFacts, Named, facts_of
+from reconciler.language.networks.leases import Leases, leases_of
 from reconciler.language.networks.lowered import Lowered, has_level_two
 from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
@@ -16,7 +17,7 @@ from reconciler.model.quoting import Path
 
 __all__ = [
     "BRIDGE_NF", "HostFacts", "Leases", "Lowered",
-    "facts_of", "has_level_two", "is_automatic", "leases_of", "lower",
+    "facts_of", "has_level_two", "is_automatic", "leases_of", "lower", "named",
 ]  # fmt: skip
 
 
@@ -24,6 +25,15 @@ def is_automatic(data: Mapping[str, Any]) -> bool:
     """Whether a subnet or a port of the host may have to be chosen; such a topology is lowered after the others."""
     subnets = any("subnets" not in entry for entry in (data.get("networks") or {}).values())
     return subnets or any("publish" in entry for entry in (data.get("sandboxes") or {}).values())
+
+
+def named(documents: Iterable[Document]) -> Named:
+    """The subnets and the ports of the host that files name: none of them is chosen for something else."""
+    listed = [document.data for document in documents]
+    return Named(
+        frozenset(prefix for data in listed for prefix in subnets.named(data)),
+        frozenset(port for data in listed for port in publish.named(data)),
+    )
 
 
 def lower(document: Document, leases: Leases | None = None, facts: HostFacts | None = None) -> Lowered:
@@ -48,7 +58,7 @@ def lower(document: Document, leases: Leases | None = None, facts: HostFacts | N
     for network in networks.values():
         assembly.take(DRIVERS[network.driver].network(network, networks))
     assembly.take(sandboxes.parts(numbered, networks, facts, note))
-    ports = list(publish.port_maps(data, numbered, networks, leases, facts.ports, note))
+    ports = list(publish.port_maps(data, numbered, networks, leases, facts.ports | facts.named.ports, note))
     assembly.take(ports)
     return Lowered(
         document=document,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -92,6 +93,17 @@ def _claimed(listed: Iterable[Publication], data: Mapping[str, Any]) -> Iterator
     for entry in listed:
         if entry.fixed and entry.ports:
             yield from ((entry.protocol, port) for port in range(entry.ports.first, entry.ports.last + 1))
+    yield from listening(data.get("port_maps") or ())
+
+
+def named(data: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """(protocol, port) of the host that a file names, before anything is chosen; wrong entries are left out."""
+    for sandbox in (data.get("sandboxes") or {}).values():
+        for entry in (sandbox or {}).get("publish") or ():
+            with contextlib.suppress(Wrong):
+                _, ports, targets, protocol = _entry(entry)
+                if ports and _length(ports) == _length(targets):
+                    yield from ((protocol, port) for port in range(ports.first, ports.last + 1))
     yield from listening(data.get("port_maps") or ())
 
 

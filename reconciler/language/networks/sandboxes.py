@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
-from reconciler.language.networks.leases import HostFacts
+from reconciler.language.networks.facts import HostFacts
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
 from reconciler.model.names import IPV6_MIN_MTU
 from reconciler.model.quoting import Path

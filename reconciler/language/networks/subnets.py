@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.language.networks import naming
+from reconciler.language.networks.facts import HostFacts, Route
 from reconciler.language.networks.ipam import (
     Block,
     Pool,
@@ -18,7 +20,7 @@ from reconciler.language.networks.ipam import (
     unique_local,
     written,
 )
-from reconciler.language.networks.leases import HostFacts, Leases, Route
+from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Network, Note
 from reconciler.language.networks.reading import each
 from reconciler.model.quoting import Path
@@ -30,7 +32,8 @@ def with_pools(
     """The networks with a pool for each subnet: from the file, from the bridge as it is now, or the first free one."""
     blocks = {name: _declared(network, data, leases, note) for name, network in networks.items()}
     _note_overlaps(data, networks, blocks, facts, note)
-    taken = [*(block(one.prefix) for one in facts.routes), *(one for listed in blocks.values() for one, _ in listed)]
+    taken = [block(prefix) for prefix in (*(one.prefix for one in facts.routes), *sorted(facts.named.subnets))]
+    taken += (one for listed in blocks.values() for one, _ in listed)
     done: dict[str, Network] = {}
     for name, network in networks.items():
         entry, subnets = data["networks"][name], [one for one, _ in blocks[name]]
@@ -39,12 +42,20 @@ def with_pools(
         if entry.get("ipv6") and not any(one.version == 6 for one in subnets):
             subnets.append(unique_local(data["name"], name))
         pools = tuple(_pool(network, one, entry, note) for one in subnets)
-        filtered = all(pool.subnet.version in facts.bridge_nf for pool in pools)
+        filtered = all(facts.filters(network.bridge, pool.subnet.version) for pool in pools)
         done[name] = dataclasses.replace(network, pools=pools, mtu=network.mtu or facts.mtu, filtered=filtered)
         complete = len(subnets) >= len(entry.get("subnets") or ())
         for word in ("gateway", "ip_range") if complete else ():
             _check_fitting(network, word, entry.get(word), subnets, note)
     return done
+
+
+def named(data: Mapping[str, Any]) -> Iterator[str]:
+    """The subnets that a file names; what is no prefix is left out."""
+    for entry in (data.get("networks") or {}).values():
+        for _, text in each((entry or {}).get("subnets"), ()):
+            with contextlib.suppress(ValueError):
+                yield str(block(text))
 
 
 def _declared(network: Network, data: Mapping[str, Any], leases: Leases, note: Note) -> list[tuple[Block, Path]]:
