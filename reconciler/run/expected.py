@@ -55,7 +55,7 @@ def expected(rows: LiveState, intent: Intent, memory: state.Memory) -> LiveState
 def _changes(rows: LiveState, intent: Intent, memory: state.Memory) -> list[Change]:
     desired = intent.desired
     facts = {key: one for key, one in desired.items() if key.scope == HOST and key.kind in _FACTS}
-    declared = {key: one for key, one in facts.items() if not _is_generated(one.origin)}
+    declared = {key: one for key, one in facts.items() if not is_generated(one.origin)}
     if not declared and not _let_go(rows, intent, memory):
         return []
     kinds = (_FACTS - _LINKS) | _EXISTING | {key.kind for key in declared}
@@ -75,7 +75,7 @@ def _changes(rows: LiveState, intent: Intent, memory: state.Memory) -> list[Chan
     return diff(declared, Standing(outside), intent.names, intent.adopt).changes
 
 
-def _is_generated(origin: Origin) -> bool:
+def is_generated(origin: Origin) -> bool:
     """Whether an object is a part of a network or of a sandbox."""
     return origin.path[:1] in [(word,) for word in LEVEL_TWO]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.language import document, schema, sources
@@ -75,13 +76,15 @@ def _loaded(file: str) -> Document:
 class Seen(NamedTuple):
     """The host: its live state, and the one after the plan in all that networks depend on (see run/expected.py).
 
-    ``upstream``: the resolv.conf behind a local resolver; ``listening``: (protocol, port) of listening sockets.
+    ``upstream``: the resolv.conf behind a local resolver; ``listening``: (protocol, port) of listening sockets;
+    ``mtus``: of the way out by IP version.
     """
 
     live: LiveState
     expected: LiveState
     upstream: str = ""
     listening: frozenset[tuple[str, int]] = frozenset()
+    mtus: Mapping[int, int] = MappingProxyType({})
 
 
 def import_compose(file: str) -> tuple[dict[str, Any], list[Problem]]:
@@ -120,7 +123,7 @@ def _context(doc: Document, names: frozenset[str], seen: Seen | None) -> tuple[L
     if seen is None or not has_level_two(doc.data):
         return lower.Leases(), lower.HostFacts()
     name = doc.data["name"]
-    facts = lower.facts_of(seen.expected, name, names, seen.upstream, seen.listening)
+    facts = lower.facts_of(seen.expected, name, names, seen.upstream, seen.listening, seen.mtus)
     return lower.leases_of(seen.live, name), facts
 
 
@@ -162,6 +165,12 @@ def _problems(lowered: Iterable[Lowered]) -> list[Problem]:
     except InputError as error:
         return error.problems
     return []
+
+
+def leaves_mtu(topologies: Iterable[Topology]) -> bool:
+    """Whether a network gets the MTU of the way out."""
+    documents = (one.draft.document.data for one in topologies if one.draft is not None)
+    return any("mtu" not in entry for data in documents for entry in (data.get("networks") or {}).values())
 
 
 def settled(topologies: Sequence[Topology], seen: Seen) -> tuple[Topology, ...]:

@@ -145,7 +145,8 @@ def facts(kernel: Kernel, intent: Intent) -> load.Seen:
 
 def _facts(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memory) -> load.Seen:
     from reconciler.kernel.observe import sock_diag
-    from reconciler.run.expected import expected
+    from reconciler.run import expected, way_out
 
-    after = expected(rows, intent, memory)
-    return load.Seen(rows, after, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST))
+    after = expected.expected(rows, intent, memory)
+    mtus = way_out.mtus(kernel, intent, rows, after) if load.leaves_mtu(intent.topologies) else {}
+    return load.Seen(rows, after, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST), mtus)

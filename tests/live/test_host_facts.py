@@ -97,6 +97,14 @@ SITUATIONS = {
         {"bridge/host/br-web": {"mtu": 1420}},
         given="ip link add up0 type veth peer name far0; ip link set up0 up; ip link set far0 up",
     ),
+    "default_route_by_a_network_itself": Situation(
+        {
+            "w": "routes: [{to: default, via: 10.63.0.2}]\n"
+            "networks: {web: {subnets: [10.63.0.0/24], mtu: 1400}, b: {subnets: [10.64.0.0/24]}}\n"
+            "sandboxes: {app: {endpoints: {web: {address: 10.63.0.2}, b: {}}}}\n"
+        },
+        {"bridge/host/br-web": {"mtu": 1400}},
+    ),
     # addresses and routes
     "address_declared_in_the_subnet": Situation(
         {"w": f"interfaces: {{up0: {{addresses: [10.63.0.9/24]}}}}\n{WEB}"},

@@ -80,5 +80,11 @@ def test_no_route_is_told_in_the_words_of_the_kernel(kernel: Kernel) -> None:
         assert answer.error
 
 
+def test_the_mtu_of_a_route(kernel: Kernel) -> None:
+    sh("ip route add 203.0.113.0/24 via 10.1.0.2 mtu 1400; ip -6 route add 2001:db8:7::/48 via 2001:db8::9 mtu 1300")
+    answers = [way(kernel, "host", Packet(to)).mtu for to in ("203.0.113.5", "2001:db8:7::7", "8.8.8.8")]
+    assert answers == [1400, 1300, 0]
+
+
 def index(link: str) -> int:
     return int(pathlib.Path(f"/sys/class/net/{link}/ifindex").read_text(encoding="ascii"))

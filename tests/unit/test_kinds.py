@@ -93,6 +93,7 @@ IMPORTS = {
     "safety/snapshot.py": {"sysctl"},  # what a link had is kept as settings
     "planning/doctor.py": {"sysctl"},  # whether packets are forwarded is a setting
     "run/expected.py": {"links.link", "route.form"},  # what a change does to the rows of links and routes
+    "run/way_out.py": {"route.form"},  # the way out is a route
     "run/rehearsal.py": {"links.other_link"},  # what stands in for somebody's link is a link of nobody's kind
     "language/networks/leases.py": {"links.bridge"},  # a network is a bridge
     "language/networks/publish.py": {"nat.port_map_syntax"},  # a published port is written as a port map

@@ -31,7 +31,7 @@ SELDOM = {
     ),
     *("reconciler.language.networks.lower", "reconciler.language.networks.model", "reconciler.language.partial_check"),
     *("reconciler.planning.apply", "reconciler.planning.expectations", "reconciler.run.converge"),
-    "reconciler.run.expected",
+    *("reconciler.run.expected", "reconciler.run.way_out"),
     *(f"reconciler.safety.{name}" for name in ("keeping", "lockout", "rollback", "snapshot", "ownership")),
 }
 # What may be imported inside a function: each takes a millisecond or more, and most runs do without it.
@@ -48,6 +48,7 @@ LATE = {
         "reconciler.planning.expectations",
         "reconciler.run.expected",
         "reconciler.run.foreseen",
+        "reconciler.run.way_out",
         "reconciler.run.rehearsal",
         "reconciler.run.verify",
     ),

@@ -13,7 +13,8 @@ from reconciler.kernel.netlink import transport
 from reconciler.model.errors import Failure
 
 RTM_GETROUTE = 26
-RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC = 1, 2, 3, 4, 5, 7
+RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_METRICS = 1, 2, 3, 4, 5, 7, 8
+RTAX_MTU = 2
 RTA_MARK, RTA_VIA = 16, 18
 RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 27, 28, 29
 _RTMSG = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
@@ -44,7 +45,7 @@ class Way(NamedTuple):
 
     ``type`` is local, unicast, broadcast, blackhole, ... ("": no route); ``oif`` the ifindex of the link (0: none),
     ``gateway`` and ``source`` addresses ("" for none).  ``error`` is the kernel's own text where no route takes the
-    packet.
+    packet.  ``mtu`` is that of the route, 0 for none: the link's counts.
     """
 
     type: str = ""
@@ -52,6 +53,7 @@ class Way(NamedTuple):
     gateway: str = ""
     source: str = ""
     error: str = ""
+    mtu: int = 0
 
 
 def ways(kernel: Kernel, scope: str, packets: Sequence[Packet]) -> list[Way]:
@@ -99,7 +101,9 @@ def _way(body: bytes) -> Way:
     )
     source = _address(family, attrs.get(RTA_PREFSRC, b""))
     oif = struct.unpack("=I", attrs.get(RTA_OIF, bytes(4)))[0]
-    return Way(_TYPES.get(kind, str(kind)), oif, gateway, source)
+    metrics = dict(transport.attributes(attrs.get(RTA_METRICS, b""), 0))
+    mtu = struct.unpack("=I", metrics.get(RTAX_MTU, bytes(4)))[0]
+    return Way(_TYPES.get(kind, str(kind)), oif, gateway, source, mtu=mtu)
 
 
 def _address(family: int, value: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -12,10 +12,11 @@ from reconciler.language.networks.leases import published
 from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, stamped
-from reconciler.model.names import MOST_SERVERS, table_name, table_owner
-from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
+from reconciler.model.names import IPV6_MIN_MTU, MOST_SERVERS, table_name, table_owner
+from reconciler.model.rows import LiveState, ScopeState
 
-MAIN, UNICAST = 254, 1
+UNICAST = 1
+ETHERNET_MAX_MTU = 65535  # ETH_MAX_MTU, of bridges and veths
 BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 OF_ONE_BRIDGE = {4: "nf_call_iptables", 6: "nf_call_ip6tables"}  # the same for one bridge, among its attributes
 # A route with a prefix this short is a default route, or half of one as VPNs make them: subnets in it are free.
@@ -45,13 +46,13 @@ class Named(NamedTuple):
 class HostFacts:
     """Facts of the host that lowering needs.
 
-    ``mtu``: of the link of the default route; ``routes``: prefixes in use; ``resolver``: nameservers, search and
+    ``mtus``: of the way out by IP version; ``routes``: prefixes in use; ``resolver``: nameservers, search and
     options of resolv.conf; ``ports``: (protocol, port) in use; ``ipv6``: whether the kernel has IPv6; ``topologies``:
     those of this run; ``bridge_nf``: the IP versions whose bridged frames netfilter sees (BRIDGE_NF);
     ``bridges_nf``: (bridge, IP version) where netfilter sees those of one bridge; ``named``: what is never chosen.
     """
 
-    mtu: int | None = None
+    mtus: Mapping[int, int] = field(default_factory=lambda: EMPTY)
     routes: tuple[Route, ...] = ()
     resolver: Mapping[str, list[str]] = field(default_factory=lambda: EMPTY)
     ports: frozenset[tuple[str, int]] = frozenset()
@@ -65,6 +66,15 @@ class HostFacts:
         """Whether netfilter sees the frames of an IP version that a bridge passes between its ports."""
         return version in self.bridge_nf or (bridge, version) in self.bridges_nf
 
+    def mtu(self, versions: Collection[int]) -> int | None:
+        """The smallest MTU of the ways out of these IP versions, or of any where they have none; None for none.
+
+        It is one that an Ethernet link can have, and where IPv6 is used one that IPv6 works with.
+        """
+        listed = [mtu for version, mtu in self.mtus.items() if version in versions] or self.mtus.values()
+        least = min(listed, default=None)
+        return least and min(max(least, IPV6_MIN_MTU if 6 in versions else 0), ETHERNET_MAX_MTU)
+
     def beside(self, topology: str, subnets: Iterable[str], ports: Iterable[tuple[str, int]]) -> HostFacts:
         """These facts, with the subnets and ports that another topology of this run will get."""
         routes = (*self.routes, *(Route(prefix, "", topology, live=False) for prefix in subnets))
@@ -77,18 +87,19 @@ def facts_of(
     topologies: frozenset[str] = frozenset(),
     upstream: str = "",
     listening: frozenset[tuple[str, int]] = frozenset(),
+    mtus: Mapping[int, int] = EMPTY,
 ) -> HostFacts:
     """The facts of the host for one topology of this run's ``topologies``; ``live`` is the host after the plan.
 
     ``upstream`` is the text of the resolv.conf with the servers that a local resolver asks, "" for none; ``listening``
-    has (protocol, port) of listening sockets.
+    has (protocol, port) of listening sockets; ``mtus`` are those of the way out by IP version.
     """
     state = live.scopes[HOST]
     others = [table_owner(name) for name in state.tables if name != table_name(topology)]
     ports = {(protocol, port) for other in others for (protocol, _, port), _ in published(state, other)}
     loopback = [row for row in state.links.values() if row.loopback]
     return HostFacts(
-        mtu=_uplink_mtu(state),
+        mtus=mtus,
         routes=tuple(route for route in _routes(state) if route.owner != topology),
         resolver=resolver(live.files.get((HOST, "resolv.conf"), ""), upstream),
         ports=listening | ports,
@@ -106,20 +117,6 @@ def facts_of(
 
 def _is_on(value: str | None) -> bool:
     return value not in (None, "0")
-
-
-def _uplink_mtu(state: ScopeState) -> int | None:
-    """The MTU of the link of the best default route: of IPv4 if there is one, else of IPv6."""
-    defaults = [row for row in state.routes if row.table == MAIN and row.type == UNICAST and row.to.endswith("/0")]
-    for route in sorted(defaults, key=_preference):
-        links: list[LinkRow] = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
-        if links:
-            return links[0].mtu
-    return None
-
-
-def _preference(route: RouteRow) -> tuple[int, int]:
-    return route.family, route.metric
 
 
 def _routes(state: ScopeState) -> Iterator[Route]:

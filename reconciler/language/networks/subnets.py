@@ -43,7 +43,8 @@ def with_pools(
             subnets.append(unique_local(data["name"], name))
         pools = tuple(_pool(network, one, entry, note) for one in subnets)
         filtered = all(facts.filters(network.bridge, pool.subnet.version) for pool in pools)
-        done[name] = dataclasses.replace(network, pools=pools, mtu=network.mtu or facts.mtu, filtered=filtered)
+        mtu = network.mtu or facts.mtu({one.version for one in subnets})
+        done[name] = dataclasses.replace(network, pools=pools, mtu=mtu, filtered=filtered)
         complete = len(subnets) >= len(entry.get("subnets") or ())
         for word in ("gateway", "ip_range") if complete else ():
             _check_fitting(network, word, entry.get(word), subnets, note)

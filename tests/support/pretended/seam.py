@@ -7,6 +7,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from ipaddress import ip_address, ip_network
 from itertools import groupby
 from typing import Any
 
@@ -83,11 +84,11 @@ class Pretended:
     def restore(self, saved: tuple[Host, dict[pathlib.Path, bytes]]) -> None:
         host, files = saved
         self.host = host.copy()
-        for path in self.save()[1].keys() - files.keys():
-            path.unlink()
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        for one in self.save()[1].keys() - files.keys():
+            one.unlink()
+        for one, data in files.items():
+            one.parent.mkdir(parents=True, exist_ok=True)
+            one.write_bytes(data)
 
     def carry_out(self, requests: list[Request], parking: bool) -> Failure | None:
         """One request, or those of one scope that go as one: a transaction of nft's, a look for stale flows."""
@@ -239,11 +240,23 @@ def _read_at_birth(keys: Iterable[str]) -> dict[str, str]:
     return {key: value for key in keys if (value := _newborn().get(key)) is not None}
 
 
+def _ways(kernel: Kernel, scope: str, packets: Iterable[kernel_path.Packet]) -> list[kernel_path.Way]:
+    return [_way(kernel, scope, packet) for packet in packets]
+
+
 def _way(kernel: Kernel, scope: str, packet: kernel_path.Packet) -> kernel_path.Way:
-    """Whether an address is the scope's own; all others are sent somewhere."""
-    here = (scope in kernel.pretended.host.names and kernel.pretended.host.space(scope).addresses) or ()
-    own = any(row.address.partition("/")[0] == packet.to for row in here)
-    return kernel_path.Way("local" if own else "unicast")
+    """By the main table alone: rules and other tables are not pretended."""
+    if scope not in kernel.pretended.host.names:
+        return kernel_path.Way(error="Network is unreachable")
+    state = kernel.pretended.host.states([scope])[scope]
+    if any(row.address.partition("/")[0] == packet.to for row in state.addresses):
+        return kernel_path.Way("local")
+    to = ip_address(packet.to)
+    fitting = [row for row in state.routes if row.table == 254 and to in ip_network(row.to)]
+    best = min(fitting, key=lambda row: (-ip_network(row.to).prefixlen, row.metric), default=None)
+    if best is None or not best.hops:
+        return kernel_path.Way(error="Network is unreachable")
+    return kernel_path.Way("unicast", best.hops[0].oif, best.hops[0].via, best.source, mtu=best.mtu)
 
 
 def _read_sysctls(kernel: Kernel, scope: str, keys: Iterable[str]) -> dict[str, str | None]:
@@ -317,7 +330,7 @@ _SEAM: dict[Any, dict[str, Any]] = {
     libc: {"setns": _real, "unshare": _real, "mount": _real},
     transport: {"open_socket": _real},
     live: {"read_more": _read_more},
-    kernel_path: {"way": _way},
+    kernel_path: {"way": _way, "ways": _ways},
     reader: {"read": _read, "read_owners": _read_owners},
     neighbours: {
         "read_learned": _read_learned,
