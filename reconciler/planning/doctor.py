@@ -25,7 +25,7 @@ class Finding:
     """One obstacle and what to do about it; ``key`` is the object that it concerns, None for the whole scope."""
 
     scope: str
-    topic: Literal["forwarding", "barrier", "listener", "loop", "dead", "resolver"]
+    topic: Literal["forwarding", "barrier", "listener", "loop", "dead", "overlap", "resolver"]
     key: Key | None
     message: str
     hint: str

@@ -179,4 +179,5 @@ def settled(topologies: Sequence[Topology], seen: Seen) -> tuple[Topology, ...]:
     again = lower([one.document for one in drafts], seen)
     changed = [new for old, new in zip(drafts, again, strict=True) if new.problems or new.data != old.data]
     built = {one.name: one for one in build(changed)}
-    return tuple(built.get(one.name, one) for one in topologies)
+    same = {new.data["name"]: new for new in again}
+    return tuple(built.get(one.name) or dataclasses.replace(one, draft=same.get(one.name)) for one in topologies)

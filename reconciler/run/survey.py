@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kernel import live
@@ -64,6 +64,13 @@ def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any]
     from reconciler.kernel.observe import host_facts
 
     return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside) + unheard
+
+
+def overlapping(topologies: Iterable[Topology]) -> Iterator[Finding]:
+    """A finding for each network that stands although its subnet overlaps routes of the host."""
+    for topology in topologies:
+        for one in topology.draft.overlaps if topology.draft is not None else ():
+            yield Finding(HOST, "overlap", topology.names.links.get((HOST, one.bridge)), one.message, one.hint)
 
 
 def _everything(kernel: Kernel) -> dict[Key, Live]:

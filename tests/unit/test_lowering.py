@@ -1,7 +1,8 @@
 """Networks and sandboxes become plain objects: situations are files of tests/cases/lowering, properties are here.
 
 A situation holds: ``given`` (the topology's text), ``leases`` and ``facts`` (fields of Leases and HostFacts, where
-they matter), and ``becomes`` (parts of the level one that must come out) or ``problems`` (all messages, in order).
+they matter), and ``becomes`` (parts of the level one that must come out) or ``problems`` and ``overlaps`` (all
+messages, in order).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from reconciler.planning import topology
 from reconciler.run import load
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "lowering").glob("*.yaml"))
-WORDS = {"given", "leases", "facts", "becomes", "problems", "lacks"}
+WORDS = {"given", "leases", "facts", "becomes", "problems", "overlaps", "lacks"}
 HEAD = "version: 1\nname: lab\n"
 
 
@@ -76,6 +77,7 @@ def test_situation(file: Path) -> None:
     assert set(case) <= WORDS
     lowered = lowering.lower(loaded(HEAD + case["given"]), leases(case.get("leases", {})), facts(case.get("facts", {})))
     assert messages(lowered) == case.get("problems", [])
+    assert [one.message for one in lowered.overlaps] == case.get("overlaps", [])
     assert lacking(lowered.data, case.get("becomes", {})) == []
     for section, names in case.get("lacks", {}).items():
         assert not set(names) & set(lowered.data.get(section, ()))

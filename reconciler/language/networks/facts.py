@@ -36,10 +36,11 @@ class Route(NamedTuple):
 
 
 class Named(NamedTuple):
-    """The subnets and the (protocol, port) that the files of a run name themselves."""
+    """The subnets, the (protocol, port) and the prefixes of routes that the files of a run name themselves."""
 
     subnets: frozenset[str] = frozenset()
     ports: frozenset[tuple[str, int]] = frozenset()
+    routes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

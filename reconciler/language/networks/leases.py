@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 
 from reconciler.kinds.links import bridge
+from reconciler.language.networks import naming
+from reconciler.language.networks.ipam import Block, network_of
 from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP
 from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name
 from reconciler.model.rows import LiveState, ScopeState
 
+MASQUERADED = ("masq4", "masq6", "snat4", "snat6")  # the sets of their sources (see kinds/nat/masquerade.py)
 Published = tuple[str, str, str, int]  # protocol, listen, target, target port
 
 
@@ -29,12 +32,30 @@ class Leases:
     """What the networks of one topology have in the kernel now, found by the topology's stamp.
 
     ``bridges``: bridge -> its addresses with prefix lengths.  ``endpoints``: name of the host's end -> Lease.
-    ``ports``: Published -> the ports of the host that lead there, sorted.
+    ``ports``: Published -> the ports of the host that lead there, sorted.  ``macs``: bridge -> its MAC.
+    ``masqueraded``: the prefixes that the topology's table masquerades.
     """
 
     bridges: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EMPTY)
     endpoints: Mapping[str, Lease] = field(default_factory=lambda: EMPTY)
     ports: Mapping[Published, tuple[int, ...]] = field(default_factory=lambda: EMPTY)
+    macs: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    masqueraded: frozenset[str] = frozenset()
+
+    def stands(self, network: str, bridge: str, subnet: Block) -> bool:
+        """Whether something of a network in this subnet is left: its bridge, an endpoint, or its masquerade.
+
+        An address shows it, or the MAC that was made from the address, in case somebody removed the address.
+        """
+        ends = [one for link, one in self.endpoints.items() if link == naming.veth(one.sandbox, network)]
+        texts = [*self.bridges.get(bridge, ()), *(text for one in ends for text in one.addresses)]
+        macs = [self.macs.get(bridge, ""), *(one.mac for one in ends)]
+        inside = (naming.address_in(mac) for mac in macs if subnet.version == 4)
+        return (
+            any(network_of(text) == subnet for text in texts)
+            or any(value is not None and subnet.start <= value <= subnet.last for value in inside)
+            or str(subnet) in self.masqueraded
+        )
 
 
 # ------------------------------------------------------------------ from the live state
@@ -52,7 +73,14 @@ def leases_of(live: LiveState, topology: str) -> Leases:
         if row.index in state.peers
         for scope, index in (state.peers[row.index],)
     }
-    return Leases(bridges, endpoints, _ports(state, topology))
+    macs = {row.name: row.mac for row in ours if row.name in bridges}
+    return Leases(bridges, endpoints, _ports(state, topology), macs, frozenset(_masqueraded(state, topology)))
+
+
+def _masqueraded(state: ScopeState, topology: str) -> Iterator[str]:
+    table = state.tables.get(table_name(topology))
+    elements = table.elements if table is not None else {}
+    return (key[0] for name in MASQUERADED for key in elements.get(name, ()))
 
 
 def _by_link(state: ScopeState) -> dict[int, list[str]]:

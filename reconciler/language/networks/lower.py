@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from typing import Any
 
-from reconciler.language.networks import addressing, publish, reading, sandboxes, subnets
+from reconciler.language.networks import addressing, overlaps, publish, reading, sandboxes, subnets
 from reconciler.language.networks.assembly import Assembly
 from reconciler.language.networks.drivers import DRIVERS
 from reconciler.language.networks.facts import BRIDGE_NF, HostFacts, Named, facts_of
@@ -28,12 +30,19 @@ def is_automatic(data: Mapping[str, Any]) -> bool:
 
 
 def named(documents: Iterable[Document]) -> Named:
-    """The subnets and the ports of the host that files name: none of them is chosen for something else."""
+    """What files name, so that it is not chosen for something else."""
     listed = [document.data for document in documents]
     return Named(
         frozenset(prefix for data in listed for prefix in subnets.named(data)),
         frozenset(port for data in listed for port in publish.named(data)),
+        frozenset(prefix for data in listed for prefix in _routes(data)),
     )
+
+
+def _routes(data: Mapping[str, Any]) -> Iterator[str]:
+    for entry in data.get("routes") or ():
+        with contextlib.suppress(ValueError):  # "default", or a mistake that the kind reports
+            yield str(ip_network(entry.get("to", ""), strict=False))
 
 
 def lower(document: Document, leases: Leases | None = None, facts: HostFacts | None = None) -> Lowered:
@@ -52,6 +61,7 @@ def lower(document: Document, leases: Leases | None = None, facts: HostFacts | N
         problems.append(Problem(document.place(path), message))
 
     networks = subnets.with_pools(data, reading.networks(data, note), leases, facts, note)
+    overlapping = tuple(overlaps.check(data, networks, leases, facts, note))
     named = reading.sandboxes(data, networks, note)
     numbered = addressing.with_addresses(named, networks, leases, document.place, note)
     assembly = Assembly(document)
@@ -67,4 +77,5 @@ def lower(document: Document, leases: Leases | None = None, facts: HostFacts | N
         problems=(*problems, *assembly.problems),
         subnets=tuple(str(pool.subnet) for network in networks.values() for pool in network.pools),
         ports=frozenset(publish.listening(part.value for part in ports)),
+        overlaps=overlapping,
     )

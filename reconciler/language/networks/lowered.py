@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconciler.language.schema import Document
 from reconciler.model.data import dataclass
@@ -24,12 +24,21 @@ def has_level_two(data: Mapping[str, Any]) -> bool:
     return any(word in data for word in LEVEL_TWO)
 
 
+class Overlap(NamedTuple):
+    """A warning: the subnet of a network that stands overlaps routes of the host; ``bridge`` is the network's."""
+
+    bridge: str
+    message: str
+    hint: str
+
+
 @dataclass(frozen=True, slots=True)
 class Lowered:
     """A document of level one, made from ``document``, which may have networks and sandboxes.
 
     ``sources`` maps the path of each added part in ``data`` to the path in ``document`` that it was made from; all
     else has the same path in both.  ``subnets`` and ``ports`` (protocol, port) are those that its networks use.
+    ``overlaps`` are warnings.
     """
 
     document: Document
@@ -38,6 +47,7 @@ class Lowered:
     problems: tuple[Problem, ...] = ()
     subnets: tuple[str, ...] = ()
     ports: frozenset[tuple[str, int]] = field(default_factory=frozenset)
+    overlaps: tuple[Overlap, ...] = ()
 
     @property
     def file(self) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.language.networks import naming
-from reconciler.language.networks.facts import HostFacts, Route
+from reconciler.language.networks.facts import HostFacts
 from reconciler.language.networks.ipam import (
     Block,
     Pool,
     block,
     free_pool,
-    meetings,
     network_of,
     number,
     unique_local,
@@ -31,7 +30,6 @@ def with_pools(
 ) -> dict[str, Network]:
     """The networks with a pool for each subnet: from the file, from the bridge as it is now, or the first free one."""
     blocks = {name: _declared(network, data, leases, note) for name, network in networks.items()}
-    _note_overlaps(data, networks, blocks, facts, note)
     taken = [block(prefix) for prefix in (*(one.prefix for one in facts.routes), *sorted(facts.named.subnets))]
     taken += (one for listed in blocks.values() for one, _ in listed)
     done: dict[str, Network] = {}
@@ -95,38 +93,6 @@ def _free_pool(network: Network, taken: list[Block], note: Note) -> list[Block]:
         return []
     taken.append(pool)
     return [pool]
-
-
-def _note_overlaps(
-    data: Mapping[str, Any],
-    networks: Mapping[str, Network],
-    declared: Mapping[str, list[tuple[Block, Path]]],
-    facts: HostFacts,
-    note: Note,
-) -> None:
-    listed = [(name, one, path) for name, blocks in declared.items() for one, path in blocks]
-    blocks = [one for _, one, _ in listed]
-    for here, there in sorted(set(meetings(blocks, blocks))):
-        if here > there:
-            _, one, path = listed[here]
-            note(path, f"{one} overlaps {blocks[there]} of {listed[there][0]}; take another subnet")
-    own = {str(entry.get("to")) for entry in data.get("routes") or ()}
-    # Live routes of topologies of this run are left out: the run may delete them, and what it will have is in
-    # facts.routes too (live=False).
-    of_this_run = {one for one in facts.routes if one.live and one.owner in facts.topologies}
-    routes = [one for one in facts.routes if one.prefix not in own and one not in of_this_run]
-    noted = set()
-    for here, there in sorted(set(meetings(blocks, [block(one.prefix) for one in routes]))):
-        name, one, path = listed[here]
-        if here not in noted and routes[there].link != networks[name].bridge:
-            noted.add(here)
-            note(path, f"{one} overlaps {_whose(routes[there])}; take another subnet")
-
-
-def _whose(route: Route) -> str:
-    if not route.live:
-        return f"{route.prefix} of topology {route.owner}"
-    return f"the host's route to {route.prefix}" + (f" through {route.link}" if route.link else "")
 
 
 def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note) -> Pool:
