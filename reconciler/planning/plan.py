@@ -70,7 +70,8 @@ def order(
     first = {c.key for c in early}
     coming = [c for c in listed if c.action != "delete" or (c.key.kind in _IN_TABLES and c.key.scope not in tables)]
     coming = [c for c in coming if c.key not in first]
-    last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and c.key.scope in tables)]
+    with_table = (c for c in listed if c.action == "delete" and c.key.kind in _IN_TABLES and c.key.scope in tables)
+    last = [*(c for c in listed if c.key in late), *with_table]
     there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(early, Names(), False, restoring),

@@ -8,18 +8,19 @@ from typing import Any
 
 from reconciler.kernel.proc.dns_files import with_block
 from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds.grounds import Place
 from reconciler.kinds.links import link
 from reconciler.kinds.route import form as route
 from reconciler.language.networks.ipam import BITS, Block, block, network_of, number
 from reconciler.language.networks.lowered import LEVEL_TWO
 from reconciler.model.changes import Change
-from reconciler.model.keys import HOST, STAMP, Origin
+from reconciler.model.keys import HOST, Origin, stamped
 from reconciler.model.names import block_owner
 from reconciler.model.requests import WriteFile, WriteSysctl
 from reconciler.model.rows import Hop, LinkRow, LiveState, RouteRow, ScopeState
 from reconciler.planning import state
 from reconciler.planning.consequences import Standing
-from reconciler.planning.diff import diff
+from reconciler.planning.diff import DesiredObjects, diff
 from reconciler.planning.intent import Intent
 
 _SETS, _EDITS = having(lambda kind: kind.sets), having(lambda kind: kind.edits)
@@ -37,14 +38,20 @@ def expected(rows: LiveState, intent: Intent, memory: state.Memory) -> LiveState
     The changes counted are those that the files of the run cause outside of their networks: settings, attributes of
     links, addresses, routes and DNS files that they declare, or that they no longer declare.
     """
-    changes = _changes(rows, intent, memory)
-    if not changes:
+    facts = {key: one for key, one in intent.desired.items() if key.scope == HOST and key.kind in _FACTS}
+    declared = {key: one for key, one in facts.items() if not is_generated(one.origin)}
+    going = _going(rows.scopes[HOST], intent)
+    if not (declared or going or _let_go(rows, intent, memory)):
         return rows
+    parts = {place for key in facts.keys() - declared for place in BY_NAME[key.kind].links(facts[key].object)}
+    changes = _changes(rows, intent, memory, declared, parts)
     after = dataclasses.replace(rows, sysctls=dict(rows.sysctls), files=dict(rows.files))
     for change in changes:
         _write(after, change)
-    host = _with_links(rows.scopes[HOST], changes)
-    host.routes = _routes(host, changes)
+    host = _with_links(_without(rows.scopes[HOST], going), changes)
+    host.links.update(_of_the_host(host, declared))
+    if changes:
+        host.routes = _routes(host, changes)
     after.scopes = {**rows.scopes, HOST: host}
     return after
 
@@ -52,25 +59,19 @@ def expected(rows: LiveState, intent: Intent, memory: state.Memory) -> LiveState
 # ------------------------------------------------------------------------------------------------ the changes
 
 
-def _changes(rows: LiveState, intent: Intent, memory: state.Memory) -> list[Change]:
+def _changes(
+    rows: LiveState, intent: Intent, memory: state.Memory, declared: DesiredObjects, parts: Container[Place]
+) -> list[Change]:
+    """The changes outside of the networks, whose links are ``parts``."""
     desired = intent.desired
-    facts = {key: one for key, one in desired.items() if key.scope == HOST and key.kind in _FACTS}
-    declared = {key: one for key, one in facts.items() if not is_generated(one.origin)}
-    if not declared and not _let_go(rows, intent, memory):
-        return []
     kinds = (_FACTS - _LINKS) | _EXISTING | {key.kind for key in declared}
-    host = LiveState(
-        {HOST: rows.scopes[HOST]},
-        {place: value for place, value in rows.sysctls.items() if place[0] == HOST},
-        {place: text for place, text in rows.files.items() if place[0] == HOST},
-    )
     view = state.View(intent.names, desired, intent.relaxed, memory, intent.adopt)
-    live = state.objects(host, view, lambda scope: kinds if scope == HOST else ())
-    ours = {(HOST, row.name) for row in rows.scopes[HOST].links.values() if row.alias.startswith(STAMP)}
+    live = state.objects(rows, view, lambda scope: kinds if scope == HOST else ())
     outside = {
         key: entry
         for key, entry in live.items()
-        if key in declared or (key not in desired and ours.isdisjoint(BY_NAME[key.kind].lies_on(entry.object)))
+        if key in declared
+        or (key not in desired and not any(place in parts for place in BY_NAME[key.kind].lies_on(entry.object)))
     }
     return diff(declared, Standing(outside), intent.names, intent.adopt).changes
 
@@ -108,6 +109,23 @@ def _write(after: LiveState, change: Change) -> None:
 # ------------------------------------------------------------------------------------------------ links
 
 
+def _going(scope: ScopeState, intent: Intent) -> set[int]:
+    """The links of the run's topologies that no file has any more."""
+    ours = [row for row in scope.links.values() if stamped(row.alias) in intent.names]
+    kept = {row.index for row in ours for one in intent.topologies if (HOST, row.name) in one.names.links}
+    return {row.index for row in ours} - kept
+
+
+def _without(scope: ScopeState, going: Container[int]) -> ScopeState:
+    """The scope without these links, and without what lies on them."""
+    return dataclasses.replace(
+        scope,
+        links={index: row for index, row in scope.links.items() if index not in going},
+        addresses=[row for row in scope.addresses if row.index not in going],
+        routes=[row for row in scope.routes if not any(hop.oif in going for hop in row.hops)],
+    )
+
+
 def _with_links(before: ScopeState, changes: Iterable[Change]) -> ScopeState:
     """The scope with the links as they will be: their MTU and their bridge."""
     made = [change for change in changes if change.key.kind in _LINKS and change.after is not None]
@@ -131,9 +149,16 @@ def _with_links(before: ScopeState, changes: Iterable[Change]) -> ScopeState:
     return dataclasses.replace(before, links=links)
 
 
+def _of_the_host(scope: ScopeState, declared: DesiredObjects) -> dict[int, LinkRow]:
+    """The links that files declare outside of their networks, without a stamp: their subnets are not the networks'."""
+    values = (one.object for key, one in declared.items() if key.kind in _LINKS)
+    names = {end.name for value in values for end in link.ends(value) if end.scope == HOST}
+    return {row.index: dataclasses.replace(row, alias="") for row in scope.links.values() if row.name in names}
+
+
 def _newborn(index: int, end: Any, change: Change) -> LinkRow:
-    kind, alias = BY_NAME[change.key.kind].rtnl, STAMP + change.owner
-    return LinkRow(index, end.name, kind, True, False, _BORN_MTU, "", 0, alias, 0, 0, -1, 0, 0)
+    kind = BY_NAME[change.key.kind].rtnl
+    return LinkRow(index, end.name, kind, True, False, _BORN_MTU, "", 0, "", 0, 0, -1, 0, 0)
 
 
 def _as_ports(bridge: LinkRow, links: Mapping[int, LinkRow]) -> LinkRow:

@@ -124,7 +124,7 @@ def _context(doc: Document, names: frozenset[str], seen: Seen | None) -> tuple[L
         return lower.Leases(), lower.HostFacts()
     name = doc.data["name"]
     facts = lower.facts_of(seen.expected, name, names, seen.upstream, seen.listening, seen.mtus)
-    return lower.leases_of(seen.live, name), facts
+    return lower.leases_of(seen.live, name), dataclasses.replace(facts, busy=lower.busy(seen.live, name))
 
 
 def build(lowered: Iterable[Lowered]) -> list[Topology]:

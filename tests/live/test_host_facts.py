@@ -97,6 +97,24 @@ SITUATIONS = {
         {"bridge/host/br-web": {"mtu": 1420}},
         given="ip link add up0 type veth peer name far0; ip link set up0 up; ip link set far0 up",
     ),
+    "uplink_no_longer_declared": Situation(
+        {"w": WEB},
+        {"bridge/host/br-web": {"mtu": 1500}},
+        given=UPLINK,
+        before={
+            "w": "bridges: {lan0: {mtu: 1300, addresses: [10.9.0.1/24]}}\n"
+            f"routes: [{{to: 0.0.0.0/1, via: 10.9.0.2}}, {{to: 128.0.0.0/1, via: 10.9.0.2}}]\n{WEB}"
+        },
+    ),
+    "way_out_no_longer_declared": Situation(
+        {"w": f"bridges: {{lan0: {{mtu: 1300, addresses: [10.9.0.1/24]}}}}\n{WEB}"},
+        {"bridge/host/br-web": {"mtu": 1500}},
+        given=UPLINK,
+        before={
+            "w": "bridges: {lan0: {mtu: 1300, addresses: [10.9.0.1/24]}}\n"
+            f"routes: [{{to: 0.0.0.0/1, via: 10.9.0.2}}, {{to: 128.0.0.0/1, via: 10.9.0.2}}]\n{WEB}"
+        },
+    ),
     "default_route_by_a_network_itself": Situation(
         {
             "w": "routes: [{to: default, via: 10.63.0.2}]\n"
@@ -122,6 +140,20 @@ SITUATIONS = {
         {"address/host/br-web/172.18.0.1/16": {}},
         given=UPLINK,
     ),
+    "bridge_declared_in_a_pool": Situation(
+        {"w": "bridges: {lan0: {addresses: [172.17.0.9/16]}}\nnetworks: {web: {}}\n"},
+        {"address/host/br-web/172.18.0.1/16": {}},
+    ),
+    "route_declared_in_a_pool": Situation(
+        {
+            "w": "bridges: {lan0: {addresses: [10.9.0.1/24]}}\nroutes: [{to: 172.17.0.0/16, via: 10.9.0.2}]\n"
+            "networks: {web: {}}\n"
+        },
+        {"address/host/br-web/172.18.0.1/16": {}},
+    ),
+    "bridge_declared_in_the_subnet": Situation(
+        {"w": f"bridges: {{lan0: {{addresses: [10.63.0.9/25]}}}}\n{WEB}"}, refused="10.63.0.0/25 through lan0"
+    ),
     "route_declared_in_a_pool_by_the_other_file": Situation(
         {"w": "networks: {web: {}}\n", "base": "routes: [{to: 172.17.0.0/16, via: 192.0.2.7}]\n"},
         {"address/host/br-web/172.18.0.1/16": {}},
@@ -146,6 +178,11 @@ SITUATIONS = {
     "subnet_named_by_the_other_file": Situation(
         {"w": "networks: {w: {}}\n", "x": "networks: {x: {subnets: [172.17.0.0/24]}, y: {}}\n"},
         {"address/host/br-w/172.18.0.1/16": {}, "address/host/br-y/172.19.0.1/16": {}},
+    ),
+    "subnet_let_go_by_the_other_file": Situation(
+        {"w": "networks: {w: {}}\n", "x": ""},
+        {"address/host/br-w/172.18.0.1/16": {}},
+        before={"x": "networks: {x: {}}\n"},
     ),
     # name servers
     "name_servers_declared": Situation(

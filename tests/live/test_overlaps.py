@@ -29,9 +29,8 @@ ROUTES = {
     "ip route add 10.0.0.0/8 via 203.0.113.2 proto ospf metric 20": [
         "10.61.0.0/24 overlaps the host's route to 10.0.0.0/8 through up0"
     ],
-    "ip route add 10.0.0.0/8 via 203.0.113.2; ip route add 10.60.0.0/14 dev tun0": [
-        "10.61.0.0/24 overlaps the host's route to 10.0.0.0/8 through up0, "
-        "the host's route to 10.60.0.0/14 through tun0"
+    "ip route add 10.0.0.0/8 via 203.0.113.2; ip route add 10.56.0.0/13 dev lo": [
+        "10.61.0.0/24 overlaps the host's route to 10.0.0.0/8 through up0, the host's route to 10.56.0.0/13 through lo"
     ],
     "ip addr add 10.8.0.1/8 dev tun0": ["10.61.0.0/24 overlaps the host's route to 10.0.0.0/8 through tun0"],
     "ip route add 10.61.0.128/25 dev tun0": ["10.61.0.0/24 overlaps the host's route to 10.61.0.128/25 through tun0"],

@@ -20,7 +20,7 @@ ETHERNET_MAX_MTU = 65535  # ETH_MAX_MTU, of bridges and veths
 BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 OF_ONE_BRIDGE = {4: "nf_call_iptables", 6: "nf_call_ip6tables"}  # the same for one bridge, among its attributes
 # A route with a prefix this short is a default route, or half of one as VPNs make them: subnets in it are free.
-WIDE = {2: 1, 10: 7}  # AF_INET and AF_INET6 -> prefix length
+WIDE = {4: 1, 6: 7}  # IP version -> prefix length
 
 
 class Route(NamedTuple):
@@ -50,7 +50,8 @@ class HostFacts:
     ``mtus``: of the way out by IP version; ``routes``: prefixes in use; ``resolver``: nameservers, search and
     options of resolv.conf; ``ports``: (protocol, port) in use; ``ipv6``: whether the kernel has IPv6; ``topologies``:
     those of this run; ``bridge_nf``: the IP versions whose bridged frames netfilter sees (BRIDGE_NF);
-    ``bridges_nf``: (bridge, IP version) where netfilter sees those of one bridge; ``named``: what is never chosen.
+    ``bridges_nf``: (bridge, IP version) where netfilter sees those of one bridge; ``named``: what is never chosen;
+    ``busy``: prefixes in use before the plan, which are not chosen either: the plan may let them go only later.
     """
 
     mtus: Mapping[int, int] = field(default_factory=lambda: EMPTY)
@@ -62,6 +63,7 @@ class HostFacts:
     bridge_nf: frozenset[int] = frozenset()
     bridges_nf: frozenset[tuple[str, int]] = frozenset()
     named: Named = Named()
+    busy: frozenset[str] = frozenset()
 
     def filters(self, bridge: str, version: int) -> bool:
         """Whether netfilter sees the frames of an IP version that a bridge passes between its ports."""
@@ -116,6 +118,11 @@ def facts_of(
     )
 
 
+def busy(live: LiveState, topology: str) -> frozenset[str]:
+    """The prefixes of the host's routes, but for those of the topology's own links."""
+    return frozenset(route.prefix for route in _routes(live.scopes[HOST]) if route.owner != topology)
+
+
 def _is_on(value: str | None) -> bool:
     return value not in (None, "0")
 
@@ -123,7 +130,7 @@ def _is_on(value: str | None) -> bool:
 def _routes(state: ScopeState) -> Iterator[Route]:
     """The host's unicast routes, without default routes and without link-local and multicast prefixes."""
     for route in state.routes:
-        narrow = int(route.to.partition("/")[2]) > WIDE[route.family]
+        narrow = int(route.to.partition("/")[2]) > WIDE[6 if ":" in route.to else 4]
         if route.type == UNICAST and narrow and not route.to.startswith(("fe80:", "ff")):
             links = [state.links[hop.oif] for hop in route.hops if hop.oif in state.links]
             yield Route(route.to, links[0].name, stamped(links[0].alias)) if links else Route(route.to, "", "")

@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.language.networks import addressing, overlaps, publish, reading, sandboxes, subnets
 from reconciler.language.networks.assembly import Assembly
 from reconciler.language.networks.drivers import DRIVERS
-from reconciler.language.networks.facts import BRIDGE_NF, HostFacts, Named, facts_of
+from reconciler.language.networks.facts import BRIDGE_NF, HostFacts, Named, busy, facts_of
 from reconciler.language.networks.leases import Leases, leases_of
 from reconciler.language.networks.lowered import Lowered, has_level_two
 from reconciler.language.schema import Document
@@ -19,7 +19,7 @@ from reconciler.model.quoting import Path
 
 __all__ = [
     "BRIDGE_NF", "HostFacts", "Leases", "Lowered",
-    "facts_of", "has_level_two", "is_automatic", "leases_of", "lower", "named",
+    "busy", "facts_of", "has_level_two", "is_automatic", "leases_of", "lower", "named",
 ]  # fmt: skip
 
 

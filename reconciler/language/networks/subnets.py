@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.language.networks import naming
-from reconciler.language.networks.facts import HostFacts
+from reconciler.language.networks.facts import WIDE, HostFacts
 from reconciler.language.networks.ipam import (
     Block,
     Pool,
@@ -30,7 +30,8 @@ def with_pools(
 ) -> dict[str, Network]:
     """The networks with a pool for each subnet: from the file, from the bridge as it is now, or the first free one."""
     blocks = {name: _declared(network, data, leases, note) for name, network in networks.items()}
-    taken = [block(prefix) for prefix in (*(one.prefix for one in facts.routes), *sorted(facts.named.subnets))]
+    prefixes = (*(one.prefix for one in facts.routes), *sorted(facts.named.subnets | facts.named.routes | facts.busy))
+    taken = [block(prefix) for prefix in prefixes if block(prefix).length > WIDE[block(prefix).version]]
     taken += (one for listed in blocks.values() for one, _ in listed)
     done: dict[str, Network] = {}
     for name, network in networks.items():
