@@ -83,6 +83,7 @@ class Kind:
     explains     the attributes that are only read: with them ``read`` knows what the kernel did by itself
     port     the attributes of the ports of such a link; None: it has no ports
     settings     key -> the sysctls of the scope that must be read for the object
+    shown_by     ScopeState -> sysctls of the scope that must be read too, because of what it holds
     born_with    (scope, owner) -> (key, Live) of each object that a new namespace has at once
     outlives     True where the object stays when its namespace is deleted (a file)
     partial      live -> whether a part of the object is in a namespace that was not read
@@ -114,6 +115,7 @@ class Kind:
     existing     True for objects that are configured but neither created nor deleted (a physical link)
     harmless     True where a deletion interrupts no traffic
     restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
+    guards       True where the object keeps packets out: it is deleted last, when what it guarded has gone or moved
     transaction  NFT where all objects of one scope change in one nft transaction, "" elsewhere
     carrier  object -> the key of the object that it is a part of: the table of an element
     edits    object -> the name of the host's own file that it is a block of, "" for none
@@ -224,6 +226,7 @@ class Kind:
     without_others: Callable[[Any, Any], Any] | None = None
     recall: Callable[[str, Any], Any] = _same
     clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
+    guards: bool = False
     transaction: str = ""
     carrier: Callable[[Any], Key] | None = None
     shows: Literal["scope", "ends", "everywhere"] = SCOPE
@@ -236,6 +239,7 @@ class Kind:
     idle: Callable[[Any, str, bool], tuple[str, str]] | None = None
     changed_rows: Callable[[ScopeState, ScopeState], tuple[ScopeState, ScopeState]] | None = None
     settings: Callable[[Key], Iterable[str]] | None = None
+    shown_by: Callable[[ScopeState], Iterable[str]] | None = None
     born_with: Callable[[str, str], Iterable[tuple[Key, Live]]] | None = None
     outlives: bool = False
     partial: Callable[[Any], bool] | None = None

@@ -6,23 +6,26 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any
 
-from reconciler.kinds import ipv6, sysctl_effects
-from reconciler.kinds.context import Names, Noted, Noting, Parsed, Reading, Source
+from reconciler.kinds import ipv6, sysctl_effects, sysctl_records
+from reconciler.kinds.context import Names, Noted, Parsed, Reading, Source
 from reconciler.kinds.grounds import Ground, Taking
 from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind
 from reconciler.kinds.namespace import home
 from reconciler.kinds.namespace import key_of as namespace_key
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.kinds.route.form import RTPROT_RA
+from reconciler.kinds.sysctl_effects import link_of
+from reconciler.kinds.sysctl_records import key_of as key_of
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
+from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
+from reconciler.model.rows import ScopeState
 
 # These always exist; sysctls under net.netfilter and net.bridge exist only with their kernel module.
+_UNNOTED = Noted("", (None, ""))
 BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")
 # Each namespace has its own of these; some kernels share others, as those of connection tracking, between namespaces.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
@@ -43,14 +46,6 @@ class Sysctl:
     others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
-_UNNOTED = Noted("", (None, ""))
-
-
-def key_of(scope: str, name: str) -> Key:
-    """The key of a sysctl."""
-    return Key("sysctl", scope, name)
-
-
 def folded(value: object) -> str:
     """A value as the kernel prints it, with each run of blanks as one blank."""
     return " ".join(str(value).split())
@@ -67,7 +62,7 @@ def parse(source: Source) -> Iterator[Parsed]:
     listed = [(canonical(key), key, value) for key, value in (source.data.get("sysctls") or {}).items()]
     for name, key, value in sorted(listed, key=lambda entry: sysctl_effects.level(entry[0])):
         sysctl = Sysctl(source.scope, name, folded(value))
-        yield Key("sysctl", source.scope, sysctl.key), sysctl, source.at(("sysctls", key))
+        yield key_of(source.scope, sysctl.key), sysctl, source.at(("sysctls", key))
 
 
 def imply(names: Names) -> Iterator[Parsed]:
@@ -80,17 +75,10 @@ def imply(names: Names) -> Iterator[Parsed]:
         ]
         prefixes = published_links(names, scope).items()
         for link in [link for link, subnets in prefixes if any(":" not in prefix for prefix in subnets)]:
-            key = f"net.ipv4.conf.{link.replace('.', '/')}.route_localnet"
-            if maps and Key("sysctl", scope, key) not in names.objects:
+            key = sysctl_effects.route_localnet(link)
+            if maps and key_of(scope, key) not in names.objects:
                 origin = names.origins.get(maps[0], NO_ORIGIN)
-                yield Key("sysctl", scope, key), Sysctl(scope, key, "1"), origin
-
-
-def link_of(key: str) -> str:
-    """The link that a sysctl belongs to, "" for none: LINK of net.ipv4.conf.LINK.forwarding."""
-    parts = key.split(".")
-    named = len(parts) >= 5 and parts[2] in ("conf", "neigh") and parts[3] not in ("all", "default")
-    return parts[3].replace("/", ".") if named else ""
+                yield key_of(scope, key), Sysctl(scope, key, "1"), origin
 
 
 def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
@@ -99,7 +87,7 @@ def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
         yield (), f'no link "{link}" in {sysctl.scope}; declare it there'
     elif lost := _lost_below_ipv6(sysctl, link, names):
         yield (), lost
-    other = names.objects.get(Key("sysctl", sysctl.scope, sysctl_effects.IP_FORWARD))
+    other = names.objects.get(key_of(sysctl.scope, sysctl_effects.IP_FORWARD))
     if sysctl.key == sysctl_effects.ALL_FORWARDING and other is not None and other.value != sysctl.value:
         yield (), f"it is the same setting as {other.key}, which is {other.value} here"
 
@@ -112,47 +100,40 @@ def _lost_below_ipv6(sysctl: Sysctl, link: str, names: Names) -> str:
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     scope = reading.state.scope
+    noted = sysctl_records.known(reading)
     for (where, name), value in reading.live.sysctls.items():
         if where != scope:
             continue
-        key = Key("sysctl", scope, name)
-        topology, (before, ours, *others) = reading.noted.get(key, _UNNOTED)
+        key = key_of(scope, name)
+        topology, (before, ours, *_) = noted.get(key, _UNNOTED)
         wanted = reading.wanted.get(key)
         if wanted is not None:
             contested = topology not in ("", wanted.owner) and ours != wanted.object.value
-            yield key, Live(Sysctl(scope, name, value, before), topology if contested else wanted.owner)
+            others = () if value == wanted.object.value else tuple(sysctl_records.of_others(reading, name))
+            yield key, Live(Sysctl(scope, name, value, before, others), topology if contested else wanted.owner)
         elif topology and value == ours:
-            before = _born(reading, name, topology) if before is None else before
-            if before not in (None, value) and reading.owner in ("" if scope == HOST else topology, topology):
-                yield key, Live(Sysctl(scope, name, value, before, _left_alone(reading, others)), topology)
-
-
-def _left_alone(reading: Reading, others: Iterable[tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
-    """Of the recorded ``others``, the sysctls of existing links that are not declared."""
-    links = {"", *(row.name for row in reading.state.links.values())}
-    listed = [(name, value) for pairs in others for name, value in pairs if link_of(name) in links]
-    return tuple((name, value) for name, value in listed if key_of(reading.state.scope, name) not in reading.wanted)
-
-
-def _born(reading: Reading, name: str, topology: str) -> str | None:
-    """The value that a link of ours had when it was created, None where the link is not ours (any more)."""
-    link = link_of(name)
-    ours = any(row.name == link and stamped(row.alias) == topology for row in reading.state.links.values())
-    return reading.live.sysctls.get((reading.state.scope, sysctl_effects.default_of(name))) if ours else None
+            back = sysctl_records.going_back(reading, name, noted[key])
+            if back not in (None, value) and reading.owner in ("" if scope == HOST else topology, topology):
+                yield key, Live(Sysctl(scope, name, value, back, sysctl_records.along(reading, name)), topology)
 
 
 def create(sysctl: Sysctl, _owner: str) -> Iterator[Request]:
     yield WriteSysctl(sysctl.scope, sysctl.key, sysctl.value)
 
 
-def update(_before: Sysctl, after: Sysctl, owner: str) -> Iterator[Request]:
+def update(before: Sysctl, after: Sysctl, owner: str) -> Iterator[Request]:
     yield from create(after, owner)
+    yield from _others(before)
 
 
 def delete(sysctl: Sysctl) -> Iterator[Request]:
     if sysctl.restore is not None:
         yield WriteSysctl(sysctl.scope, sysctl.key, sysctl.restore)
-        yield from (WriteSysctl(sysctl.scope, key, value) for key, value in sysctl.others)
+        yield from _others(sysctl)
+
+
+def _others(sysctl: Sysctl) -> Iterator[Request]:
+    return (WriteSysctl(sysctl.scope, key, value) for key, value in sysctl.others)
 
 
 def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
@@ -161,6 +142,8 @@ def needs(sysctl: Sysctl, names: Names) -> Iterator[Key]:
     if where in names.links:
         yield names.links[where]
     yield from (key for key in _causes(sysctl) if key in names.objects)
+    if sysctl_effects.opens(sysctl.key):  # our rules must be there first
+        yield from names.by_scope.get((sysctl.scope, "nft_table"), ())
     if sysctl.key.startswith("net.ipv6.conf.") and sysctl.key.endswith(".forwarding"):
         yield from _before_forwarding(sysctl.scope, names)
 
@@ -181,14 +164,14 @@ def _is_made(where: tuple[str, str], names: Names) -> bool:
 
 
 def _causes(sysctl: Sysctl) -> Iterator[Key]:
-    return (Key("sysctl", sysctl.scope, name) for name, _ in sysctl_effects.causes(sysctl.key))
+    return (key_of(sysctl.scope, name) for name, _ in sysctl_effects.causes(sysctl.key))
 
 
 def upset(wanted: Sysctl, changes: Mapping[Key, Change]) -> Sysctl:
     """The sysctl after the kernel has changed it because of others: conf.all.disable_ipv6 sets that of every link."""
     left = wanted
     for name, value_left in sysctl_effects.causes(wanted.key):
-        change = changes.get(Key("sysctl", wanted.scope, name))
+        change = changes.get(key_of(wanted.scope, name))
         written = change and (change.after.value if change.after else change.before.restore)
         if written:
             left = dataclasses.replace(wanted, value=value_left(written))
@@ -197,7 +180,7 @@ def upset(wanted: Sysctl, changes: Mapping[Key, Change]) -> Sysctl:
 
 def upsets(sysctl: Sysctl, links: Iterable[str]) -> Iterator[Key]:
     """The sysctls that the kernel may change when this one is written; ``links`` are those of its scope."""
-    return (Key("sysctl", sysctl.scope, name) for name in sysctl_effects.reached(sysctl.key, links))
+    return (key_of(sysctl.scope, name) for name in sysctl_effects.reached(sysctl.key, links))
 
 
 def ipv6_switches(scope: str, link: str, names: Names) -> Iterator[Key]:
@@ -240,7 +223,7 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
             continue
         links = _links_of(key.scope, live) if match[1] == "all" else [match[1].replace("/", ".")]
         for link in links:
-            own = Key("sysctl", key.scope, f"net.ipv6.conf.{link.replace('.', '/')}.disable_ipv6")
+            own = key_of(key.scope, f"net.ipv6.conf.{link.replace('.', '/')}.disable_ipv6")
             again = match[1] == "all" and values.get(own, _value_of(live.get(own))) == "0"
             yield Taking(Ground("ipv6", key.scope, link), key, not again)
 
@@ -291,39 +274,6 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
     return {"value": sysctl.value}
 
 
-Record = tuple[Any, ...]  # (value before, our value), and (sysctl, value) pairs of others that the kernel changed along
-
-
-def record(key: Key, wanted: Sysctl, noting: Noting) -> Record | None:
-    """The value before our first write (None: the one that our link was created with) and our value."""
-    noted, live = noting.noted.get(key), noting.live.get(key)
-    if noted is not None:
-        return noted[0], wanted.value, *noted[2:]
-    if live is not None:
-        others = tuple(_changed_along(key, live.object.value, noting))
-        return (live.object.value, wanted.value, *([others] if others else [])) if key in noting.changes else None
-    of = noting.names.links.get((wanted.scope, link_of(wanted.key)))
-    newborn = of is not None and of.kind != "interface"
-    return (noting.at_birth.get(key.name), wanted.value) if newborn or key.name in noting.at_birth else None
-
-
-def _changed_along(key: Key, before: str, noting: Noting) -> Iterator[tuple[str, str]]:
-    """The other sysctls that a write for all links changes, and that writing the old value would not restore."""
-    for other, value in noting.upset.items():
-        left = dict(sysctl_effects.causes(other.name)).get(key.name) if other.scope == key.scope else None
-        if left is not None and sysctl_effects.level(key.name) == 0 and left(before) != value:
-            yield other.name, value
-
-
-def recall(name: str, plain: Any) -> Record:
-    parts = name.translate(str.maketrans("./", "/.")).split("/")
-    if parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{name} is no sysctl's name")
-    before, ours, *others = plain
-    pairs = (tuple((str(name), str(value)) for name, value in listed) for listed in others)
-    return None if before is None else str(before), str(ours), *pairs
-
-
 def impossible(sysctl: Sysctl, made: Names) -> str:
     """The message for a sysctl that does not exist and that no object of the plan brings, "" for any other."""
     brought = namespace_key(sysctl.scope) in made.objects or (sysctl.scope, link_of(sysctl.key)) in made.links
@@ -340,6 +290,12 @@ def settings(key: Key) -> tuple[str, ...]:
     """The sysctl, and for a link's sysctl the default that a new link takes its value from."""
     default = sysctl_effects.default_of(key.name)
     return (key.name, default) if default else (key.name,)
+
+
+def shown_by(state: ScopeState) -> Iterator[str]:
+    """The route_localnet of the links to which our tables publish ports: read also where the record is lost."""
+    for name in sysctl_records.published(state.tables.values()):
+        yield from settings(key_of(state.scope, name))
 
 
 KIND = Kind(
@@ -367,10 +323,11 @@ KIND = Kind(
     alone=True,
     ownership=RECORD,
     shareable=True,
-    record=record,
-    recall=recall,
+    record=sysctl_records.record,
+    recall=sysctl_records.recall,
     shows=EVERYWHERE,
     local=is_local,
     impossible=impossible,
     settings=settings,
+    shown_by=shown_by,
 )

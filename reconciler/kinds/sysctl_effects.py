@@ -22,6 +22,10 @@ _OWN_DEFAULT = frozenset(
     "forwarding mc_forwarding disable_xfrm disable_policy promote_secondaries route_localnet "
     "drop_unicast_in_l2_multicast".split()
 )
+# While one of these is on, packets get where only the rules of our tables keep them out.
+_OPENING = frozenset(
+    "ip_forward forwarding force_forwarding route_localnet proxy_arp proxy_arp_pvlan proxy_ndp".split()
+)
 _STABLE_PRIVACY = "2"  # addr_gen_mode after stable_secret is written
 
 Left = Callable[[str], str]  # the value written to one sysctl -> the value that the other one has then
@@ -33,6 +37,35 @@ def split(key: str) -> tuple[str, str, str, str] | None:
     if len(parts) != 5 or parts[2] not in ("conf", "neigh"):
         return None
     return parts[1], parts[2], parts[3], parts[4]
+
+
+def link_of(key: str) -> str:
+    """The link that a sysctl belongs to, "" for none: LINK of net.ipv4.conf.LINK.forwarding."""
+    parts = split(key)
+    return parts[2].replace("/", ".") if parts is not None and parts[2] not in ("all", "default") else ""
+
+
+def other_name(key: str) -> str:
+    """The other name of the same setting, "" for none."""
+    return {IP_FORWARD: ALL_FORWARDING, ALL_FORWARDING: IP_FORWARD}.get(key, "")
+
+
+def opens(key: str) -> bool:
+    """Whether the setting lets packets pass that our rules may have to stop."""
+    return key.rpartition(".")[2] in _OPENING
+
+
+def of_neighbours(key: str) -> bool:
+    """Whether it is a link's setting of the neighbour table."""
+    return key.split(".")[2:3] == ["neigh"] and bool(link_of(key))
+
+
+def like_newborn(key: str) -> str:
+    """The sysctl that shows, in a new namespace, the value that a new one has.
+
+    Only the first namespace has net.ipv4.neigh.default; of a link's own values those of ``lo`` show the default.
+    """
+    return key.replace(f".neigh.{key.split('.')[3]}.", ".neigh.lo.") if of_neighbours(key) else key
 
 
 def level(key: str) -> int:
@@ -47,6 +80,11 @@ def of_new_links(key: str) -> bool:
     """Whether the sysctl sets a value of links that are created later."""
     parts = split(key)
     return key == IP_FORWARD or (parts is not None and parts[2] in ("all", "default"))
+
+
+def route_localnet(link: str) -> str:
+    """The sysctl that lets packets from and to 127.0.0.0/8 pass a link."""
+    return f"net.ipv4.conf.{link.replace('.', '/')}.route_localnet"
 
 
 def default_of(key: str) -> str:

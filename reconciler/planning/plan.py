@@ -68,10 +68,9 @@ def order(
     ]
     early = [c for c in listed if c.action == "update" and BY_NAME[c.key.kind].early & {*c.differs}]
     first = {c.key for c in early}
-    coming = [c for c in listed if c.action != "delete" or (c.key.kind in _IN_TABLES and c.key.scope not in tables)]
-    coming = [c for c in coming if c.key not in first]
-    with_table = (c for c in listed if c.action == "delete" and c.key.kind in _IN_TABLES and c.key.scope in tables)
-    last = [*(c for c in listed if c.key in late), *with_table]
+    last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and (c.key.scope in tables or _guards(c)))]
+    held = first | {c.key for c in last}
+    coming = [c for c in listed if c.key not in first and (c.action != "delete" or (c.key.kind in _IN_TABLES and c.key not in held))]
     there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(early, Names(), False, restoring),
@@ -105,6 +104,10 @@ def _put_back(change: Change, measures: Measures) -> Step:
     anew = any(place in measures.anew for place in kind.lies_on(change.after))
     requests = kind.put_back(change.after, anew) if kind.put_back is not None else ()
     return Step(change, tuple(requests), (measures.loss(change.key).cause,))
+
+
+def _guards(change: Change) -> bool:
+    return change.action == "delete" and BY_NAME[change.key.kind].guards
 
 
 def _in_nft(change: Change, tables: set[str]) -> bool:

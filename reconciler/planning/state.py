@@ -46,6 +46,7 @@ class View:
 
 
 _SETTINGS = having(lambda kind: kind.settings)
+_SHOWN_BY = having(lambda kind: kind.shown_by)
 _BORN_WITH = having(lambda kind: kind.born_with)
 
 
@@ -57,6 +58,15 @@ def settings(keys: Iterable[Key], memory: Memory = MappingProxyType({})) -> dict
         if sysctls_of is not None:
             names.setdefault(key.scope, set()).update(sysctls_of(key))
     return names
+
+
+def more_settings(live: LiveState) -> dict[str, set[str]]:
+    """By scope, the sysctls that must be read too because of what the scopes hold."""
+    names: dict[str, set[str]] = {}
+    for scope, state in live.scopes.items():
+        found = {name for shown_by in _SHOWN_BY.values() for name in shown_by(state)}
+        names[scope] = {name for name in found if (scope, name) not in live.sysctls}
+    return {scope: unread for scope, unread in names.items() if unread}
 
 
 def _every(_scope: str) -> Container[str]:

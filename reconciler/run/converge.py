@@ -87,7 +87,7 @@ def _carry_out(
 
 
 def _at_birth(planned: Planned) -> dict[str, str]:
-    keys = ownership.settings_of_newborn(planned)
+    keys = ownership.births(planned)
     if not keys:
         return {}
     return sysctl.read_at_birth(keys)

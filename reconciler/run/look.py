@@ -105,7 +105,9 @@ def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | N
 
             settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
         spaces = [key.name for key in intent.desired if key.kind == "namespace"]
-        return live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
+        rows = live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
+        more = state.more_settings(rows)
+        return live.read_more(kernel, rows, (), more, uppers=False) if more else rows
 
 
 def _difference(seen: Seen) -> Difference:

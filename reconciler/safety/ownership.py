@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 
-from reconciler.kinds import BY_NAME, having
+from reconciler.kinds import BY_NAME, having, sysctl_records
 from reconciler.kinds.context import Noting
 from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned, Result
@@ -40,11 +40,14 @@ def _save(name: str, old: Record, new: Record) -> None:
         records.save(name, new)
 
 
-def settings_of_newborn(planned: Planned) -> set[str]:
-    """The sysctls that the plan writes in namespaces that it creates; their old values must be read in a new one."""
-    born = {change.key.name for change in planned.changes if change.key.kind == "namespace" and change.before is None}
-    written = (change.key for change in planned.changes if change.key.scope in born)
-    return {key.name for key in written if BY_NAME[key.kind].restores}
+def births(planned: Planned) -> set[str]:
+    """The sysctls that must be read in a new namespace: their values there belong into the records."""
+    return {
+        name
+        for change in planned.changes
+        if BY_NAME[change.key.kind].restores
+        for name in sysctl_records.births(change.key)
+    }
 
 
 def _records(

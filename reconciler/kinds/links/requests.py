@@ -51,7 +51,15 @@ def restamp(link: Any) -> Iterator[Request]:
 
 
 def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
-    """The requests that set attributes, by word, of an existing link."""
+    """The requests that set attributes, by word, of an existing link.
+
+    A port comes up last: until it has its attributes (isolated) it would pass frames.
+    """
+    port = of_table(PORT, values)
+    if port and values.get("up"):
+        yield from set_link(scope, name, {word: value for word, value in values.items() if word != "up"})
+        yield from set_link(scope, name, {"up": True})
+        return
     attributes: list[tuple[str, Any]] = [(_PLAIN[word], value) for word, value in values.items() if word in _PLAIN]
     if "master" in values:
         attributes.append(("IFLA_MASTER", LinkRef(scope, values["master"]) if values["master"] else 0))
@@ -61,9 +69,7 @@ def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Reque
         fields |= {"flags": IFF_UP if values["up"] else 0, "change": IFF_UP}
     if attributes or "up" in values:
         yield Netlink(scope, "setlink", fields, tuple(attributes))
-    yield from _set_info(
-        scope, name, ("IFLA_INFO_SLAVE_KIND", "bridge"), "IFLA_INFO_SLAVE_DATA", of_table(PORT, values)
-    )
+    yield from _set_info(scope, name, ("IFLA_INFO_SLAVE_KIND", "bridge"), "IFLA_INFO_SLAVE_DATA", port)
 
 
 def set_data(scope: str, name: str, rtnl: str, data: Values) -> Iterator[Request]:

@@ -120,6 +120,7 @@ KIND = element_kind(
     name="isolation",
     section="isolations",
     form=Isolation,
+    guards=True,
     elements=elements,
     words=words,
     parse=parse,
