@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import neighbours
 from reconciler.kernel.netlink.sender import Sender, names_links, renames
-from reconciler.kernel.nftables import flows, unmasqueraded
+from reconciler.kernel.nftables import flows, forbidden_flows, unmasqueraded
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
@@ -18,6 +18,7 @@ from reconciler.model.requests import (
     DeleteNamespace,
     Forget,
     ForgetFlows,
+    ForgetForbidden,
     ForgetUnmasqueraded,
     ForgetUntranslated,
     Netlink,
@@ -120,6 +121,9 @@ class Writer:
         except KernelError as error:
             return [error.failure] * len(requests)
 
+    def _forbidden(self, scope: str, requests: list[ForgetForbidden]) -> Results:
+        return [_caught(partial(forbidden_flows.forget, self._kernel, scope, requests))] * len(requests)
+
     # -------------------------------------------------------------- one by one
 
     def _each(self, _scope: str, requests: list[Request]) -> Results:
@@ -170,6 +174,7 @@ _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     ForgetUnmasqueraded: Writer._flows,
     ForgetUntranslated: Writer._flows,
     Announce: Writer._announcements,
+    ForgetForbidden: Writer._forbidden,
 }
 
 

@@ -128,6 +128,7 @@ class Kind:
     shareable    True where several topologies may declare the same object; none of them creates or deletes it
     release  live object on record that is no longer desired -> it as it was before netrecon changed it
     record   (key, desired, Noting) -> the object's record as plain data, None for none
+    births   key of a change -> the sysctls to read in a new namespace, because their values there go into the record
     either   (old record, new record) -> a record that is right whether or not the run gets to its end
     without_others   (record, record of a topology outside this run) -> the first, without what the second has too
     recall   (key's name, record as read from its file) -> the record; raises an error if it cannot be one
@@ -222,6 +223,7 @@ class Kind:
     ownership: Literal["alias", "protocol", "record", "name"] = ALIAS
     shareable: bool = False
     record: Callable[[Key, Any, Noting], Any] | None = None
+    births: Callable[[Key], Iterable[str]] = _nothing
     either: Callable[[Any, Any], Any] = _last
     without_others: Callable[[Any, Any], Any] | None = None
     recall: Callable[[str, Any], Any] = _same

@@ -324,6 +324,7 @@ KIND = Kind(
     ownership=RECORD,
     shareable=True,
     record=sysctl_records.record,
+    births=sysctl_records.births,
     recall=sysctl_records.recall,
     shows=EVERYWHERE,
     local=is_local,

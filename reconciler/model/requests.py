@@ -195,6 +195,20 @@ class Announce:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetForbidden:
+    """Delete the conntrack entries of the flows that an isolation of ``link`` forbids: running flows keep to theirs.
+
+    These are flows into the link's subnets, unless they are translated or come from the subnets of ``allow``, and with
+    ``internal`` those out of them too.  Flows of the scope itself are never among them.
+    """
+
+    scope: str
+    link: str
+    allow: tuple[str, ...]
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ReservePorts:
     """Add ranges (first, last) to net.ipv4.ip_local_reserved_ports and remove others from it.
 
@@ -217,5 +231,6 @@ Request = (
     | NftElement
     | Forget
     | Announce
+    | ForgetForbidden
     | ReservePorts
 )

@@ -70,7 +70,11 @@ def order(
     first = {c.key for c in early}
     last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and (c.key.scope in tables or _guards(c)))]
     held = first | {c.key for c in last}
-    coming = [c for c in listed if c.key not in first and (c.action != "delete" or (c.key.kind in _IN_TABLES and c.key not in held))]
+    coming = [
+        c
+        for c in listed
+        if c.key not in first and (c.action != "delete" or (c.key.kind in _IN_TABLES and c.key not in held))
+    ]
     there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(early, Names(), False, restoring),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Mapping
 
-from reconciler.kinds import BY_NAME, having, sysctl_records
+from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Noting
 from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned, Result
@@ -42,12 +42,7 @@ def _save(name: str, old: Record, new: Record) -> None:
 
 def births(planned: Planned) -> set[str]:
     """The sysctls that must be read in a new namespace: their values there belong into the records."""
-    return {
-        name
-        for change in planned.changes
-        if BY_NAME[change.key.kind].restores
-        for name in sysctl_records.births(change.key)
-    }
+    return {name for change in planned.changes for name in BY_NAME[change.key.kind].births(change.key)}
 
 
 def _records(

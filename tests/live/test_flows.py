@@ -185,6 +185,36 @@ def test_a_tcp_connection_of_an_unchanged_port_map_survives_every_change(lab: La
     assert kept.answer(1) == "?"
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_flow_that_an_isolation_forbids_ends_with_it(lab: Lab, family: int) -> None:
+    """From the LAN into the bridge nothing passes but what is published, whatever was established before."""
+    targets = ("172.16.0.2", "fd00:16::2", "172.17.0.2", "fd00:17::2")
+    direct, allowed = targets[family == 6], targets[2 + (family == 6)]
+    lab.apply({"port_maps": [udp(family, 5000, 0)], "isolations": [{"link": "br1", "allow": ["eth0"]}]})
+    stopped, beside = Client(direct, 80), Client(allowed, 80)
+    published, answer = Client(HOSTS[family], 5000), Client(direct, 80, scope="other")
+    clients = [stopped, beside, published, answer]
+    assert "nobody" not in [client.answer() for client in clients]
+    before = entries()
+    lab.apply(
+        {
+            "port_maps": [udp(family, 5000, 0)],
+            "isolations": [{"link": "br0", "allow": ["br1"]}, {"link": "br1", "allow": ["eth0"]}],
+        }
+    )
+    assert len(set(before) - set(entries())) == 1  # the others keep their entries
+    assert [client.answer(2) for client in clients[1:]].count("nobody") == 0
+    assert stopped.answer(2) == "nobody"
+
+
+def test_what_leaves_a_link_ends_when_the_link_becomes_internal(lab: Lab) -> None:
+    lab.apply({"isolations": [{"link": "br1"}], "masquerades": [{"source": "172.17.0.0/24"}]})
+    out = Client("172.16.0.2", 80, scope="other")
+    assert out.answer() != "nobody"
+    lab.apply({"isolations": [{"link": "br1", "internal": True}], "masquerades": [{"source": "172.17.0.0/24"}]})
+    assert out.answer(2) == "nobody"
+
+
 def test_what_came_through_a_damaged_table_goes_right_after_the_repair(lab: Lab) -> None:
     silent(4, 5000)
     desired = lab.apply({"port_maps": [udp(4, 5000, 0)]})

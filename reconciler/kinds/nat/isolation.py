@@ -17,6 +17,7 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
 from reconciler.model.quoting import Path
+from reconciler.model.requests import ForgetForbidden, Request
 from reconciler.model.rows import TableRow
 
 
@@ -111,6 +112,13 @@ def _by_link(table: TableRow) -> dict[str, list[Element]]:
     return by_link
 
 
+def flows(_before: Isolation | None, after: Isolation | None) -> Iterator[Request]:
+    """What the isolation forbids ends, also where it was established before."""
+    if after is not None:
+        within = (after.link,) if after.within else ()
+        yield ForgetForbidden(after.scope, after.link, (*after.allow, *within), after.internal)
+
+
 def words(isolation: Isolation) -> dict[str, Any]:
     plain = {"allow": list(isolation.allow), "internal": isolation.internal}
     return plain if isolation.within else {**plain, "within": False}
@@ -123,6 +131,7 @@ KIND = element_kind(
     guards=True,
     elements=elements,
     words=words,
+    flows=flows,
     parse=parse,
     check=check,
     read=read,

@@ -18,6 +18,7 @@ from reconciler.model.requests import (
     CreateNamespace,
     DeleteNamespace,
     Forget,
+    ForgetForbidden,
     LinkRef,
     Netlink,
     NewMac,
@@ -167,7 +168,7 @@ class Host:
         elif isinstance(request, WriteFile):
             dns_files.write_file(request.scope, request.name, request.text, request.owner)
         else:
-            assert isinstance(request, Announce | Forget), request
+            assert isinstance(request, Announce | Forget | ForgetForbidden), request
 
     def write(self, scope: str, key: str, value: str) -> None:
         """A sysctl, and what it does to addresses: without IPv6 a link loses them all."""

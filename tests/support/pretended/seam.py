@@ -27,7 +27,7 @@ from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_drops, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
-from reconciler.model.requests import Forget, Netlink, NftElement, NftFrame, Request
+from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
 from reconciler.model.rows import Barrier, LearnedRow, LinkSettings, Listener, LiveState, ScopeState
 from reconciler.run import host
 from reconciler.safety import state_dir
@@ -156,7 +156,7 @@ class Writer:
         return results
 
     def _deliver(self, listed: list[tuple[int, Request]], results: list[Failure | None]) -> None:
-        one_go = isinstance(listed[0][1], NftFrame | NftElement | Forget)
+        one_go = isinstance(listed[0][1], NftFrame | NftElement | Forget | ForgetForbidden)
         for part in [listed] if one_go else [[one] for one in listed]:
             self.sent += 1
             failure = self._pretended.carry_out([request for _, request in part], self._parking)
