@@ -115,7 +115,7 @@ class Kind:
     existing     True for objects that are configured but neither created nor deleted (a physical link)
     harmless     True where a deletion interrupts no traffic
     restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
-    guards       True where the object keeps packets out: it is deleted last, when what it guarded has gone or moved
+    loosens      change -> True where it only lets more packets pass: it runs last, when what was kept off has moved
     transaction  NFT where all objects of one scope change in one nft transaction, "" elsewhere
     carrier  object -> the key of the object that it is a part of: the table of an element
     edits    object -> the name of the host's own file that it is a block of, "" for none
@@ -228,7 +228,7 @@ class Kind:
     without_others: Callable[[Any, Any], Any] | None = None
     recall: Callable[[str, Any], Any] = _same
     clashes: Callable[[Iterable[Claim]], Iterable[tuple[Claim, str]]] | None = None
-    guards: bool = False
+    loosens: Callable[[Change], bool] | None = None
     transaction: str = ""
     carrier: Callable[[Any], Key] | None = None
     shows: Literal["scope", "ends", "everywhere"] = SCOPE

@@ -24,9 +24,7 @@ from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
 from reconciler.model.rows import ScopeState
 
-# These always exist; sysctls under net.netfilter and net.bridge exist only with their kernel module.
 _UNNOTED = Noted("", (None, ""))
-BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")
 # Each namespace has its own of these; some kernels share others, as those of connection tracking, between namespaces.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
@@ -277,7 +275,7 @@ def shown(sysctl: Sysctl) -> Mapping[str, str]:
 def impossible(sysctl: Sysctl, made: Names) -> str:
     """The message for a sysctl that does not exist and that no object of the plan brings, "" for any other."""
     brought = namespace_key(sysctl.scope) in made.objects or (sysctl.scope, link_of(sysctl.key)) in made.links
-    known = sysctl.key.startswith(BUILT_IN)
+    known = sysctl.key.startswith(sysctl_effects.BUILT_IN)
     return f"the kernel has no setting {sysctl.key} in {sysctl.scope}" if known and not brought else ""
 
 

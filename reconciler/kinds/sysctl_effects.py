@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+# These always exist; sysctls under net.netfilter and net.bridge exist only with their kernel module.
+BUILT_IN = ("net.ipv4.", "net.ipv6.", "net.core.")
 IP_FORWARD = "net.ipv4.ip_forward"  # the same value as net.ipv4.conf.all.forwarding
 ALL_FORWARDING = "net.ipv4.conf.all.forwarding"
 # A write to conf.all is copied to every link, and to conf.default except for force_forwarding.

@@ -29,7 +29,7 @@ def key_of(scope: str, name: str) -> Key:
 
 
 def record(key: Key, wanted: Any, noting: Noting) -> Record | None:
-    """The value before our first write, and our value.
+    """The value before our first write, and our value; also where the setting had our value already.
 
     On a link that netrecon made the value before is that of a new link: None, for the default of new links, or where
     the namespace has no such default the value of ``at_birth``.
@@ -41,19 +41,21 @@ def record(key: Key, wanted: Any, noting: Noting) -> Record | None:
     if _on_our_link(key, noting):
         return birth if sysctl_effects.of_neighbours(key.name) else None, wanted.value
     live = noting.live.get(key)
-    if live is not None and key not in noting.changes and key.name == route_localnet(link_of(key.name)):
-        return None if _publishes(key, noting) else live.object.value, wanted.value
     if birth is not None and (live is None or _in_our_namespace(key, noting)):
         return birth, wanted.value
-    if live is None or key not in noting.changes:
+    if live is None:
         return None
+    if key not in noting.changes and _publishes(key, noting):
+        return None, wanted.value
     before = _without_us(key, live.object.value, noting)
-    others = tuple(_changed_along(key, before, noting))
+    others = tuple(_changed_along(key, before, noting)) if key in noting.changes else ()
     return before, wanted.value, *([others] if others else [])
 
 
 def _publishes(key: Key, noting: Noting) -> bool:
-    """Whether our table published ports to the link already: then the value is ours, and its record was lost."""
+    """Whether it is the route_localnet of a link to which our table published ports already: its record was lost."""
+    if key.name != route_localnet(link_of(key.name)):
+        return False
     table = noting.live.get(table_key(key.scope, table_name(noting.names.topology)))
     return table is not None and link_of(key.name) in {link for link, _ in table.object.hairpin}
 
@@ -103,7 +105,7 @@ def _changed_along(key: Key, before: str, noting: Noting) -> Iterator[tuple[str,
 def births(key: Key) -> Iterator[str]:
     """The sysctl that must be read in a new namespace for the record of a sysctl that is written."""
     name = sysctl_effects.like_newborn(key.name)
-    if key.scope != HOST or name != key.name:
+    if key.scope != HOST or name != key.name or not name.startswith(sysctl_effects.BUILT_IN):
         yield name
 
 

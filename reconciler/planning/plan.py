@@ -51,6 +51,8 @@ def order(
 ) -> Plan:
     """The plan: early updates, deletions, sysctls that get an old value back, creations, late deletions, restorations.
 
+    What only lets more packets pass (Kind.loosens) runs after the creations and updates.
+
     ``names`` are those of the topologies.  ``restoring`` (a rollback): an adopted object gets the stamp of its
     ``after``, not the owner's.
     """
@@ -68,19 +70,19 @@ def order(
     ]
     early = [c for c in listed if c.action == "update" and BY_NAME[c.key.kind].early & {*c.differs}]
     first = {c.key for c in early}
-    last = [c for c in listed if c.key in late or (c.key.kind in _IN_TABLES and (c.key.scope in tables or _guards(c)))]
-    held = first | {c.key for c in last}
-    coming = [
-        c
-        for c in listed
-        if c.key not in first and (c.action != "delete" or (c.key.kind in _IN_TABLES and c.key not in held))
-    ]
+    looser = {c.key for c in listed if _loosens(c)}
+    gone = {c.key for c in listed if c.action == "delete" and c.key.kind in _IN_TABLES}
+    ends = {key for key in gone if key.scope in tables or key in looser}
+    coming = [c for c in listed if c.key not in looser | first and (c.action != "delete" or c.key in gone - ends)]
+    opening = [c for c in listed if c.key in looser and c.action != "delete"]
+    last = [c for c in listed if c.key in late or c.key in ends]
     there = live_names(live) if going or back or last else Names()
     stages = [
         *_stages(early, Names(), False, restoring),
         *_stages(going, there, True, restoring),
         *_stages(back, there, False, restoring),
         *_stages(coming, _joined(names), False, restoring),
+        *_stages(opening, _joined(names), False, restoring),
         *_stages(last, there, True, restoring),
     ]
     if measures.settings:
@@ -110,8 +112,9 @@ def _put_back(change: Change, measures: Measures) -> Step:
     return Step(change, tuple(requests), (measures.loss(change.key).cause,))
 
 
-def _guards(change: Change) -> bool:
-    return change.action == "delete" and BY_NAME[change.key.kind].guards
+def _loosens(change: Change) -> bool:
+    loosens = BY_NAME[change.key.kind].loosens
+    return loosens is not None and loosens(change)
 
 
 def _in_nft(change: Change, tables: set[str]) -> bool:

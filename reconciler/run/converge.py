@@ -63,7 +63,7 @@ def _carry_out(
     try:
         if arm is not None:
             arm()
-        ownership.before(planned, _at_birth(planned), snapshot.upset_before(before.snapshot, planned))
+        ownership.before(planned, _at_birth(ownership.births(planned)), snapshot.upset_before(before.snapshot, planned))
     except KernelError:  # a full disk, for example: nothing has been changed yet
         rollback.abandon(kernel, before)
         raise
@@ -86,11 +86,8 @@ def _carry_out(
         _go_back(kernel, before, result)
 
 
-def _at_birth(planned: Planned) -> dict[str, str]:
-    keys = ownership.births(planned)
-    if not keys:
-        return {}
-    return sysctl.read_at_birth(keys)
+def _at_birth(keys: set[str]) -> dict[str, str]:
+    return sysctl.read_at_birth(keys) if keys else {}
 
 
 def _verify(kernel: Kernel, planned: Planned, result: Result) -> None:
@@ -144,7 +141,7 @@ def _rounds(
 
 def _remember(planned: Planned, result: Result) -> None:
     try:
-        ownership.after(planned, result)
+        ownership.after(planned, result, _at_birth(ownership.brought(planned)))
     except KernelError as error:  # a full disk: the record then has too much, which does no harm
         result.notes.append(str(error))
 

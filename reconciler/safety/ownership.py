@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Noting
-from reconciler.model.keys import Key
+from reconciler.model.keys import HOST, Key
 from reconciler.planning.intent import Planned, Result
 from reconciler.safety import records
 from reconciler.safety.records import Record
@@ -27,11 +27,14 @@ def before(planned: Planned, at_birth: Mapping[str, str], upset: Mapping[Key, st
         _save(name, old, old | record | both)
 
 
-def after(planned: Planned, result: Result) -> None:
-    """Write the final records, if the result is verified.  Raises KernelError."""
+def after(planned: Planned, result: Result, at_birth: Mapping[str, str]) -> None:
+    """Write the final records, if the result is verified.  Raises KernelError.
+
+    ``at_birth`` are the values of ``brought``.
+    """
     if result.verified:
         known = records.load()
-        for name, record in _records(planned, known, {}, {}).items():
+        for name, record in _records(planned, known, at_birth, {}).items():
             _save(name, known.get(name, {}), record)
 
 
@@ -43,6 +46,12 @@ def _save(name: str, old: Record, new: Record) -> None:
 def births(planned: Planned) -> set[str]:
     """The sysctls that must be read in a new namespace: their values there belong into the records."""
     return {name for change in planned.changes for name in BY_NAME[change.key.kind].births(change.key)}
+
+
+def brought(planned: Planned) -> set[str]:
+    """As ``births``, for sysctls of the host that were not there before: a kernel module came with the changes."""
+    made = (change.key for change in planned.changes if change.action == "create" and change.key.scope == HOST)
+    return {key.name for key in made if key.name in BY_NAME[key.kind].births(key)}
 
 
 def _records(

@@ -12,7 +12,7 @@ from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
@@ -119,6 +119,18 @@ def flows(_before: Isolation | None, after: Isolation | None) -> Iterator[Reques
         yield ForgetForbidden(after.scope, after.link, (*after.allow, *within), after.internal)
 
 
+def loosens(change: Change) -> bool:
+    """Whether the link gets no further protection."""
+    if change.after is None or change.before is None:
+        return change.after is None
+    gone, come = (set(elements(one)) - set(elements(other)) for one, other in _both_ways(change.before, change.after))
+    return not any(element.set == "allowed" for element in gone) and all(element.set == "allowed" for element in come)
+
+
+def _both_ways(before: Isolation, after: Isolation) -> tuple[tuple[Isolation, Isolation], ...]:
+    return (before, after), (after, before)
+
+
 def words(isolation: Isolation) -> dict[str, Any]:
     plain = {"allow": list(isolation.allow), "internal": isolation.internal}
     return plain if isolation.within else {**plain, "within": False}
@@ -128,7 +140,7 @@ KIND = element_kind(
     name="isolation",
     section="isolations",
     form=Isolation,
-    guards=True,
+    loosens=loosens,
     elements=elements,
     words=words,
     flows=flows,
