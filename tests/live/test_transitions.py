@@ -21,7 +21,7 @@ from reconciler.kinds import sysctl_effects
 
 pytestmark = pytest.mark.live
 SETTINGS = settings(
-    max_examples=int(os.environ.get("NETRECON_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("NETRECON_EXAMPLES", "8")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
