@@ -145,15 +145,16 @@ def going_back(reading: Reading, name: str, noted: Noted = _UNNOTED) -> str | No
     It is the value before; but where another sysctl that is still wanted has changed it or changes it, that effect.
     """
     topology, (before, *_) = noted if noted.topology else _of(reading, name)
-    on_ours = before is None
-    value = _born(reading, name, topology) if on_ours else before
+    anew = before is None or sysctl_effects.of_neighbours(name)  # with a default, where the scope has one
+    born = _born(reading, name, topology) if anew else None
+    value = before if born is None else born
     if value is None:
         return None
     other = sysctl_effects.other_name(name)
     if other and _governs(reading, other, always=True):
         return _after(reading, other)
     for cause, left in sysctl_effects.causes(name):
-        if not (sysctl_effects.level(cause) == 1 and (on_ours or _has_address(reading, name))):
+        if not (sysctl_effects.level(cause) == 1 and (born is not None or _has_address(reading, name))):
             effect = _after(reading, cause) if _governs(reading, cause) else None
             value = value if effect is None else left(effect)
     return value

@@ -187,3 +187,15 @@ def test_delete_of_no_name(name: str, netrecon: Netrecon) -> None:
 def test_delete_of_nothing_in_particular(netrecon: Netrecon) -> None:
     assert "give FILE or --name NAME, one of them" in netrecon("delete", code=1)
     assert "give FILE or --name NAME, one of them" in netrecon("delete", "--name", "left", LEFT, code=1)
+
+
+def test_one_loses_its_last_port_while_the_other_gets_its_first(netrecon: Netrecon) -> None:
+    """Both in one run and in one scope: what is created in a table does not wait for the table that goes."""
+    bridge = {"bridges": {"br0": {"addresses": ["10.0.0.1/24"]}}}
+    first, second = {"name": "first", **bridge}, {"name": "second"}
+    netrecon("apply", "-q", {**first, "port_maps": ["8080:10.0.0.2:80"]}, second)
+    other = {**second, "port_maps": ["8081:10.0.0.2:80"], "isolations": []}
+    netrecon("apply", "-q", first, other)
+    netrecon("check", first, other)
+    netrecon("apply", "-q", {**first, "port_maps": ["8080:10.0.0.2:80"]}, second)
+    netrecon("check", {**first, "port_maps": ["8080:10.0.0.2:80"]}, second)
