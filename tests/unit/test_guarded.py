@@ -123,3 +123,43 @@ def test_with_the_record_lost(pair: tuple[str, str], pretended: Pretended, netre
     for topology in (pair[1], "nothing"):
         netrecon("apply", TOPOLOGIES[topology], "-q")
         assert not list(open_links(pretended.host))
+
+
+APART = {
+    "bridges": {"br0": {"addresses": ["10.0.0.1/24"]}, "br1": {"addresses": ["10.1.0.1/24"]}},
+    "veths": {
+        f"v{number}": {"master": "br0", "isolated": True, "peer": {"namespace": "test", "name": f"e{number}"}}
+        for number in (0, 1)
+    },
+    "namespaces": {"test": {}},
+    "isolations": [{"link": "br0", "internal": True}],
+    "sysctls": {"net.ipv4.ip_forward": 1},
+}
+
+
+def let_in(host: Host) -> Iterator[str]:
+    """What APART keeps apart and what can pass now: a port that is up, or the bridge when the host forwards."""
+    space = host.space("host")
+    for row in space.links.values():
+        if row.name in ("v0", "v1") and row.master and row.up and not row.port["isolated"]:
+            yield row.name
+    isolated = {key for table in space.tables.values() for key in table.elements.get("internal", {})}
+    behind = any(row.master and row.up for row in space.links.values() if row.name in ("v0", "v1"))
+    if behind and space.settings["net.ipv4.ip_forward"] == "1" and not isolated:
+        yield "br0"
+
+
+@pytest.mark.parametrize("there", [{}, {"bridges": APART["bridges"]}, {"sysctls": APART["sysctls"]}], ids=str)
+def test_what_is_apart_is_so_from_its_first_moment_to_its_last(
+    there: dict[str, Any], pretended: Pretended, netrecon: Netrecon
+) -> None:
+    netrecon("apply", "-q", there)
+    seen: list[str] = []
+
+    def look(_number: int, _request: Request) -> None:
+        seen.extend(let_in(pretended.host))
+
+    pretended.fault = look
+    for topology in (APART, there, APART, {**APART, "isolations": [], "veths": {}}, APART, {}):
+        netrecon("apply", "-q", topology)
+        assert not seen, topology
