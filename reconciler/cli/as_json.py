@@ -68,6 +68,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "key": str(finding.key) if finding.key else None,
         "message": finding.message,
         "hint": finding.hint,
+        "commands": list(finding.commands),
         "refuses": False,
     }
 

@@ -78,8 +78,7 @@ def print_plan(planned: Planned, colour: str, verbose: bool = False, reasons: bo
         out.print(Text(f"! {clean(key)} is not netrecon's: it goes with {clean(cause)} and {end}", style=_WARNING))
     for problem in planned.refusals if reasons else ():
         out.print(Text(f"! apply refuses this: {clean(problem)}", style=_WARNING))
-    for finding in planned.warnings:
-        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+    _print_each(out, planned.warnings)
     out.print(summary(planned, reasons))
 
 
@@ -190,14 +189,22 @@ def _ending(result: Result) -> str:
 
 def print_findings(findings: Sequence[Finding], topologies: Sequence[str], colour: str) -> None:
     """Print a line for each finding, or one line if there are none."""
-    from rich.text import Text
 
     out = console(colour)
-    for finding in findings:
-        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+    _print_each(out, findings)
     if not findings:
         names = ", ".join(map(clean, topologies)) or "The kernel holds no topology of netrecon's"
         out.print(f"{names}: nothing found that keeps packets from where they are sent.")
+
+
+def _print_each(out: Console, findings: Sequence[Finding]) -> None:
+    """A line for each finding, and below it the commands that remove it, each on a line to copy."""
+    from rich.text import Text
+
+    for finding in findings:
+        out.print(Text(f"! {clean(finding)}", style=_WARNING))
+        for command in finding.commands:
+            out.print(Text(f"    {clean(command)}"), soft_wrap=True)
 
 
 def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:

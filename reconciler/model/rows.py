@@ -180,25 +180,56 @@ class Listener(NamedTuple):
     process: str
 
 
-class Barrier(NamedTuple):
-    """A base chain that is not ours and has policy drop."""
+class Ask(NamedTuple):
+    """A packet whose way is asked of the kernel; with ``iif`` (an ifindex) it comes in by that link.
 
-    family: str  # ip, ip6 or inet
-    table: str
-    chain: str
-    hook: str
-    legacy: bool = False  # of iptables-legacy (ip_tables), which nft does not list
+    ``mark`` is its firewall mark.
+    """
+
+    to: str
+    source: str = ""
+    iif: int = 0
+    protocol: int = 0
+    port: int = 0
+    mark: int = 0
+
+
+class Way(NamedTuple):
+    """How the kernel sends a packet.
+
+    ``type`` is local, unicast, broadcast, blackhole, ... ("": no route); ``oif`` the ifindex of the link (0: none),
+    ``gateway`` and ``source`` addresses ("" for none).  ``error`` is the kernel's own text where no route takes the
+    packet, ``errno`` its number.  ``mtu`` is that of the route, 0 for none: the link's counts.
+    """
+
+    type: str = ""
+    oif: int = 0
+    gateway: str = ""
+    source: str = ""
+    error: str = ""
+    mtu: int = 0
+    errno: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else decides whether a packet gets through one scope: forwarding, foreign chains, listening sockets."""
+    """What else decides whether a packet gets through one scope.
+
+    ``ways`` are the kernel's answers, ``programs`` the programs on links that may take packets, and ``settings`` those
+    of links for IPv4: (link, name) -> value.
+    """
 
     scope: str
     forwarding4: bool
     forwarding6: bool
-    barriers: tuple[Barrier, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    ways: Mapping[Ask, Way] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    settings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def setting(self, link: str, name: str) -> int:
+        """A setting of the link, -1 where it was not read."""
+        return self.settings.get((link, name), -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
@@ -13,12 +13,16 @@ from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
 from reconciler.model.keys import HOST, Key
 from reconciler.model.names import block_owner
+from reconciler.model.rows import LiveState, ScopeState, Surroundings
 from reconciler.planning import doctor, state
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import to_have
 from reconciler.planning.topology import Topology
 from reconciler.run import look
 from reconciler.safety import records
+
+if TYPE_CHECKING:
+    from reconciler.planning.doctor.following import Followed
 
 
 def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
@@ -28,16 +32,17 @@ def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list
         seen = look.see(kernel, to_have(topologies))
         wanted = {key: one.object for key, one in seen.desired.items()}
         live = {key: one.object for key, one in seen.live.items()}
-        return names, around(kernel, wanted, live, applied=False)
-    entries = {key: one for key, one in _everything(kernel).items() if one.owner and one.owner[0] != "<"}
+        return names, around(kernel, seen.found.scopes, wanted, live, applied=False)
+    rows, everything = _everything(kernel)
+    entries = {key: one for key, one in everything.items() if one.owner and one.owner[0] != "<"}
     names = sorted({one.owner for one in entries.values()})
-    return names, around(kernel, {key: one.object for key, one in entries.items()}, {}, applied=False)
+    return names, around(kernel, rows.scopes, {key: one.object for key, one in entries.items()}, {}, applied=False)
 
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
     """By topology, the number of objects of each kind in the kernel."""
     counts: dict[str, dict[str, int]] = {name: {} for name in sorted(records.load())}
-    entries = _everything(kernel)
+    _, entries = _everything(kernel)
     links = ((key, entry) for key, entry in entries.items() if not BY_NAME[key.kind].existing)
     made = {(place, entry.owner) for key, entry in links for place in BY_NAME[key.kind].links(entry.object)}
     for key, entry in entries.items():
@@ -55,15 +60,28 @@ def _is_held(key: Key, entry: Live, made: Container[tuple[Place, str]]) -> bool:
     return not kind.existing
 
 
-def around(kernel: Kernel, objects: Mapping[Key, Any], beside: Mapping[Key, Any], applied: bool) -> list[Finding]:
-    """The doctor's findings for the objects; ``applied`` and ``beside``: see doctor.diagnose."""
-    scopes = doctor.published(objects)
-    unheard = list(doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied))
-    if not scopes:
-        return doctor.diagnose(objects, {}, applied, beside) + unheard
-    from reconciler.kernel.observe import host_facts
+def around(
+    kernel: Kernel,
+    states: Mapping[str, ScopeState],
+    objects: Mapping[Key, Any],
+    beside: Mapping[Key, Any],
+    applied: bool,
+) -> list[Finding]:
+    """The doctor's findings for the objects; ``states`` has the rows of each scope.
 
-    return doctor.diagnose(objects, host_facts.read(kernel, scopes), applied, beside) + unheard
+    ``applied`` and ``beside``: see doctor.diagnose.
+    """
+    known: dict[str, tuple[Surroundings, Followed]] = {}
+    for scope, ports in doctor.published(objects).items():
+        if scope == HOST or kernel.exists(scope):
+            from reconciler.kernel.observe import foreign_rules, host_facts
+            from reconciler.planning.doctor import following
+
+            followed = following.follow(objects, states.get(scope), scope, foreign_rules.chains(kernel, scope))
+            facts = host_facts.read(kernel, scope, ports, followed.asks(), followed.links())
+            known[scope] = (facts, followed)
+    unheard = doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied)
+    return doctor.diagnose(objects, known, applied, beside) + list(unheard)
 
 
 def overlapping(topologies: Iterable[Topology]) -> Iterator[Finding]:
@@ -73,13 +91,13 @@ def overlapping(topologies: Iterable[Topology]) -> Iterator[Finding]:
             yield Finding(HOST, "overlap", topology.names.links.get((HOST, one.bridge)), one.message, one.hint)
 
 
-def _everything(kernel: Kernel) -> dict[Key, Live]:
-    """All live objects of all topologies, and the other objects in the namespaces that they own."""
+def _everything(kernel: Kernel) -> tuple[LiveState, dict[Key, Live]]:
+    """The rows, and all live objects of all topologies and in the namespaces that they own."""
     remembered = records.load()
     memory = records.memory(remembered, ())
     rows = live.read(kernel, bool, (), state.settings((), memory), TABLES)
     names = frozenset(remembered) | _owners_of_blocks(rows.files.values())
-    return state.objects(rows, state.View(names, {}, frozenset(), memory))
+    return rows, state.objects(rows, state.View(names, {}, frozenset(), memory))
 
 
 def _owners_of_blocks(texts: Iterable[str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pathlib
 from collections.abc import Iterator
@@ -73,7 +74,9 @@ def test_a_packet_that_comes_in_by_a_link(kernel: Kernel) -> None:
 
 
 def test_no_route_is_told_in_the_words_of_the_kernel(kernel: Kernel) -> None:
-    assert way(kernel, "host", Packet("2001:db8:ffff::1")) == Way(error="Network is unreachable")
+    assert way(kernel, "host", Packet("2001:db8:ffff::1")) == Way(
+        error="Network is unreachable", errno=errno.ENETUNREACH
+    )
     for to, kind in (("9.1.1.1", "blackhole"), ("9.2.1.1", "unreachable"), ("9.3.1.1", "prohibit")):
         answer = way(kernel, "host", Packet(to))
         assert answer.type == kind

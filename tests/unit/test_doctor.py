@@ -8,7 +8,8 @@ import pytest
 from command import Netrecon
 from pretended.seam import Pretended
 
-from reconciler.model.rows import Barrier, Listener
+from reconciler.model.firewall import Chain, Do, Doubt, Rule, Verdict
+from reconciler.model.rows import Listener
 
 TOPOLOGY: dict[str, Any] = {
     "bridges": {"br0": {"addresses": ["172.16.0.1/24", "fd00:16::1/64"]}},
@@ -16,7 +17,6 @@ TOPOLOGY: dict[str, Any] = {
     "masquerades": [{"source": "172.16.0.0/24"}],
 }
 FORWARDING = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1}
-RULE = "(with netrecon in its comment this is not said again): "
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_forwarding_that_is_off(netrecon: Netrecon) -> None:
     assert (four["topic"], four["scope"]) == ("forwarding", "host")
     assert four["message"].startswith("net.ipv4.ip_forward is 0: this scope passes no IPv4 packet on")
     assert four["hint"] == "declare it: sysctls: {net.ipv4.ip_forward: 1}"
+    assert four["commands"] == ["sysctl -w net.ipv4.ip_forward=1"]
     assert six["message"].startswith("net.ipv6.conf.all.forwarding is 0: this scope passes no IPv6 packet on")
 
 
@@ -53,46 +54,94 @@ def test_forwarding_that_is_declared_is_for_doctor_alone(netrecon: Netrecon) -> 
     assert len(netrecon.json("plan", off, code=2)["warnings"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("barrier", "rules"),
-    [
-        (
-            Barrier("inet", "filter", "forward", "forward"),
-            (
-                "nft insert rule inet filter forward ct status dnat accept comment netrecon"
-                " and nft insert rule inet filter forward ip saddr { 172.16.0.0/24 } accept comment netrecon"
-                " and nft insert rule inet filter forward ct state established,related accept comment netrecon"
-            ),
-        ),
-        (
-            Barrier("ip6", "filter", "FORWARD", "forward"),
-            "nft insert rule ip6 filter FORWARD ct status dnat accept comment netrecon",
-        ),
-        (
-            Barrier("ip", "filter", "FORWARD", "forward", legacy=True),
-            (
-                "iptables-legacy -I FORWARD -m conntrack --ctstate DNAT -m comment --comment netrecon -j ACCEPT"
-                " and iptables-legacy -I FORWARD -s 172.16.0.0/24 -m comment --comment netrecon -j ACCEPT"
-                " and iptables-legacy -I FORWARD -m conntrack --ctstate ESTABLISHED,RELATED"
-                " -m comment --comment netrecon -j ACCEPT"
-            ),
-        ),
-        (
-            Barrier("ip6", "filter", "FORWARD", "forward", legacy=True),
-            "ip6tables-legacy -I FORWARD -m conntrack --ctstate DNAT -m comment --comment netrecon -j ACCEPT",
-        ),
-    ],
-)
-def test_a_chain_of_somebody_elses(barrier: Barrier, rules: str, forwarding: Pretended, netrecon: Netrecon) -> None:
-    forwarding.barriers = [barrier]
-    (found,) = findings(netrecon, TOPOLOGY)
-    assert found["topic"] == "barrier"
-    assert f"chain {barrier.chain} of table {barrier.family} filter (hook forward, policy drop)" in found["message"]
-    assert found["hint"] == f"if it is in the way, add a rule to it {RULE}{rules}"
+DROPS = Rule((Do("verdict", Verdict("drop")),), 4)
+OUT, IN, BACK = "ip saddr 172.16.0.0/24 accept", "ct status dnat accept", "ct state established,related accept"
+CHAINS = {
+    "nftables, policy drop": (
+        Chain("nft", "inet", "filter", "forward", (), "forward", policy="drop"),
+        "chain forward of table inet filter (hook forward, policy drop)",
+        {
+            f"nft insert rule inet filter forward iifname '\"br0\"' {OUT}",
+            f"nft insert rule inet filter forward {BACK}",
+            f"nft insert rule inet filter forward oifname '\"br0\"' {IN}",
+        },
+    ),
+    "a final drop": (
+        Chain("nft", "ip6", "fw", "c", (DROPS,), "forward", priority=10),
+        "chain c of table ip6 fw (hook forward, priority 10): the rule (handle 4) `drop` drops",
+        {
+            f"nft insert rule ip6 fw c oifname '\"br0\"' {IN}",
+            f"nft insert rule ip6 fw c iifname '\"br0\"' {BACK}",
+        },
+    ),
+    "iptables-nft": (
+        Chain("iptables", "ip", "filter", "FORWARD", (), "forward", policy="drop"),
+        "chain FORWARD of table ip filter (hook forward, policy drop)",
+        {
+            "iptables -I FORWARD -i br0 -s 172.16.0.0/24 -j ACCEPT",
+            "iptables -I FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+            "iptables -I FORWARD -o br0 -m conntrack --ctstate DNAT -j ACCEPT",
+        },
+    ),
+    "ip6tables-legacy": (
+        Chain("iptables-legacy", "ip6", "filter", "FORWARD", (), "forward", policy="drop"),
+        "ip6tables-legacy's chain FORWARD of table ip6 filter (hook forward, policy drop)",
+        {
+            "ip6tables-legacy -I FORWARD -o br0 -m conntrack --ctstate DNAT -j ACCEPT",
+            "ip6tables-legacy -I FORWARD -i br0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_of_somebody_elses(name: str, forwarding: Pretended, netrecon: Netrecon) -> None:
+    chain, text, commands = CHAINS[name]
+    forwarding.chains = [chain]
+    found = findings(netrecon, TOPOLOGY)
+    assert {one["topic"] for one in found} == {"barrier"}
+    assert all(text in one["message"] for one in found)
+    assert {command for one in found for command in one["commands"]} == commands
+    assert all(command in netrecon("doctor", TOPOLOGY, code=2) for command in commands)
+
+
+def test_docker_keeps_a_place_for_rules_of_others(forwarding: Pretended, netrecon: Netrecon) -> None:
+    jump = Rule((Do("verdict", Verdict("jump", "DOCKER-USER")),), 1)
+    user = Chain("iptables", "ip", "filter", "DOCKER-USER")
+    forwarding.chains = [Chain("iptables", "ip", "filter", "FORWARD", (jump,), "forward", policy="drop"), user]
+    found = findings(netrecon, TOPOLOGY)
+    assert all(line.startswith("iptables -I DOCKER-USER ") for one in found for line in one["commands"])
+    forwarding.chains[0] = forwarding.chains[0]._replace(rules=(DROPS, jump))  # the jump comes too late
+    found = findings(netrecon, TOPOLOGY)
+    assert all(line.startswith("iptables -I FORWARD ") for one in found for line in one["commands"])
+
+
+def test_what_nobody_but_a_person_can_decide(forwarding: Pretended, netrecon: Netrecon) -> None:
+    forwarding.chains = [Chain("nft", "inet", "firewalld", "filter_FORWARD", (DROPS,), "forward", priority=10)]
+    found = findings(netrecon, TOPOLOGY)
+    assert all(one["commands"] == [] for one in found)
+    assert "firewall-cmd --permanent --zone=trusted --add-interface=br0" in found[0]["hint"]
+    forwarding.chains = [Chain("nft", "inet", "x", "c", (DROPS,), "forward", locked=True)]
+    assert [one["commands"] for one in findings(netrecon, TOPOLOGY)] == [[]] * 2
+
+
+def test_a_rule_that_cannot_be_judged_is_named(forwarding: Pretended, netrecon: Netrecon) -> None:
+    accept, doubt = Rule((Do("verdict", Verdict("accept")),), 1), Doubt("-m recent")
+    forwarding.chains = [Chain("nft", "ip", "fw", "c", (Rule((doubt, *DROPS.steps), 2), accept), "forward")]
+    found = findings(netrecon, TOPOLOGY)
+    assert {one["topic"] for one in found} == {"unjudged"}
+    assert (
+        "chain c of table ip fw (hook forward, priority 0): the rule (handle 2) `<-m recent> drop`"
+        in found[0]["message"]
+    )
+    forwarding.chains = [Chain("nft", "ip", "fw", "c", (accept, Rule((doubt, *DROPS.steps), 2)), "forward")]
+    assert findings(netrecon, TOPOLOGY) == []  # it comes after the end
+    forwarding.chains = [Chain("nft", "ip", "fw", "c", (Rule((doubt, *accept.steps), 2), accept), "forward")]
+    assert findings(netrecon, TOPOLOGY) == []  # it makes no difference
 
 
 def test_a_chain_of_a_family_that_is_not_sent(forwarding: Pretended, netrecon: Netrecon) -> None:
-    forwarding.barriers = [Barrier("ip6", "filter", "FORWARD", "forward")]
+    forwarding.chains = [Chain("nft", "ip6", "filter", "FORWARD", (), "forward", policy="drop")]
     assert findings(netrecon, {**TOPOLOGY, "port_maps": ["9091:172.16.0.2:80"]}) == []
 
 

@@ -82,7 +82,11 @@ SCOPE_KIND = "namespace"  # the scope: all other objects lie in one
 # Words of others that happen to be names of kinds.
 WORDS_OF_OTHERS = {
     "kernel/netlink/peers.py": "the kernel's words for links (IFLA_INFO_KIND)",
+    "kernel/observe/foreign_rules.py": "families of nftables",
     "kernel/proc/ssh_session.py": "the kernel's words for links (IFLA_INFO_KIND)",
+    "planning/doctor/advice.py": "families of nftables",
+    "planning/doctor/walk.py": "families of nftables",
+    "planning/doctor/flows.py": "the kernel's words for links (IFLA_INFO_KIND)",
     "language/compose/convert.py": "Docker's drivers and modes of networks",
     "language/compose/network.py": "Docker's drivers and modes of networks",
 }
@@ -91,7 +95,8 @@ WORDS_OF_OTHERS = {
 IMPORTS = {
     "safety/lockout.py": {"route.form"},  # the way to somebody is a route
     "safety/snapshot.py": {"sysctl"},  # what a link had is kept as settings
-    "planning/doctor.py": {"sysctl"},  # whether packets are forwarded is a setting
+    "planning/doctor/forwarding.py": {"sysctl"},  # whether packets are forwarded is a setting
+    "planning/doctor/routes.py": {"sysctl"},  # and so is the check of the reverse path
     "run/expected.py": {"links.link", "route.form"},  # what a change does to the rows of links and routes
     "run/way_out.py": {"route.form"},  # the way out is a route
     "run/rehearsal.py": {"links.other_link"},  # what stands in for somebody's link is a link of nobody's kind

@@ -26,8 +26,10 @@ SELDOM = {
     *(f"reconciler.cli.{name}" for name in ("as_json", "as_text", "audience")),
     *(
         "reconciler.kernel.netlink.encode",
+        "reconciler.kernel.observe.foreign_rules",
         "reconciler.kernel.observe.host_facts",
         "reconciler.kernel.observe.sock_diag",
+        "reconciler.planning.doctor.following",
     ),
     *("reconciler.language.networks.lower", "reconciler.language.networks.model", "reconciler.language.partial_check"),
     *("reconciler.planning.apply", "reconciler.planning.expectations", "reconciler.run.converge"),
@@ -40,6 +42,7 @@ LATE = {
     *("nftables", "rich", "rich.console", "rich.progress", "rich.table", "rich.text"),
     *("reconciler.cli.as_json", "reconciler.cli.as_text", "reconciler.cli.yaml_writer", "reconciler.cli.audience"),
     *("reconciler.kernel.namespaces.worker", "reconciler.kernel.observe.host_facts"),
+    *("reconciler.kernel.observe.foreign_rules", "reconciler.planning.doctor.following"),
     *("reconciler.kernel.observe.probes", "reconciler.kernel.observe.sock_diag"),
     *("reconciler.kernel.proc.link_settings", "reconciler.kernel.writer", "reconciler.kinds.nat.port_map_rows"),
     *("reconciler.language.compose.convert", "reconciler.language.networks.lower", "reconciler.language.partial_check"),

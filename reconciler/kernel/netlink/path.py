@@ -11,6 +11,7 @@ from typing import NamedTuple
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import transport
 from reconciler.model.errors import Failure
+from reconciler.model.rows import Way
 
 RTM_GETROUTE = 26
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_METRICS = 1, 2, 3, 4, 5, 7, 8
@@ -38,22 +39,6 @@ class Packet(NamedTuple):
     protocol: int = 0
     source_port: int = 0
     port: int = 0
-
-
-class Way(NamedTuple):
-    """The kernel's answer: how it sends the packet.
-
-    ``type`` is local, unicast, broadcast, blackhole, ... ("": no route); ``oif`` the ifindex of the link (0: none),
-    ``gateway`` and ``source`` addresses ("" for none).  ``error`` is the kernel's own text where no route takes the
-    packet.  ``mtu`` is that of the route, 0 for none: the link's counts.
-    """
-
-    type: str = ""
-    oif: int = 0
-    gateway: str = ""
-    source: str = ""
-    error: str = ""
-    mtu: int = 0
 
 
 def ways(kernel: Kernel, scope: str, packets: Sequence[Packet]) -> list[Way]:
@@ -89,7 +74,7 @@ def _question(packet: Packet) -> bytes:
 
 
 def _none(failure: Failure) -> Way:
-    return Way(_DROPS.get(failure.errno, ""), error=str(failure))
+    return Way(_DROPS.get(failure.errno, ""), error=str(failure), errno=failure.errno)
 
 
 def _way(body: bytes) -> Way:

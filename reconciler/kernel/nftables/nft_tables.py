@@ -65,6 +65,12 @@ class Ruleset:
             raise Changed
         return bodies
 
+    def of(self, family: int) -> Ruleset:
+        """The ruleset of one family, in the same generation."""
+        part = Ruleset(self._sock, family)
+        part._generations = self._generations
+        return part
+
     def rows(self, kind: int, *wanted: tuple[int, str]) -> list[Attributes]:
         return [dict(nft.attributes(body, 4)) for body in self.dump(kind, *wanted)]
 

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path, reader
-from reconciler.kernel.netlink.path import Packet, Way
+from reconciler.kernel.netlink.path import Packet
 from reconciler.kernel.nftables import conntrack, nft_tables
 from reconciler.kernel.nftables.conntrack import NESTED, TUPLE_IP, TUPLE_ORIG, Flow
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetUnmasqueraded, ForgetUntranslated
+from reconciler.model.rows import Way
 
 # The start of an entry: nfgenmsg, then the original tuple; the source follows the 16 bytes (see flows._BEGINNINGS).
 _SOURCE = 16

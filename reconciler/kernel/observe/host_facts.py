@@ -1,29 +1,40 @@
-"""Reads what else decides whether a packet gets through: forwarding, foreign chains, listening sockets."""
+"""Reads what else decides whether a packet gets through: forwarding, ways, programs on links, listening sockets."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kernel.observe import foreign_drops, sock_diag
+from reconciler.kernel.netlink import path
+from reconciler.kernel.observe import link_programs, sock_diag
 from reconciler.kernel.proc import sysctl
-from reconciler.model.keys import HOST
-from reconciler.model.rows import Surroundings
+from reconciler.model.rows import Ask, Surroundings
 
 _FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 
 
-def read(kernel: Kernel, published: Mapping[str, Collection[tuple[str, int]]]) -> dict[str, Surroundings]:
-    """Scope -> its facts, for the scopes in ``published``: scope -> the (protocol, port) that it publishes.
+def read(
+    kernel: Kernel, scope: str, ports: Collection[tuple[str, int]], asks: Collection[Ask], links: Collection[str]
+) -> Surroundings:
+    """The facts of one scope: of the (protocol, port) that it publishes, the ways asked for, and these links.
 
-    A namespace that does not exist is left out.  Raises KernelError.
+    Raises KernelError.
     """
-    existing = {HOST, *kernel.namespaces()}
-    return {scope: _of(kernel, scope, ports) for scope, ports in published.items() if scope in existing}
-
-
-def _of(kernel: Kernel, scope: str, ports: Collection[tuple[str, int]]) -> Surroundings:
-    values = sysctl.read_sysctls(kernel, scope, _FORWARDING)
+    places = [(link, name) for link in ("all", *links) for name in ("forwarding", "rp_filter")] if links else []
+    keys = {place: "net/ipv4/conf/{}/{}".format(*place) for place in places}
+    values = sysctl.read_sysctls(kernel, scope, [*_FORWARDING, *keys.values()])
     four, six = (values.get(key) not in (None, "0") for key in _FORWARDING)
-    listeners = tuple(sock_diag.listeners(kernel, scope, ports)) if ports else ()
-    return Surroundings(scope, four, six, foreign_drops.barriers(kernel, scope), listeners)
+    return Surroundings(
+        scope,
+        four,
+        six,
+        tuple(sock_diag.listeners(kernel, scope, ports)) if ports else (),
+        dict(zip(asks, path.ways(kernel, scope, [*_packets(asks)]), strict=True)) if asks else {},
+        tuple(link_programs.read(kernel, scope, links)) if links else (),
+        {place: int(value) for place, key in keys.items() if (value := values.get(key))},
+    )
+
+
+def _packets(asks: Iterable[Ask]) -> Iterator[path.Packet]:
+    for to, source, iif, protocol, port, mark in asks:
+        yield path.Packet(to, source, iif=iif, mark=mark, protocol=protocol, port=port)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 from itertools import groupby
 from typing import Any
 
@@ -24,11 +25,12 @@ from reconciler.kernel.namespaces import libc
 from reconciler.kernel.netlink import neighbours, reader, transport
 from reconciler.kernel.netlink import path as kernel_path
 from reconciler.kernel.nftables import nft_tables
-from reconciler.kernel.observe import foreign_drops, sock_diag
+from reconciler.kernel.observe import foreign_rules, link_programs, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
 from reconciler.model.errors import Failure
+from reconciler.model.firewall import Chain
 from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
-from reconciler.model.rows import Barrier, LearnedRow, LinkSettings, Listener, LiveState, ScopeState
+from reconciler.model.rows import LearnedRow, LinkSettings, Listener, LiveState, ScopeState, Way
 from reconciler.run import host
 from reconciler.safety import state_dir
 
@@ -48,7 +50,7 @@ class Pretended:
         self.fault: Fault = lambda _number, _request: None
         self.listeners: list[Listener] = []
         self.learned: dict[str, list[LearnedRow]] = {}
-        self.barriers: list[Barrier] = []
+        self.chains: list[Chain] = []
         self.session: ssh_session.Session | None = None
         self.port = ""  # of a bridge, behind which the session is
 
@@ -293,6 +295,20 @@ def _differing(kernel: Kernel, before: Iterable[LinkSettings]) -> dict[tuple[str
     return found
 
 
+def _ways(kernel: Kernel, scope: str, packets: Sequence[kernel_path.Packet]) -> list[Way]:
+    """By the most specific subnet or route, without a look at rules."""
+    space = kernel.pretended.host.space(scope)
+    own = [(ip_interface(row.address).network, row.index) for row in space.addresses]
+    routed = [(ip_network(row.to), row.hops[0].oif) for row in space.routes if row.hops]
+    found = []
+    for packet in packets:
+        to = ip_address(packet.to)
+        fitting = [(net.prefixlen, oif) for net, oif in own + routed if net.version == to.version and to in net]
+        way = Way("unicast", max(fitting)[1]) if fitting else Way(error="no route", errno=errno.ENETUNREACH)
+        found.append(way)
+    return found
+
+
 # ------------------------------------------------------------------ plugged in
 
 
@@ -307,7 +323,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
             monkeypatch.setattr(module, name, stand_in)
     monkeypatch.setattr(host, "kernel", lambda: Kernel(pretended))
     monkeypatch.setattr(sock_diag, "listeners", lambda *_: pretended.listeners)
-    monkeypatch.setattr(foreign_drops, "barriers", lambda *_: tuple(pretended.barriers))
+    monkeypatch.setattr(foreign_rules, "chains", lambda *_: tuple(pretended.chains))
+    monkeypatch.setattr(link_programs, "read", lambda *_: ())
     monkeypatch.setattr(ssh_session, "ssh_session", lambda: pretended.session)
     monkeypatch.setattr(ssh_session, "port_towards", lambda *_: pretended.port)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))

@@ -1,0 +1,51 @@
+"""The packets of one scope that are followed: which ones, what is asked of the kernel about them, what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.kinds import BY_NAME
+from reconciler.model.firewall import Chain
+from reconciler.model.keys import Key
+from reconciler.model.rows import Ask, ScopeState, Surroundings
+from reconciler.planning.doctor import obstacles, routes
+from reconciler.planning.doctor.classes import Classes
+from reconciler.planning.doctor.finding import SENDS, Finding, Objects
+from reconciler.planning.doctor.flows import Ground, flows
+from reconciler.planning.doctor.walk import marked
+
+
+class Followed:
+    """The packets of one scope that are followed, and the questions about their ways."""
+
+    def __init__(
+        self, ground: Ground, sending: list[tuple[Key, Any]], chains: tuple[Chain, ...], known: Classes
+    ) -> None:
+        self.ground = ground
+        self.sending = sending
+        self.chains = chains
+        by_place = {chain.place: chain for chain in chains}
+        self.flows = {flow: marked(flow, by_place) for flow in flows(ground, sending, known)}
+        self.targets = dict.fromkeys(value.target for key, value in sending if BY_NAME[key.kind].publishes)
+
+    def asks(self) -> list[Ask]:
+        return routes.asked(self.ground, self.flows, self.targets)
+
+    def links(self) -> list[str]:
+        """The existing links by which the followed packets come and leave."""
+        names = {link.name: None for flow in self.flows for link in (flow.iif, flow.oif) if link.index and link.name}
+        return list(names)
+
+    def findings(self, around: Surroundings, objects: Objects) -> Iterator[Finding]:
+        followed = ((flow, routes.chosen(self.ground, flow, marks, around.ways)) for flow, marks in self.flows.items())
+        yield from routes.wrong(self.ground, around, self.flows, self.targets, objects)
+        yield from obstacles.in_the_way(self.ground.scope, followed, self.chains)
+        yield from obstacles.unread(self.ground.scope, around.programs, self.chains)
+
+
+def follow(objects: Objects, state: ScopeState | None, scope: str, chains: tuple[Chain, ...]) -> Followed:
+    """The packets of one scope that are followed through these chains."""
+    known = Classes(chains)
+    sending = [(key, value) for key, value in objects.items() if key.kind in SENDS and key.scope == scope]
+    return Followed(Ground(scope, objects, state, known), sending, chains, known)
