@@ -11,12 +11,16 @@ need() { # COMMAND PACKAGE
     command -v "$1" >/dev/null || missing+=("$2")
 }
 
+need_library() { # FILE PACKAGE
+    "$python" -c "import ctypes; ctypes.CDLL('$1')" 2>/dev/null || missing+=("$2")
+}
+
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     echo "setup: $python must be Python 3.11 or newer (or name another one: make PYTHON=python3.12)" >&2
     exit 1
 fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
-"$python" -c 'import ctypes; ctypes.CDLL("libnftables.so.1")' 2>/dev/null || missing+=(libnftables1)
+need_library libnftables.so.1 libnftables1
 need nft nftables
 need ip iproute2
 need ping iputils-ping
@@ -28,10 +32,35 @@ if [[ ${1:-run} == test ]]; then
     need conntrack conntrack
     need socat socat
     need iptables-legacy iptables
-    need iptables-legacy iptables
+    need_library libdevmapper.so.1.02.1 libdevmapper1.02.1
+    need_library libseccomp.so.2 libseccomp2
 fi
 
-((${#missing[@]})) || exit 0
+# The tests need a dockerd. Its packages are unpacked and not installed: their scripts would start one on this machine.
+unpack_docker() {
+    local tree folder
+    tree=$(realpath -m "$0/../../.venv/docker")
+    [[ ! -x $tree/usr/sbin/dockerd ]] || return 0
+    folder=$(mktemp -d)
+    echo "setup: unpacking docker.io into $tree"
+    if cd "$folder" && download docker.io containerd runc busybox-static >log 2>&1; then
+        mkdir -p "$tree"
+        for package in *.deb; do dpkg-deb -x "$package" "$tree"; done
+    else
+        echo "setup: docker.io cannot be downloaded; the tests beside a real dockerd will be skipped" >&2
+        tail -n 1 log >&2
+    fi
+    rm -rf "$folder"
+}
+
+download() {
+    apt-get download -q "$@" </dev/null || { ((EUID == 0)) && apt-get update -q </dev/null && apt-get download -q "$@" </dev/null; }
+}
+
+if ((!${#missing[@]})); then
+    [[ ${1:-run} != test ]] || unpack_docker
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "setup: missing here, under their Debian names: ${missing[*]}; install them with your package manager" >&2
@@ -45,3 +74,4 @@ echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q </dev/null
 apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+[[ ${1:-run} != test ]] || unpack_docker
