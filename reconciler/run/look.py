@@ -19,6 +19,7 @@ from reconciler.planning import affected, narrow, state
 from reconciler.planning.affected import Reach
 from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing
 from reconciler.planning.diff import DesiredObjects, Difference, by_line, diff
+from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
 from reconciler.run import load
@@ -56,10 +57,12 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     seen = see(kernel, intent)
     difference = _difference(seen)
     changes = by_line(difference.changes, ChainMap(*(topology.names.lines for topology in seen.intent.topologies)))
-    measures, lost = _kept(kernel, seen, changes, difference.taken) if changes else (NO_MEASURES, [])
+    kept = _kept(kernel, seen, changes, difference.taken) if changes else NOTHING_SPARED
     with stage("plan"):
-        plan = order(changes, (topology.names for topology in seen.intent.topologies), seen.live, measures)
-    return Planned(seen.intent, plan, seen.live, seen.found), [*difference.problems, *lost]
+        names = (topology.names for topology in seen.intent.topologies)
+        plan = order(kept.changes, names, seen.live, kept.measures)
+    planned = Planned(seen.intent, plan, seen.live, seen.found, kept.warnings)
+    return planned, [*difference.problems, *kept.problems]
 
 
 def confirmed(kernel: Kernel, planned: Planned) -> LiveState | None:
@@ -115,13 +118,28 @@ def _difference(seen: Seen) -> Difference:
         return diff(seen.desired, seen.standing, seen.intent.names, seen.intent.adopt)
 
 
-def _kept(
-    kernel: Kernel, seen: Seen, changes: list[Change], known: Consequences | None
-) -> tuple[Measures, list[Problem]]:
+class Spared(NamedTuple):
+    """What is left of the changes so that others keep what they need, how, and the problems where that fails."""
+
+    changes: list[Change]
+    measures: Measures
+    warnings: tuple[Finding, ...]
+    problems: list[Problem]
+
+
+NOTHING_SPARED = Spared([], NO_MEASURES, (), [])
+
+
+def _kept(kernel: Kernel, seen: Seen, changes: list[Change], known: Consequences | None) -> Spared:
     from reconciler.safety import keeping  # not needed by a check that finds nothing to do
 
     with stage("diff"):
-        return keeping.keep(kernel, changes, seen.standing, seen.found, seen.view, seen.intent.force, known)
+        changes, warnings = keeping.spare(kernel, changes)
+        known = None if warnings else known
+        measures, problems = keeping.keep(
+            kernel, changes, seen.standing, seen.found, seen.view, seen.intent.force, known
+        )
+    return Spared(changes, measures, warnings, problems)
 
 
 # ------------------------------------------------------------------ addresses, subnets and ports left to netrecon

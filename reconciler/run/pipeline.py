@@ -55,4 +55,6 @@ def _with_warnings(kernel: Kernel, planned: Planned) -> Planned:
     staying = {key: entry.object for key, entry in planned.live.items() if key.kind in _HOLDS and key not in going}
     wanted = {key: entry.object for key, entry in planned.intent.desired.items()}
     found = survey.around(kernel, planned.found.scopes, wanted, staying, applied=True)
-    return dataclasses.replace(planned, warnings=(*found, *survey.overlapping(planned.intent.topologies)))
+    return dataclasses.replace(
+        planned, warnings=(*planned.warnings, *found, *survey.overlapping(planned.intent.topologies))
+    )

@@ -11,8 +11,9 @@ from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
-from reconciler.planning import consequences, state
+from reconciler.planning import consequences, forwarding_stays, state
 from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing, Unread
+from reconciler.planning.doctor import Finding
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _ON_LINKS = frozenset(kind.name for kind in KINDS if {"addresses", "routes"} & {*kind.dumps})
@@ -42,6 +43,18 @@ def keep(
     if added or asked.sysctls or known is None or not consequences.spares_others(known, view.topologies):
         known = None
     return consequences.measures(changes, standing, view.topologies, more.sysctls, force, known)
+
+
+def spare(kernel: Kernel, changes: list[Change]) -> tuple[list[Change], tuple[Finding, ...]]:
+    """The changes without those that would turn off forwarding that others need, and a warning for each of these."""
+    off = forwarding_stays.turned_off(changes)
+    if not off:
+        return changes, ()
+    from reconciler.kernel.observe import foreign_rules  # few plans end the forwarding of a scope
+
+    chains = {scope: foreign_rules.chains(kernel, scope) for scope in {change.key.scope for change in off}}
+    warnings = forwarding_stays.needed(off, chains)
+    return [change for change in changes if change.key not in warnings], tuple(warnings.values())
 
 
 def _goes_whole(scope: str, asked: Unread, rows: LiveState, view: state.View) -> bool:
