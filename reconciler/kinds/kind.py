@@ -161,6 +161,7 @@ class Kind:
     joins    object -> the two bridges between which it passes frames; None for none
     spanning     object -> whether it is a bridge that runs STP
     sends    object -> the address or prefix to or from which packets are forwarded because of it
+    admits       object -> (link, links that may send to it): to any other link only answers and published ports pass
     publishes    True for port maps: objects with protocol, listen, port, target and target_port
     captures     (object, address, port) -> whether it sends new TCP connections to them elsewhere
     translates   (object, protocol, address, port) -> the (address, port) that it sends them to, None where it does not
@@ -250,6 +251,7 @@ class Kind:
     joins: Callable[[Any], tuple[Place, Place] | None] | None = None
     spanning: Callable[[Any], bool] | None = None
     sends: Callable[[Any], str] | None = None
+    admits: Callable[[Any], tuple[str, frozenset[str]]] | None = None
     publishes: bool = False
     captures: Callable[[Any, str, int], bool] | None = None
     translates: Callable[[Any, str, str, int], tuple[str, int] | None] | None = None

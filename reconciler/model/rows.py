@@ -216,7 +216,8 @@ class Surroundings:
     """What else decides whether a packet gets through one scope.
 
     ``ways`` are the kernel's answers, ``programs`` the programs on links that may take packets, and ``settings`` those
-    of links for IPv4: (link, name) -> value.
+    of links for IPv4: (link, name) -> value.  ``bridge_nf`` are the IP versions (4, 6) of which netfilter sees packets
+    between two ports of a bridge.
     """
 
     scope: str
@@ -226,6 +227,7 @@ class Surroundings:
     ways: Mapping[Ask, Way] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
     settings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    bridge_nf: frozenset[int] = frozenset()
 
     def setting(self, link: str, name: str) -> int:
         """A setting of the link, -1 where it was not read."""

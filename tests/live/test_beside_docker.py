@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from beside import HOST, LAN, TARGET, TOPOLOGY, Agents, make, rules_of_docker, rules_of_netrecon
@@ -15,8 +16,6 @@ pytestmark = pytest.mark.live
 OTHERS = ("8090:80/tcp", "8090:80/udp")
 SAME = ("8080:80/tcp", "8080:80/udp")
 TABLES = ("nft", "legacy")
-# What an administrator adds for netrecon's networks where Docker made the policy of FORWARD drop.
-LET_THROUGH = ("-m conntrack --ctstate DNAT", "-m conntrack --ctstate ESTABLISHED,RELATED", "-s 10.61.0.0/24")
 
 
 class Beside:
@@ -60,8 +59,28 @@ class Beside:
         self.daemon.remove("box")
 
     def let_through(self) -> None:
-        for rule in LET_THROUGH:
-            sh(f"iptables-{self.tables} -I DOCKER-USER {rule} -j ACCEPT")
+        """Follow doctor's advice to the letter: then it has nothing more to say."""
+        before = self.rules()
+        findings = self.findings()
+        assert {one["topic"] for one in findings} == {"barrier"}
+        assert self.rules() == before
+        commands = [command for one in findings for command in one["commands"]]
+        assert all(command.split()[:3] == [self.tool, "-I", "DOCKER-USER"] for command in commands)
+        for command in commands:
+            sh(command)
+        assert self.findings() == []
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What doctor finds; check has the same as warnings."""
+        found: list[dict[str, Any]] = self.netrecon.json("doctor", self.file, code=None)["findings"]
+        warnings = self.netrecon.json("check", self.file)["warnings"]
+        assert [{**one, "refuses": False} for one in found] == [{**one, "refuses": False} for one in warnings]
+        return found
+
+    @property
+    def tool(self) -> str:
+        """The command that has dockerd's rules."""
+        return "iptables" if self.tables == "nft" else "iptables-legacy"
 
     def answers(self, machine: str, address: str, port: int, seconds: float = 3.0) -> str:
         """Who answers, the same over TCP and over UDP."""

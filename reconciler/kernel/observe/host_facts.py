@@ -10,6 +10,7 @@ from reconciler.kernel.observe import link_programs, sock_diag
 from reconciler.kernel.proc import sysctl
 from reconciler.model.rows import Ask, Surroundings
 
+_BRIDGE_NF = {"net.bridge.bridge-nf-call-iptables": 4, "net.bridge.bridge-nf-call-ip6tables": 6}
 _FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 
 
@@ -22,7 +23,7 @@ def read(
     """
     places = [(link, name) for link in ("all", *links) for name in ("forwarding", "rp_filter")] if links else []
     keys = {place: "net/ipv4/conf/{}/{}".format(*place) for place in places}
-    values = sysctl.read_sysctls(kernel, scope, [*_FORWARDING, *keys.values()])
+    values = sysctl.read_sysctls(kernel, scope, [*_FORWARDING, *_BRIDGE_NF, *keys.values()])
     four, six = (values.get(key) not in (None, "0") for key in _FORWARDING)
     return Surroundings(
         scope,
@@ -32,6 +33,7 @@ def read(
         dict(zip(asks, path.ways(kernel, scope, [*_packets(asks)]), strict=True)) if asks else {},
         tuple(link_programs.read(kernel, scope, links)) if links else (),
         {place: int(value) for place, key in keys.items() if (value := values.get(key))},
+        frozenset(family for key, family in _BRIDGE_NF.items() if values.get(key) == "1"),
     )
 
 

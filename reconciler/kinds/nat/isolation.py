@@ -70,6 +70,11 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
             yield ("allow",), what
 
 
+def admits(isolation: Isolation) -> tuple[str, frozenset[str]]:
+    itself = {isolation.link} if isolation.within else set()
+    return isolation.link, frozenset({*isolation.allow, *itself})
+
+
 # ------------------------------------------------------------------ the kernel's form
 
 
@@ -147,4 +152,5 @@ KIND = element_kind(
     parse=parse,
     check=check,
     read=read,
+    admits=admits,
 )

@@ -62,7 +62,7 @@ def _conditions(seen: Obstacle, chain: Chain) -> list[tuple[Step, ...]]:
             return _early_answer(seen)
         link = _link(6, packet.iif.name) if seen.hook != "postrouting" else _link(7, packet.oif.name)
         return [(*link, _bits(("ct", 0, None), ESTABLISHED | _RELATED))]
-    if flow.kind == "out":
+    if flow.target is None:
         link_in = _link(6, packet.iif.name) if seen.hook != "postrouting" else []
         link_out = _link(7, packet.oif.name) if seen.hook != "prerouting" else []
         hidden = seen.hook == "postrouting" and (packet.status or 0) & SNAT  # it has this scope's address already

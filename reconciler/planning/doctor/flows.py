@@ -13,12 +13,14 @@ from reconciler.planning.doctor.classes import Classes
 from reconciler.planning.doctor.finding import SENDS, Objects
 from reconciler.planning.doctor.packet import ND, NO_LINK, PROTOCOLS, Link
 
+_ADMITS = having(lambda kind: kind.admits)
 _CONNECTS, _HOLDS = having(lambda kind: kind.connects), having(lambda kind: kind.holds)
 _SOMEWHERE = {  # addresses of well-known sites, of which the first is taken that no route but a default one covers
     4: ("93.184.216.34", "151.101.65.69", "45.33.32.156"),
     6: ("2600:1406:3a00::b81c", "2a04:4e42::644", "2a01:7e00::f03c"),
 }
 _OUTSIDE_PORTS = (("tcp", 443), ("udp", 53))
+_INSIDE_PORTS = (("tcp", 80), ("udp", 53))
 _SOLICITATION, _ADVERTISEMENT = 135, 136  # of a neighbour (RFC 4861)
 _HOSTS = (77, 143, 201, 23, 9, 5, 2)  # host numbers to choose a client from
 Network = IPv4Network | IPv6Network
@@ -36,8 +38,9 @@ class Peer(NamedTuple):
 class Flow(NamedTuple):
     """A connection: its first packet goes from ``source`` to ``to``:``port``.
 
-    ``kind`` is outside, sibling, host (to a published port), out (from a network) or discovery (of neighbours, IPv6).
-    ``iif`` is the link by which the packet comes, ``oif`` that by which it leaves.  A published port is translated to
+    ``kind`` is outside, sibling, host (to a published port), out (from a network), discovery (of neighbours, IPv6) or
+    within (between two ports of a bridge: netfilter sees these packets only with bridge-nf-call-iptables).  ``iif`` is
+    the link by which the packet comes, ``oif`` that by which it leaves.  A published port is translated to
     ``target``.  ``back`` is the own address to which the answers go first, where the source is translated.  ``keys``
     are the objects for which packets go this way, ``ports`` their ports.  ``network`` is the prefix of the source, or
     of the target.
@@ -89,6 +92,9 @@ class Ground:
             if k.kind in SENDS and k.scope == scope
         ]
         self._inner = {link for prefix, link in self.subnets if any(_meet(prefix, one) for one in sources)}
+        self._admitted = dict(
+            _ADMITS[key.kind](value) for key, value in objects.items() if key.kind in _ADMITS and key.scope == scope
+        )
         self.peers = {family: list(self._peers(family)) for family in (4, 6)}
 
     def link(self, name: str) -> Link:
@@ -108,6 +114,10 @@ class Ground:
         """The link whose declared subnet contains the address, "" for none."""
         found = ip_address(address)
         return next((link for prefix, link in self.subnets if found in prefix), "")
+
+    def admitted(self, link: str) -> frozenset[str]:
+        """The links from which packets may be sent to this one; of one that admits all, what is certain: itself."""
+        return self._admitted.get(link, frozenset({link}))
 
     def is_live(self, address: str, name: str) -> bool:
         """Whether the link is up and has the subnet that contains the address."""
@@ -195,6 +205,7 @@ def flows(ground: Ground, sending: Iterable[tuple[Key, Any]], classes: Classes) 
             alike.setdefault((value.protocol, value.listen, ends[1]), set()).add(value.port)
         elif not BY_NAME[key.kind].publishes:
             yield from _ways_out(ground, key, ip_network(SENDS[key.kind](value), strict=False))
+    yield from _between(ground)
     yield from _neighbours(ground, sending)
     for place, group in groups.items():
         yield from _to_port(ground, group, tuple(sorted(alike[place[:3]])))
@@ -285,6 +296,20 @@ def _ways_out(ground: Ground, key: Key, source: Network) -> Iterator[Flow]:
                     back=peer.own,
                     network=str(narrow),
                 )
+
+
+def _between(ground: Ground) -> Iterator[Flow]:
+    """Within each network, and from each other network that it admits."""
+    for prefix, link in ground.subnets:
+        to = ground.member(prefix)
+        for source, other in ground.subnets if to else ():
+            client = ground.member(source, to)
+            if client and other in ground.admitted(link) and source.version == prefix.version:
+                name = f"from {source} to {prefix}" if link != other else f"between members of {prefix}"
+                kind = "within" if link == other else "out"
+                ways = ground.link(other), ground.link(link)
+                for protocol, port in _INSIDE_PORTS:
+                    yield Flow(kind, protocol, client, to, port, *ways, (), (), name, network=str(source))
 
 
 # ------------------------------------------------------------------ facts of objects

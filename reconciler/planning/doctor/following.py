@@ -12,8 +12,8 @@ from reconciler.model.rows import Ask, ScopeState, Surroundings
 from reconciler.planning.doctor import obstacles, routes
 from reconciler.planning.doctor.classes import Classes
 from reconciler.planning.doctor.finding import SENDS, Finding, Objects
-from reconciler.planning.doctor.flows import Ground, flows
-from reconciler.planning.doctor.walk import marked
+from reconciler.planning.doctor.flows import Flow, Ground, flows
+from reconciler.planning.doctor.walk import Marks, marked
 
 
 class Followed:
@@ -30,16 +30,20 @@ class Followed:
         self.targets = dict.fromkeys(value.target for key, value in sending if BY_NAME[key.kind].publishes)
 
     def asks(self) -> list[Ask]:
-        return routes.asked(self.ground, self.flows, self.targets)
+        return routes.asked(self.ground, self._routed(), self.targets)
 
     def links(self) -> list[str]:
         """The existing links by which the followed packets come and leave."""
         names = {link.name: None for flow in self.flows for link in (flow.iif, flow.oif) if link.index and link.name}
         return list(names)
 
+    def _routed(self) -> dict[Flow, Marks]:
+        return {flow: marks for flow, marks in self.flows.items() if flow.kind != "within"}
+
     def findings(self, around: Surroundings, objects: Objects) -> Iterator[Finding]:
-        followed = ((flow, routes.chosen(self.ground, flow, marks, around.ways)) for flow, marks in self.flows.items())
-        yield from routes.wrong(self.ground, around, self.flows, self.targets, objects)
+        seen = {f: m for f, m in self.flows.items() if f.kind != "within" or f.family in around.bridge_nf}
+        followed = ((flow, routes.chosen(self.ground, flow, marks, around.ways)) for flow, marks in seen.items())
+        yield from routes.wrong(self.ground, around, self._routed(), self.targets, objects)
         yield from obstacles.in_the_way(self.ground.scope, followed, self.chains)
         yield from obstacles.unread(self.ground.scope, around.programs, self.chains)
 

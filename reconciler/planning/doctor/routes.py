@@ -53,7 +53,9 @@ def _can_ask(ground: Ground, flow: Flow) -> bool:
 
 
 def chosen(ground: Ground, flow: Flow, marks: Marks, answers: Mapping[Ask, Way]) -> Routes:
-    """The links that the kernel chose for a flow."""
+    """The links that the kernel chose for a flow; within a bridge it chooses none."""
+    if flow.kind == "within":
+        return Routes(flow.oif, flow.iif, True)
     out, again, source = (answers.get(ask) for ask in (there(flow, marks), back(flow, marks), comes_from(flow)))
     returns = source.oif == flow.iif.index if source is not None and source.type and flow.iif.index else None
     return Routes(_link(ground, out), _link(ground, again), returns)

@@ -114,7 +114,7 @@ def _there(flow: Flow, routes: Routes) -> Iterator[_Leg]:
         return
     packet = first(flow.protocol, flow.source, flow.to, flow.port, flow.iif)
     oif = routes.out or flow.oif
-    out = flow.kind == "out"
+    out = flow.target is None
     packet = packet.but(to_local=not out, back=routes.returns, from_local=flow.kind == "host")
     sent = packet
     if flow.target:
