@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from reconciler.cli import as_json, as_text
+from reconciler.planning.doctor import shut
 from reconciler.planning.intent import Planned, Result
 
 
@@ -35,3 +36,5 @@ class Audience:
             as_text.print_result(result, planned, options.color, options.quiet)
         elif not options.quiet:
             as_text.print_plan(planned, options.color)
+        if options.quiet and not options.json and options.command == "apply" and result.verified:
+            as_text.note(shut.sentence(planned.warnings))

@@ -147,7 +147,7 @@ def _carry_out(options: Options, intent: Intent) -> int:
         rehearse=options.rehearse,
         protect=tuple(options.protect),
         confirm_within=options.confirm_within or 0.0,
-        warn=options.json or not options.quiet,
+        warn=options.json or not options.quiet or options.command == "apply",
     )
     result = session.run(intent, terms, Audience(options))
     if result.verified:

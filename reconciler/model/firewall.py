@@ -117,6 +117,7 @@ class Chain(NamedTuple):
     devices: tuple[str, ...] = ()
     ours: bool = False  # of a table of netrecon's: the administrator's chain in it
     locked: bool = False  # the table belongs to a running process, which alone can change it
+    newer: bool | None = None  # its table is newer than netrecon's; None: not known
 
     @property
     def place(self) -> tuple[str, str, str, str]:

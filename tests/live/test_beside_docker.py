@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,16 +28,18 @@ class Beside:
 
     def begin(self, first: str, *publish: str) -> None:
         """Both, in this order."""
-        steps = {"netrecon": self.apply, "docker": lambda: self.box(*publish)}
+        steps: dict[str, Callable[[], object]] = {"netrecon": self.apply, "docker": lambda: self.box(*publish)}
         for name in sorted(steps, key=lambda name: name != first):
             steps[name]()
         self._agents.put("host")
         self._agents.put("lan", "/run/netns/lan")
 
-    def apply(self) -> None:
-        self.netrecon("apply", "-q", self.file)
+    def apply(self) -> str:
+        """What apply says with -q."""
+        said = self.netrecon("apply", "-q", self.file)
         for name in ("target", "sibling"):
             self._agents.put(name, f"/run/netns/{name}")
+        return said
 
     def delete(self) -> None:
         self._agents.end("target", "sibling")  # a namespace with a process in it stays
@@ -76,6 +78,23 @@ class Beside:
         warnings = self.netrecon.json("check", self.file)["warnings"]
         assert [{**one, "refuses": False} for one in found] == [{**one, "refuses": False} for one in warnings]
         return found
+
+    def says_who_gets(self, winner: str) -> None:
+        """Of the port that both publish; of a table of iptables-legacy the kernel does not tell how old it is."""
+        found = {(one["topic"], one["key"]): one for one in self.findings()}
+        assert all(one["commands"] == [] for one in found.values())  # a person decides whose port it is
+        for protocol in ("tcp", "udp"):
+            key = f"port_map/host/{protocol}/0.0.0.0:8080"
+            listener = found.pop(("listener", key))["message"]
+            assert ("goes to 10.61.0.2:80" in listener) == (winner == "target" or self.tables == "legacy")
+            if winner == "box" or self.tables == "legacy":
+                message = found.pop(("taken", key))["message"]
+                assert "chain DOCKER of table ip nat" in message
+                assert ("before or after netrecon" in message) == (self.tables == "legacy")
+                taken, _, spared = message.partition("; netrecon's target gets it only ")
+                assert "from 192.0.2.0/24 by up0, from this host, from its neighbour 10.61.0.3" in taken
+                assert spared == "from 172.17.0.0/16 by docker0, from this host to 127.0.0.1"
+        assert not found
 
     @property
     def tool(self) -> str:
@@ -135,7 +154,7 @@ def test_each_keeps_working_whatever_the_other_does(beside: Beside, first: str) 
     beside.ours_work()
     beside.dockers_work()
 
-    beside.apply()  # a second time
+    assert beside.apply() == ""  # a second time
     beside.in_sync()
     assert (beside.rules(), rules_of_netrecon()) == (docker, ours)
 
@@ -167,8 +186,7 @@ def test_each_keeps_working_whatever_the_other_does(beside: Beside, first: str) 
 @pytest.mark.parametrize("first", ["docker", "netrecon"])
 def test_one_port_published_by_both(beside: Beside, first: str) -> None:
     beside.begin(first, *SAME)
-    if first == "docker":
-        beside.let_through()
+    sh(f"{beside.tool} -P FORWARD ACCEPT")
     docker, ours = beside.rules(), rules_of_netrecon()
     # of two chains of one priority the kernel asks the one first that came last
     winner = "box" if first == "netrecon" else "target"
@@ -176,6 +194,7 @@ def test_one_port_published_by_both(beside: Beside, first: str) -> None:
         assert beside.answers(machine, HOST, 8080) == winner
     assert beside.answers("host", "127.0.0.1", 8080) == "target"  # Docker's rules leave 127.0.0.0/8 to its proxy
     beside.in_sync()
+    beside.says_who_gets(winner)
 
     beside.delete()
     assert beside.rules() == docker
@@ -185,6 +204,7 @@ def test_one_port_published_by_both(beside: Beside, first: str) -> None:
     assert (beside.rules(), rules_of_netrecon()) == (docker, ours)
     for machine in ("lan", "host", "sibling"):
         assert beside.answers(machine, HOST, 8080) == "target"  # netrecon now came last
+    beside.says_who_gets("target")
 
     beside.leave_box()
     for machine in ("lan", "host", "sibling"):
@@ -208,3 +228,18 @@ def test_containers_stay_up_while_dockerd_is_away(beside: Beside) -> None:
     assert sorted(beside.rules().splitlines()) == sorted(docker.splitlines())
     beside.ours_work()
     beside.dockers_work()
+
+
+def test_apply_says_that_a_port_does_not_work_from_outside(beside: Beside) -> None:
+    beside.begin("docker", *OTHERS)
+    end = "do not work from outside; netrecon doctor says why and what to do\n"
+    line = f"netrecon: the 2 published ports tcp/0.0.0.0:8080, udp/0.0.0.0:8080 {end}"
+    assert beside.apply() == line
+    assert beside.answers("lan", HOST, 8080, 0.3) == "timeout"
+    assert end not in beside.netrecon("apply", beside.file)  # there the findings stand in the plan
+    assert beside.netrecon("check", beside.file) == ""
+    beside.delete()
+    assert beside.apply() == line  # where nothing of netrecon's is there yet
+    beside.let_through()
+    assert beside.apply() == ""
+    beside.ours_work()

@@ -218,3 +218,49 @@ def test_a_name_server_that_is_never_asked(forwarding: Pretended, netrecon: Netr
     assert finding["message"] == never
     assert finding["hint"] == "take 1 of those that stand above (192.0.2.3, 192.0.2.1, 192.0.2.2) out of it"
     assert never in [warning["message"] for warning in netrecon.json("plan", topology)["warnings"]]
+
+
+PORT = "port_map/host/tcp/0.0.0.0:9091"
+TO_A_CONTAINER = Do("dnat", words="dnat to 172.17.0.2:80")
+TAKING = Chain("nft", "ip", "nat", "c", (Rule((TO_A_CONTAINER,), 7),), "prerouting", "nat", -100, newer=True)
+
+
+@pytest.mark.parametrize(
+    ("chain", "says"),
+    [
+        (TAKING, "is asked before netrecon, and takes TCP to port 9091"),
+        (TAKING._replace(newer=None), "is asked before or after netrecon (of two chains of one priority, the newest"),
+        (TAKING._replace(priority=-101, newer=False), "is asked before netrecon, and takes TCP to port 9091"),
+        (TAKING._replace(newer=False), ""),
+        (TAKING._replace(priority=-99), ""),
+    ],
+)
+def test_a_port_that_others_publish_too(chain: Chain, says: str, forwarding: Pretended, netrecon: Netrecon) -> None:
+    topology = {**TOPOLOGY, "port_maps": ["9091:172.16.0.2:80"]}
+    netrecon("apply", "-q", topology)
+    forwarding.chains = [chain]
+    found = findings(netrecon, topology)
+    assert [(one["topic"], one["key"]) for one in found] == ([("taken", PORT)] if says else [])
+    assert all(says in one["message"] and one["commands"] for one in found)
+    shut = "netrecon: the published port tcp/0.0.0.0:9091 does not work from outside; netrecon doctor says"
+    assert (shut in netrecon("apply", "-q", topology)) == says.startswith("is asked before netrecon")
+
+    forwarding.listeners = [Listener("tcp", "0.0.0.0", 9091, False, 4711, "docker-proxy")]
+    listener, *taken = sorted(findings(netrecon, topology), key=lambda one: str(one["topic"]))
+    assert listener["topic"] == "listener"
+    goes = "172.16.0.2:80" if not says or chain.newer is None else "where the rule of others sends it"
+    assert f"goes to {goes}" in listener["message"]
+    assert [(one["topic"], one["commands"]) for one in taken] == ([("taken", [])] if says else [])
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 5])
+def test_apply_says_in_one_line_that_ports_do_not_work(number: int, pretended: Pretended, netrecon: Netrecon) -> None:
+    pretended.chains = [Chain("nft", "inet", "fw", "c", (), "forward", policy="drop")]
+    topology = {**TOPOLOGY, "port_maps": [f"{port}:172.16.0.2:80" for port in range(81, 81 + number)]}
+    topology["sysctls"] = FORWARDING
+    said = netrecon("apply", "-q", topology)
+    names = ", ".join(f"tcp/0.0.0.0:{port}" for port in range(81, 81 + min(number, 4))) + " and 1 more" * (number == 5)
+    start = f"the {number} published ports {names} do" if number > 1 else f"the published port {names} does"
+    assert said == f"netrecon: {start} not work from outside; netrecon doctor says why and what to do\n"
+    assert "not work from outside" not in netrecon("apply", topology)
+    assert "not work from outside" not in netrecon("delete", "-q", topology)

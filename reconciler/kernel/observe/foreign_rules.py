@@ -14,6 +14,7 @@ from reconciler.kernel.netlink import transport
 from reconciler.kernel.nftables import nft_decode as nft
 from reconciler.kernel.nftables import nft_tables, rule_steps
 from reconciler.kernel.observe import legacy_rules
+from reconciler.kernel.observe.nat_order import NatOrder
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.firewall import IPTABLES, IPTABLES_NFT, NFT, Chain, Doubt, Rule
 from reconciler.model.names import ADMIN_CHAIN, table_owner
@@ -64,18 +65,19 @@ def _of_one_generation(sock: Any) -> Iterator[Chain]:
         found = ruleset.of_any_family(nft_tables.GETTABLE)
     except KernelError:  # the kernel has no nf_tables
         return
-    flags = {(body[0], nft.text(row[nft.TABLE_NAME])): nft.number(row, nft.TABLE_FLAGS) for body, row in found}
+    tables = {(body[0], nft.text(row[nft.TABLE_NAME])): row for body, row in found}
     by_table: dict[tuple[int, str], list[nft.Attributes]] = {}
     for body, row in ruleset.of_any_family(nft_tables.GETCHAIN):
         by_table.setdefault((body[0], nft.text(row[nft.CHAIN_TABLE])), []).append(row)
+    order = NatOrder(tables, by_table)
     for (number, table), rows in by_table.items():
         family = _FAMILIES.get(number, "")
         ours = family == "inet" and bool(table_owner(table))
         wanted = [row for row in rows if not ours or _has_admin_rules(row)]
-        if family and wanted and not flags.get((number, table), 0) & _DORMANT:
-            yield from _of_table(
-                _Table(sock, number, table, ruleset), wanted, ours, bool(flags[number, table] & _OWNED)
-            )
+        flags = nft.number(tables[number, table], nft.TABLE_FLAGS)
+        if family and wanted and not flags & _DORMANT:
+            chains = _of_table(_Table(sock, number, table, ruleset), wanted, ours, bool(flags & _OWNED))
+            yield from (chain._replace(newer=order.is_newer((number, table))) for chain in chains)
 
 
 def _has_admin_rules(row: nft.Attributes) -> bool:

@@ -46,8 +46,10 @@ def diagnose(
     for facts, followed in around.values():
         families = {6 if ":" in SENDS[key.kind](value) else 4 for key, value in followed.sending}
         findings += forwarding.off(objects, facts, families, applied)
-        findings += listeners.on_published_ports(facts, followed.sending)
-        findings += followed.findings(facts, objects)
+        found = list(followed.findings(facts, objects))
+        taken = {key for one in found if one.topic == "taken" for key in one.shut}
+        listening = list(listeners.on_published_ports(facts, followed.sending, taken))
+        findings += [*listening, *listeners.published_twice(found, listening)]
     findings += links.rings(objects)
     findings += links.dead_addresses(objects, beside)
     return findings

@@ -33,6 +33,7 @@ class Finding:
     """One obstacle and what to do about it; ``key`` is the object that it concerns, None for the whole scope.
 
     ``commands`` are shell lines that remove it, in their order; none where a person must decide, as ``hint`` says.
+    ``shut`` are the published ports that nobody outside reaches because of it.
     """
 
     scope: str
@@ -41,6 +42,7 @@ class Finding:
     message: str
     hint: str
     commands: tuple[str, ...] = ()
+    shut: tuple[Key, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.key or self.scope}: {self.message}; {self.hint}"

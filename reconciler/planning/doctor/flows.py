@@ -235,7 +235,8 @@ def _to_port(ground: Ground, group: list[tuple[Key, Any]], alike: tuple[int, ...
         yield Flow("outside", source=peer.address, to=to, iif=peer.link, name=f"from {peer.name}", **common)
     here = _here(ground, mapped.listen if not everywhere else "", gateway, family)
     for to in here:
-        yield Flow("host", source=to, to=to, iif=NO_LINK, back=gateway, name="from this host", **common)
+        name = f"from this host to {to}" if ip_address(to).is_loopback else "from this host"
+        yield Flow("host", source=to, to=to, iif=NO_LINK, back=gateway, name=name, **common)
     sibling = _sibling(ground, mapped.target)
     if sibling and not loopback and here:
         yield Flow(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.kinds import sysctl
+from reconciler.kinds import BY_NAME, sysctl
+from reconciler.model.keys import Key
 from reconciler.model.rows import Surroundings
 from reconciler.planning.doctor.finding import Finding, Objects, inside
 
@@ -23,4 +24,12 @@ def off(objects: Objects, around: Surroundings, families: set[int], applied: boo
         advice = "it is declared, so apply sets it" if coming else f"declare it: sysctls: {{{setting}: 1}}"
         refused = declared is not None and not coming  # the next apply would set it to 0 again
         commands = () if refused else (inside(around.scope, f"sysctl -w {setting}=1"),)
-        yield Finding(around.scope, "forwarding", None, message, advice, commands)
+        shut = () if coming else tuple(_published(objects, around.scope, family))
+        yield Finding(around.scope, "forwarding", None, message, advice, commands, shut)
+
+
+def _published(objects: Objects, scope: str, family: int) -> Iterator[Key]:
+    """The published ports whose packets have to be passed on."""
+    for key, value in objects.items():
+        if key.scope == scope and BY_NAME[key.kind].publishes and (":" in value.listen) == (family == 6):
+            yield key

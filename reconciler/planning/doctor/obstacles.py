@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reconciler.model.firewall import LEGACY, Chain, Chains, Do, Doubt, Rule, Step
+from reconciler.model.keys import Key
 from reconciler.planning.doctor import words
 from reconciler.planning.doctor.advice import USER, advised, is_managed
 from reconciler.planning.doctor.finding import LISTED, Finding, Topic, inside
@@ -25,6 +26,12 @@ class _Seen:
         self.flows: dict[Flow, None] = {}
         self.added: dict[tuple[Chain, Rule], None] = {}
         self.mended = True
+        self.spared: dict[Flow, None] = {}  # of a port that is taken: what comes to netrecon's target all the same
+        self.shut: dict[Key, None] = {}  # the published ports that it stops for somebody outside
+
+    def keys(self) -> set[Key]:
+        """The objects whose packets it stops."""
+        return {key for flow in self.flows for key in flow.keys}
 
 
 def in_the_way(scope: str, followed: Iterable[tuple[Flow, Routes]], chains: Sequence[Chain]) -> list[Finding]:
@@ -33,11 +40,28 @@ def in_the_way(scope: str, followed: Iterable[tuple[Flow, Routes]], chains: Sequ
     A rule that is advised is taken as added for what comes after it, so that the advice of all findings together
     leaves no obstacle.
     """
-    by_place: Chains = {chain.place: chain for chain in chains}
+    before: Chains = {chain.place: chain for chain in chains}
+    by_place, listed = before, list(followed)
     seen: dict[tuple[object, ...], _Seen] = {}
-    for flow, routes in followed:
+    for flow, routes in listed:
         by_place = _mended(flow, routes, by_place, seen)
+    for flow, routes in listed:
+        _without_advice(flow, list(walk(flow, routes, before)), seen)
     return [_finding(scope, one) for one in seen.values()]
+
+
+def _without_advice(flow: Flow, found: Iterable[Obstacle], seen: Mapping[tuple[object, ...], _Seen]) -> None:
+    """Note what the flow meets as the rules are: who gets a port that others take, and which ports are shut."""
+    stops = next((one for one in found if one.what != "doubt"), None)
+    met = seen.get(_place_of(stops)) if stops is not None else None
+    if met is not None and flow.kind == "outside":
+        met.shut.update(dict.fromkeys(flow.keys))
+    for one in seen.values():
+        if one.first.what == "taken" and not one.keys().isdisjoint(flow.keys):
+            if one is met:
+                one.flows[flow] = None
+            elif stops is None:
+                one.spared[flow] = None
 
 
 def _mended(flow: Flow, routes: Routes, chains: Chains, seen: dict[tuple[object, ...], _Seen]) -> Chains:
@@ -57,13 +81,17 @@ def _mended(flow: Flow, routes: Routes, chains: Chains, seen: dict[tuple[object,
 
 
 def _note(seen: dict[tuple[object, ...], _Seen], obstacle: Obstacle, rules: list[tuple[Chain, Rule]]) -> None:
-    at = obstacle.at
-    apart = () if obstacle.what == "doubt" else (obstacle.back, obstacle.flow.target is None)
-    place = (obstacle.what, *apart, at.chain.place, at.rule.number if at.rule else 0)
-    one = seen.setdefault(place, _Seen(obstacle))
+    one = seen.setdefault(_place_of(obstacle), _Seen(obstacle))
     one.flows[obstacle.flow] = None
     one.added.update(dict.fromkeys((_bare(chain), rule) for chain, rule in rules))
     one.mended = one.mended and bool(rules)
+
+
+def _place_of(obstacle: Obstacle) -> tuple[object, ...]:
+    """Where it is, and which packets it stops there: what is told in one finding."""
+    at = obstacle.at
+    apart = () if obstacle.what == "doubt" else (obstacle.back, obstacle.flow.target is None)
+    return (obstacle.what, *apart, at.chain.place, at.rule.number if at.rule else 0)
 
 
 def _bare(chain: Chain) -> Chain:
@@ -85,8 +113,14 @@ def _finding(scope: str, one: _Seen) -> Finding:
     key = next(iter(keys)) if len(keys) == 1 else None
     commands = tuple(dict.fromkeys(inside(scope, words.insertion(chain, rule)) for chain, rule in one.added))
     commands = commands if one.mended else ()
-    message = f"{_place(first.at)} {_effect(first)} {_packets(one)}"
-    return Finding(scope, _TOPICS[first.what], key, message, _hint(one, bool(commands)), commands)
+    shut = () if first.what == "doubt" or _may_be_late(first) else tuple(one.shut)
+    message = f"{_place(first.at)} {_effect(first)} {_packets(one)}{_left(one)}"
+    return Finding(scope, _TOPICS[first.what], key, message, _hint(one, bool(commands)), commands, shut)
+
+
+def _may_be_late(first: Obstacle) -> bool:
+    """Whether netrecon's chain may be asked before the one that takes the port."""
+    return first.what == "taken" and first.base.priority == OURS and first.base.newer is None
 
 
 def _place(at: Place) -> str:
@@ -105,9 +139,9 @@ def _effect(first: Obstacle) -> str:
     if first.what == "notrack":
         return "turns connection tracking off, and with it address translation, for"
     if first.what == "taken":
-        if first.at.chain.priority == OURS:
-            return "is asked before or after netrecon (of two chains of one priority the one made last is first) for"
-        return "is asked before netrecon, and sends elsewhere"
+        if _may_be_late(first):
+            return "is asked before or after netrecon (of two chains of one priority, the newest first), and may take"
+        return "is asked before netrecon, and takes"
     return "drops" if first.at.rule is not None else "is not netrecon's and drops what no rule of it accepts:"
 
 
@@ -118,6 +152,12 @@ def _packets(one: _Seen) -> str:
     first = flows[0]
     which = f"{first.protocol.upper()} to port {_ports(flows)} {ways}" if first.target else f"what goes {ways}"
     return f"answers to {which}" if one.first.back and one.first.what != "doubt" else which
+
+
+def _left(one: _Seen) -> str:
+    """Of a port that others take: what still goes to netrecon's target."""
+    names = list(dict.fromkeys(flow.name for flow in one.spared))
+    return f"; netrecon's target gets it only {', '.join(names)}" if names else ""
 
 
 def _ports(flows: list[Flow]) -> str:

@@ -211,7 +211,9 @@ def _stage(chain: Chain, leg: _Leg, before: Packet, tracked: Packet, point: int)
 
 def _asked(chain: Chain, point: int, flow: Flow) -> bool:
     """Whether a NAT chain is asked before ours has translated the packet: NAT is done once, by the first that does."""
-    return not flow.target or chain.hook not in ("prerouting", "output") or chain.priority <= point
+    if not flow.target or chain.hook not in ("prerouting", "output"):
+        return True
+    return chain.priority < point or (chain.priority == point and chain.newer is not False)
 
 
 def _is_on(chain: Chain, link: Link) -> bool:
