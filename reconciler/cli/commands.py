@@ -148,6 +148,7 @@ def _carry_out(options: Options, intent: Intent) -> int:
         protect=tuple(options.protect),
         confirm_within=options.confirm_within or 0.0,
         warn=options.json or not options.quiet or options.command == "apply",
+        only_shut=options.quiet and not options.json,
     )
     result = session.run(intent, terms, Audience(options))
     if result.verified:

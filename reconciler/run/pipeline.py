@@ -33,14 +33,17 @@ def lower(arguments: Sequence[str], kernel: Kernel | None) -> list[Lowered]:
 # ------------------------------------------------------------------------------------------------ plan
 
 
-def plan(kernel: Kernel, intent: Intent, warn: bool = True, protect: Sequence[str] | None = ()) -> Planned:
+def plan(
+    kernel: Kernel, intent: Intent, warn: bool = True, protect: Sequence[str] | None = (), only_shut: bool = False
+) -> Planned:
     """Read the kernel, compare and order: the plan, with the reasons why apply would refuse it (``refusals``).
 
-    With ``warn``, also with the findings of the doctor.  ``protect``: see refusals.of.
+    With ``warn``, also with the findings of the doctor; ``only_shut``: see survey.around.  ``protect``: see
+    refusals.of.
     """
     planned, problems = look.look(kernel, intent)
     planned = dataclasses.replace(planned, refusals=(*problems, *refusals.of(kernel, planned, protect)))
-    return _with_warnings(kernel, planned) if warn else planned
+    return _with_warnings(kernel, planned, only_shut) if warn else planned
 
 
 def allowed(planned: Planned) -> Planned:
@@ -50,11 +53,10 @@ def allowed(planned: Planned) -> Planned:
     return planned
 
 
-def _with_warnings(kernel: Kernel, planned: Planned) -> Planned:
+def _with_warnings(kernel: Kernel, planned: Planned, only_shut: bool) -> Planned:
     going = {change.key for change in planned.changes if change.after is None}
     staying = {key: entry.object for key, entry in planned.live.items() if key.kind in _HOLDS and key not in going}
     wanted = {key: entry.object for key, entry in planned.intent.desired.items()}
-    found = survey.around(kernel, planned.found.scopes, wanted, staying, applied=True)
-    return dataclasses.replace(
-        planned, warnings=(*planned.warnings, *found, *survey.overlapping(planned.intent.topologies))
-    )
+    found = survey.around(kernel, planned.found.scopes, wanted, staying, True, only_shut)
+    overlapping = () if only_shut else survey.overlapping(planned.intent.topologies)
+    return dataclasses.replace(planned, warnings=(*planned.warnings, *found, *overlapping))

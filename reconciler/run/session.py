@@ -24,7 +24,7 @@ class Terms:
 
     ``lock_timeout``: seconds to wait for the lock.  ``confirm_within``: seconds in which the changes must be
     confirmed, 0 for no confirmation.  ``protect``: addresses that must stay reachable.  ``warn``: add the findings of
-    the doctor to the plan.
+    the doctor to the plan; ``only_shut``: those that shut published ports are enough.
     """
 
     lock_timeout: float = 0.0
@@ -32,6 +32,7 @@ class Terms:
     protect: tuple[str, ...] = ()
     confirm_within: float = 0.0
     warn: bool = True
+    only_shut: bool = False
 
 
 class Audience(Protocol):
@@ -85,7 +86,7 @@ def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -
     """The plan, after an earlier run is settled.  Raises Refused also if the plan would cut somebody off."""
     audience.note(committing.refuse_or_settle(kernel))
     protect = None if intent.force or terms.confirm_within else terms.protect
-    return pipeline.allowed(pipeline.plan(kernel, intent, terms.warn, protect))
+    return pipeline.allowed(pipeline.plan(kernel, intent, terms.warn, protect, terms.only_shut))
 
 
 # ------------------------------------------------------------------------------------------------ the changes

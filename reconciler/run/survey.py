@@ -66,18 +66,23 @@ def around(
     objects: Mapping[Key, Any],
     beside: Mapping[Key, Any],
     applied: bool,
+    only_shut: bool = False,
 ) -> list[Finding]:
     """The doctor's findings for the objects; ``states`` has the rows of each scope.
 
-    ``applied`` and ``beside``: see doctor.diagnose.
+    ``applied`` and ``beside``: see doctor.diagnose.  ``only_shut``: those that shut published ports are enough.
     """
     known: dict[str, tuple[Surroundings, Followed]] = {}
     for scope, ports in doctor.published(objects).items():
-        if scope == HOST or kernel.exists(scope):
+        if (scope == HOST or kernel.exists(scope)) and (ports or not only_shut):
             from reconciler.kernel.observe import foreign_rules, host_facts
             from reconciler.planning.doctor import following
 
-            followed = following.follow(objects, states.get(scope), scope, foreign_rules.chains(kernel, scope))
+            chains = foreign_rules.chains(kernel, scope)
+            if chains or not only_shut:
+                followed = following.follow(objects, states.get(scope), scope, chains)
+            else:
+                followed, ports = following.Unfollowed(scope, objects), set()
             facts = host_facts.read(kernel, scope, ports, followed.asks(), followed.links())
             known[scope] = (facts, followed)
     unheard = doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied)

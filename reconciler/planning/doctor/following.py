@@ -48,8 +48,25 @@ class Followed:
         yield from obstacles.unread(self.ground.scope, around.programs, self.chains)
 
 
+class Unfollowed(Followed):
+    """A scope without rules of others, for who asks only which ports are shut: no packet needs to be followed."""
+
+    def __init__(self, scope: str, objects: Objects) -> None:
+        self.sending = _sending(scope, objects)
+        self.flows, self.targets = {}, {}
+
+    def findings(self, around: Surroundings, objects: Objects) -> Iterator[Finding]:
+        return iter(())
+
+    def asks(self) -> list[Ask]:
+        return []
+
+
+def _sending(scope: str, objects: Objects) -> list[tuple[Key, Any]]:
+    return [(key, value) for key, value in objects.items() if key.kind in SENDS and key.scope == scope]
+
+
 def follow(objects: Objects, state: ScopeState | None, scope: str, chains: tuple[Chain, ...]) -> Followed:
     """The packets of one scope that are followed through these chains."""
     known = Classes(chains)
-    sending = [(key, value) for key, value in objects.items() if key.kind in SENDS and key.scope == scope]
-    return Followed(Ground(scope, objects, state, known), sending, chains, known)
+    return Followed(Ground(scope, objects, state, known), _sending(scope, objects), chains, known)
