@@ -158,7 +158,7 @@ def test_each_keeps_working_whatever_the_other_does(beside: Beside, first: str) 
     beside.in_sync()
     assert (beside.rules(), rules_of_netrecon()) == (docker, ours)
 
-    for _ in range(2):
+    for _ in range(2 if beside.tables == "nft" else 1):
         beside.daemon.restart()
         beside.attend_box()
         # dockerd adds the rules of a container's ports in any order
@@ -195,6 +195,11 @@ def test_one_port_published_by_both(beside: Beside, first: str) -> None:
     assert beside.answers("host", "127.0.0.1", 8080) == "target"  # Docker's rules leave 127.0.0.0/8 to its proxy
     beside.in_sync()
     beside.says_who_gets(winner)
+    beside.daemon.restart()
+    beside.attend_box()
+    assert beside.answers("lan", HOST, 8080) == winner  # its chains were there before
+    beside.says_who_gets(winner)
+    docker = beside.rules()
 
     beside.delete()
     assert beside.rules() == docker
