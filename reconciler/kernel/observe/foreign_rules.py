@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -142,7 +141,8 @@ def _of_table(table: _Table, rows: list[nft.Attributes], ours: bool, locked: boo
 
 def _is_old() -> bool:
     """Whether the command iptables is that of iptables-legacy."""
-    return "legacy" in os.path.realpath(shutil.which("iptables") or "")
+    commands = (f"{folder}/iptables" for folder in os.get_exec_path())  # importing shutil takes longer than that
+    return "legacy" in os.path.realpath(next(filter(os.path.exists, commands), ""))
 
 
 def _based(chain: Chain, row: nft.Attributes) -> Chain:
