@@ -21,6 +21,9 @@ _SYN, _SYN_ACK = 0x02, 0x12
 _EPHEMERAL = 51515
 
 
+_OF_SOCKET = {10, 11, 23}  # NFT_META_SKUID, SKGID, CGROUP: the user and the group of the socket
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link by which a packet comes or leaves; None for what is not known of it."""
@@ -72,7 +75,7 @@ class Packet:
             return self._payload(what[1], what[2], width)
         if what[0] == "meta":
             found = self._meta(what[1])
-            return found[:width].ljust(width, b"\0") if found else found
+            return found if found is None or what[1] in _OF_SOCKET else found[:width].ljust(width, b"\0")
         if what[0] == "ct":
             return self._ct(what[1], width, what[2])
         if what[0] == "fib":
@@ -105,7 +108,7 @@ class Packet:
         return ports
 
     def _meta(self, key: Any) -> bytes | None:
-        if key in (10, 11, 23):  # the socket's user and group: a forwarded packet has no socket
+        if key in _OF_SOCKET:  # a forwarded packet has no socket
             return None if self.iif == NO_LINK else b""
         numbers = {3: self.mark, 4: _index(self.iif), 5: _index(self.oif), 6: _name(self.iif), 7: _name(self.oif)}
         if key in numbers:
