@@ -59,6 +59,7 @@ def read_again(
         {**kept, **fresh.scopes},
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},
         {**{place: text for place, text in before.files.items() if place[0] not in scopes}, **fresh.files},
+        before.keeps_protocol,
     )
 
 
@@ -125,6 +126,7 @@ def _read(
     with_files: Iterable[str],
 ) -> LiveState:
     live = LiveState(scopes=reader.read(kernel, scopes, links))
+    live.keeps_protocol = reader.keeps_protocol(live.scopes.values())
     for scope in kernel.with_sockets(scopes, NETFILTER):
         live.scopes[scope].tables = nft_tables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))

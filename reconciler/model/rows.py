@@ -162,11 +162,15 @@ class ScopeState:
 
 @dataclass(slots=True)
 class LiveState:
-    """All that was read: the state of each namespace, sysctls and DNS files."""
+    """All that was read: the state of each namespace, sysctls and DNS files.
+
+    ``keeps_protocol``: the kernel stores the protocol of an address (IFA_PROTO), as Linux does since 5.18.
+    """
 
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     sysctls: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, key) -> value
     files: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, name) -> text
+    keeps_protocol: bool = True
 
 
 class Listener(NamedTuple):

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -242,20 +243,31 @@ def test_a_sysctl_set_back_to_its_first_value_leaves_nothing_to_put_back(tmp_pat
     assert json.loads(netrecon("list", "--json"))["topologies"] == []
 
 
-def test_without_libnftables_nothing_is_changed(
-    wide: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def missing(name: str) -> Any:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+def of_0_9_8(_name: str) -> Any:
+    return SimpleNamespace(nft_ctx_new=None)  # without nft_ctx_add_var, which came with 1.0
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (missing, "libnftables.so.1 is missing: apt install libnftables1\n"),
+        (of_0_9_8, "this libnftables is older than 1.0 and crashes on netrecon's maps: install 1.0 or newer\n"),
+    ],
+)
+def test_without_a_fit_libnftables_nothing_is_changed(
+    load: Any, said: str, wide: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = ctypes.CDLL
-
-    def missing(name: Any, *arguments: Any, **options: Any) -> Any:
-        if "libnftables" in str(name):
-            raise OSError(f"{name}: cannot open shared object file")
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(ctypes, "CDLL", missing)
+    monkeypatch.setattr(
+        ctypes, "CDLL", lambda name, *rest, **more: load(name) if "libnft" in str(name) else real(name, *rest, **more)
+    )
     before = snapshot()
     assert main.main(["apply", "-q", wide]) == 1
-    assert capsys.readouterr().err == "libnftables.so.1 is missing: apt install libnftables1\n"
+    assert capsys.readouterr().err == said
     assert differences(before, snapshot()) == []
     assert os.listdir("/run/netrecon") == ["lock"]
 

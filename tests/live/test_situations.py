@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -11,6 +12,11 @@ import pytest
 from abilities import skip_without
 from situations import CASES, Situation, holds, name_of, read
 from snapshot import snapshot
+
+from reconciler.kernel.netlink import reader
+
+# Left out: an fe80:: address that somebody adds by hand looks there like the one that the kernel adds by itself.
+ADDRESSES = [path for path in CASES if path.parent.name == "address" and path.stem != "link_local_added_by_hand"]
 
 
 @pytest.mark.live
@@ -22,6 +28,24 @@ def test_situation(path: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.Ca
     situation.attempt(situation.prepare())
     for entry in case.get("verify", ()):
         verify(entry)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", ADDRESSES, ids=name_of)
+def test_situation_where_no_address_has_a_protocol(
+    path: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before Linux 5.18: the reader is told nothing of the protocols that this kernel keeps."""
+    read_whole = reader.DUMPS["addresses"].decoder
+
+    def without_protocol(body: bytes) -> Any:
+        row = read_whole(body)
+        return row and dataclasses.replace(row, protocol=0)
+
+    dump = reader.DUMPS["addresses"]._replace(decoder=without_protocol)
+    monkeypatch.setattr(reader, "DUMPS", {**reader.DUMPS, "addresses": dump})
+    monkeypatch.setattr(reader, "_release", lambda: (5, 10))
+    test_situation(path, tmp_path, capsys)
 
 
 def by_hand(command: str) -> None:

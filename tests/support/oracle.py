@@ -140,7 +140,16 @@ def _vxlan_link(info: Any) -> int:
 
 def _inet6(message: Any) -> int:
     inet6 = message.get_attr("IFLA_AF_SPEC").get_attr("AF_INET6")
-    return -1 if inet6 is None else int(inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE"))
+    if inet6 is None:
+        return -1
+    mode = inet6.get_attr("IFLA_INET6_ADDR_GEN_MODE")
+    return int.from_bytes(_conf(inet6)[188:192], "little") if mode is None else int(mode)
+
+
+def _conf(inet6: Any) -> bytes:
+    """The payload of IFLA_INET6_CONF, of which pyroute2 decodes only the start; Linux 5.10 has the mode only there."""
+    (attribute,) = [one for one in inet6["attrs"] if one[0] == "IFLA_INET6_CONF"]
+    return bytes(attribute.cell[1].data[attribute.cell[1].offset + 4 :])
 
 
 # ------------------------------------------------------------------ addresses, routes, rules

@@ -24,7 +24,8 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_TXQLEN = 1, 3,
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_LINK_NETNSID = 18, 20, 26, 27, 37
 IFLA_EXT_MASK, IFLA_NET_NS_FD = 29, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-IFLA_INET6_ADDR_GEN_MODE = 8
+IFLA_INET6_CONF, IFLA_INET6_ADDR_GEN_MODE = 2, 8
+DEVCONF_ADDR_GEN_MODE = 47  # the place in the array IFLA_INET6_CONF (linux/ipv6.h)
 VETH_INFO_PEER = 1
 IFLA_VXLAN_LINK = 3
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
@@ -186,9 +187,11 @@ def _addr_gen_mode(families: bytes) -> int:
     inet6 = attributes(families, 0).get(AF_INET6)
     if inet6 is None:
         return -1
-    mode = attributes(inet6, 0).get(IFLA_INET6_ADDR_GEN_MODE)
-    if mode is None:
-        return -1
+    settings = attributes(inet6, 0)
+    mode = settings.get(IFLA_INET6_ADDR_GEN_MODE)
+    if mode is None:  # Linux before 6.x leaves it out of a dump without statistics
+        array = settings.get(IFLA_INET6_CONF, b"")
+        return _S32.unpack_from(array, 4 * DEVCONF_ADDR_GEN_MODE)[0] if array else 0
     (number,) = mode  # a single byte
     return number
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from socket import socket as Socket  # noqa: N812
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -66,6 +68,17 @@ def read_scope(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) ->
     wanted = DUMPS.keys() if tables.dumps is None else tables.dumps
     rows: dict[str, Any] = {name: _rows(sock, *dump) for name, dump in DUMPS.items() if name in wanted}
     return ScopeState(scope, links, **rows)
+
+
+def keeps_protocol(states: Iterable[ScopeState]) -> bool:
+    """Whether the kernel stores IFA_PROTO: since Linux 5.18, or where an address that was read has one (a backport)."""
+    return _release() >= (5, 18) or any(row.protocol for state in states for row in state.addresses)
+
+
+@cache
+def _release() -> tuple[int, int]:
+    major, minor, *_ = [*re.findall(r"\d+", os.uname().release), "0", "0"]
+    return int(major), int(minor)
 
 
 def read_links(kernel: Kernel, scope: str, tables: Tables = decode.NO_TABLES) -> list[LinkRow]:

@@ -276,7 +276,10 @@ def _run_libnftables(text: str, answer: bool = False) -> tuple[int, str]:
 
 
 def library() -> Any:
-    """The Python binding of libnftables; MissingDependency where it or the library is missing."""
+    """The Python binding of libnftables; MissingDependency where it or the library is missing, or the library too old.
+
+    Releases before 1.0 crash on maps with concatenated values; they lack the function nft_ctx_add_var.
+    """
     try:
         import ctypes
 
@@ -284,9 +287,13 @@ def library() -> Any:
     except ImportError:
         raise MissingDependency("the Python module nftables is missing: pip install pip-nftables") from None
     try:
-        ctypes.CDLL("libnftables.so.1")
+        loaded = ctypes.CDLL("libnftables.so.1")
     except OSError:
         raise MissingDependency("libnftables.so.1 is missing: apt install libnftables1") from None
+    if not hasattr(loaded, "nft_ctx_add_var"):
+        raise MissingDependency(
+            "this libnftables is older than 1.0 and crashes on netrecon's maps: install 1.0 or newer"
+        )
     return nftables
 
 

@@ -10,6 +10,7 @@ from reconciler.kinds.address import effects, kernel_form, parse
 from reconciler.kinds.address.form import Address, key_of, subnet_of
 from reconciler.kinds.context import Names, Noting
 from reconciler.kinds.kind import Kind
+from reconciler.kinds.links.link import declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, Change, Live
 from reconciler.model.keys import HOST, Key
@@ -46,9 +47,18 @@ def shown(address: Address) -> dict[str, object]:
 
 
 def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
-    """True for an address of the host on a link that we did not create: nothing in the kernel shows its owner."""
-    made = noting.names.links.get((wanted.scope, wanted.link)) if wanted.scope == HOST else None
-    return True if wanted.scope == HOST and (made is None or made.kind == "interface") else None
+    """True where others may have addresses too: there nothing in the kernel shows the topology of an address.
+
+    That is on a link that we did not create, outside of the namespaces that are a topology's as a whole, and on a
+    bridge that keeps the addresses of others.
+    """
+    scope, link = wanted.scope, wanted.link
+    if scope in noting.names.exclusive:
+        return None
+    made = noting.names.links.get((scope, link))
+    end = declared_end(scope, link, noting.names)
+    shared = made is None or made.kind == "interface" or getattr(end, "foreign_addresses", None) == "keep"
+    return shared or None
 
 
 def born_with(scope: str, _owner: str) -> Iterator[tuple[Key, Live]]:

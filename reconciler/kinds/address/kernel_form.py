@@ -22,8 +22,6 @@ KERNEL_PROTOCOLS = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL (linux/if_addr.h)
 
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
-    # Since Linux 5.18 the kernel sets IFA_PROTO on the addresses that it adds by itself.
-    sets_protocol = any(row.protocol in KERNEL_PROTOCOLS for row in state.addresses)
     misplaced = _misplaced(reading)
     last: dict[tuple[int, bool], str] = {}
     for row in _as_made(state.addresses):
@@ -31,7 +29,7 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
         if link is None:
             continue
         key = _key_of_row(state.scope, link.name, row)
-        own = KERNEL if _automatic(row, link, sets_protocol) else _owner(reading, row, link, key)
+        own = KERNEL if _automatic(row, link, reading.live.keeps_protocol) else _owner(reading, row, link, key)
         place = (row.index, ":" in row.address)
         address = Address(
             state.scope,
@@ -99,7 +97,7 @@ def _out_of_order(reading: Reading, link: str, rows: Sequence[AddressRow]) -> It
 
 
 def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
-    if key in reading.noted and row.protocol == PROTOCOL:
+    if key in reading.noted and _may_be_ours(reading, row):
         return reading.noted[key].topology
     if not row.permanent and key in reading.wanted:
         return reading.wanted[key].owner
@@ -120,20 +118,31 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
     return NOBODY if key in reading.wanted else _foreign(reading, link).get("remove", NOBODY)
 
 
+def _may_be_ours(reading: Reading, row: AddressRow) -> bool:
+    """Whether it bears our protocol number; a kernel that keeps none leaves that to the record.
+
+    Ours have no lifetime: one that has is another's, who set it after us.
+    """
+    return row.protocol == PROTOCOL or (row.permanent and not reading.live.keeps_protocol)
+
+
 def _foreign(reading: Reading, link: LinkRow) -> dict[str, str]:
     """What to do with foreign addresses on a link ("keep", "remove"), and the topology that declares it."""
     declared = (reading.wanted.get(Key(kind, reading.state.scope, link.name)) for kind in ("interface", "bridge"))
     return {str(desired.object.foreign_addresses): desired.owner for desired in declared if desired is not None}
 
 
-def _automatic(row: AddressRow, link: LinkRow, sets_protocol: bool) -> bool:
-    """Whether the kernel added it without IFA_PROTO: 127.0.0.1, and before Linux 5.18 ::1 and link-local addresses."""
+def _automatic(row: AddressRow, link: LinkRow, keeps_protocol: bool) -> bool:
+    """Whether the kernel added it without IFA_PROTO: 127.0.0.1, and before Linux 5.18 ::1 and link-local addresses.
+
+    Those of the kernel undergo duplicate address detection, ours do not (IFA_F_NODAD).
+    """
     if row.protocol:
         return False
     if link.loopback:
         return row.address in ("127.0.0.1/8", "::1/128")
     linked = row.scope == RT_SCOPE_LINK and row.address.endswith("/64") and row.address.startswith("fe80:")
-    return linked and not sets_protocol
+    return linked and not keeps_protocol and not row.flags & IFA_F_NODAD
 
 
 def create(address: Address, _owner: str) -> Iterator[Request]:

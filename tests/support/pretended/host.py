@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from collections.abc import Mapping
 from typing import Any
@@ -37,20 +38,24 @@ RULES = ((0, 255, "local"), (32766, 254, "main"), (32767, 253, "default"))  # IP
 
 
 class Host:
-    """``names``: ``host`` and those under /run/netns; ``parked``: put aside; ``occupants``: pids by namespace."""
+    """``names``: ``host`` and those under /run/netns; ``parked``: put aside; ``occupants``: pids by namespace.
+
+    ``release`` is the kernel's: before 5.18 it does not keep the protocol of an address.
+    """
 
     def __init__(self) -> None:
         self.spaces: dict[int, Space] = {}
         self.names: dict[str, int] = {}
         self.parked: dict[str, int] = {}
         self.occupants: dict[str, list[int]] = {}
+        self.release = (6, 18)
         self._macs = self._last = 0
         self.open("host")
 
     def copy(self) -> Host:
         other = Host.__new__(Host)
         other.__dict__ = {
-            name: value if isinstance(value, int) else dict(value) for name, value in self.__dict__.items()
+            name: value if isinstance(value, int | tuple) else dict(value) for name, value in self.__dict__.items()
         }
         other.spaces = {number: space.copy() for number, space in self.spaces.items()}
         return other
@@ -111,6 +116,8 @@ class Host:
         by_link = sorted(space.addresses, key=lambda row: (addresses.family_of(row.address), row.index))
         ordered = [one for one in by_link if not one.flags & addresses.SECONDARY or ":" in one.address]
         ordered += [one for one in by_link if one not in ordered]
+        if self.release < (5, 18):
+            ordered = [dataclasses.replace(one, protocol=0) for one in ordered]
         listed = [routes.with_raw(one) for one in space.routes]
         tables = {name: table.row(name) for (family, name), table in space.tables.items() if ours(family, name)}
         return ScopeState(scope, shown, ordered, listed, list(space.rules), tables)

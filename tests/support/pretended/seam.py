@@ -329,6 +329,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     monkeypatch.setattr(ssh_session, "port_towards", lambda *_: pretended.port)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
+    monkeypatch.setattr(reader, "_release", lambda: pretended.host.release)
     monkeypatch.setattr(host, "need_root", lambda: None)
     monkeypatch.setattr(os, "fsync", lambda _file: None)  # nothing here has to outlive the machine
     monkeypatch.setattr(main, "parser", _parser)
