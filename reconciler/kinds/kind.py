@@ -98,6 +98,7 @@ class Kind:
     early    the attributes that change before the deletions of the plan
     brief    True where a creation or a deletion is shown without the attributes
     changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
+    modules  object -> the kernel modules without which the kernel has no such object, or it has no effect
     impossible   (desired, Names of all objects that the plan makes) -> why the kernel cannot have it, "" where it can
     asks     change -> the (scope, sysctl) pairs that ``refused`` needs to know, where they exist
     refused  (change that creates or updates, Ahead) -> why the kernel will refuse it on this host, "" where it will not
@@ -234,6 +235,7 @@ class Kind:
     carrier: Callable[[Any], Key] | None = None
     shows: Literal["scope", "ends", "everywhere"] = SCOPE
     local: Callable[[Change], bool] = _never
+    modules: Callable[[Any], Iterable[str]] | None = None
     impossible: Callable[[Any, Names], str] | None = None
     asks: Callable[[Change], Iterable[tuple[str, str]]] | None = None
     refused: Callable[[Change, Ahead], str] | None = None

@@ -25,6 +25,14 @@ from reconciler.model.requests import Request, WriteSysctl
 from reconciler.model.rows import ScopeState
 
 _UNNOTED = Noted("", (None, ""))
+# The modules that bring settings which do not always exist.
+_MODULES = (
+    ("net.bridge.", "br_netfilter"),
+    ("net.netfilter.nf_conntrack", "nf_conntrack"),
+    ("net.nf_conntrack_max", "nf_conntrack"),
+    ("net.mpls.", "mpls_router"),
+    ("net.sctp.", "sctp"),
+)
 # Each namespace has its own of these; some kernels share others, as those of connection tracking, between namespaces.
 _OF_ONE_SCOPE = ("net.ipv4.", "net.ipv6.")
 
@@ -279,6 +287,10 @@ def impossible(sysctl: Sysctl, made: Names) -> str:
     return f"the kernel has no setting {sysctl.key} in {sysctl.scope}" if known and not brought else ""
 
 
+def modules(sysctl: Sysctl) -> Iterator[str]:
+    return (module for start, module in _MODULES if sysctl.key.startswith(start))
+
+
 def is_local(change: Change) -> bool:
     """Whether each namespace has its own value of the sysctl."""
     return change.key.name.startswith(_OF_ONE_SCOPE)
@@ -326,6 +338,7 @@ KIND = Kind(
     recall=sysctl_records.recall,
     shows=EVERYWHERE,
     local=is_local,
+    modules=modules,
     impossible=impossible,
     settings=settings,
     shown_by=shown_by,

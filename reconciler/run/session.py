@@ -11,7 +11,7 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model.data import dataclass
 from reconciler.model.errors import KernelError, NetreconError
 from reconciler.planning.intent import Intent, Planned, Result
-from reconciler.run import converge, host, pipeline
+from reconciler.run import converge, host, loading, pipeline
 from reconciler.safety import interrupts, lock
 from reconciler.safety.commit_confirmed import committing, confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
@@ -104,7 +104,8 @@ def _apply(
     audience.planned(planned)
     try:
         with audience.progress(planned) as progress:
-            result = converge.apply(kernel, planned, progress, interrupt, arm if terms.confirm_within else None)
+            ready = loading.with_modules(kernel, planned)
+            result = converge.apply(kernel, ready, progress, interrupt, arm if terms.confirm_within else None)
     except NetreconError:  # nothing was changed
         for pending in armed:
             confirmation.settled(pending, "rolled back")

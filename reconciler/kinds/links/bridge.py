@@ -151,6 +151,11 @@ def spanning(bridge: Bridge) -> bool:
     return bool(bridge.stp)
 
 
+def modules(bridge: Bridge) -> tuple[str, ...]:
+    """Without br_netfilter the kernel keeps nf_call_iptables and nf_call_ip6tables, and they do nothing."""
+    return ("br_netfilter",) if bridge.nf_call_iptables or bridge.nf_call_ip6tables else ()
+
+
 _LINK = link_kind(
     name="bridge",
     section="bridges",
@@ -168,5 +173,6 @@ _LINK = link_kind(
     disruptive_on={"vlan_filtering", "vlan_default_pvid", "stp"},
     early=frozenset({"keep_mac"}),
     spanning=spanning,
+    modules=modules,
 )
 KIND = dataclasses.replace(_LINK, update=update, record=record)

@@ -25,6 +25,7 @@ Topic = Literal[
     "dead",
     "overlap",
     "resolver",
+    "module",
 ]
 
 

@@ -26,7 +26,7 @@ from reconciler.kernel.netlink import neighbours, reader, transport
 from reconciler.kernel.netlink import path as kernel_path
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.observe import foreign_rules, link_programs, sock_diag
-from reconciler.kernel.proc import dns_files, link_settings, ssh_session, sysctl
+from reconciler.kernel.proc import dns_files, link_settings, modules, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.firewall import Chain
 from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
@@ -53,6 +53,10 @@ class Pretended:
         self.chains: list[Chain] = []
         self.session: ssh_session.Session | None = None
         self.port = ""  # of a bridge, behind which the session is
+        self.absent: dict[str, dict[str, str]] = {}  # modules that are not loaded, and the host's settings with them
+
+    def load(self, _kernel: object, name: str) -> None:
+        self.host.space("host").settings.update(self.absent.pop(name))
 
     def sh(self, *commands: str) -> None:
         """Commands as people type them (see by_hand.py)."""
@@ -329,6 +333,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     monkeypatch.setattr(ssh_session, "port_towards", lambda *_: pretended.port)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
+    monkeypatch.setattr(modules, "absent", lambda names: sorted(pretended.absent.keys() & set(names)))
+    monkeypatch.setattr(modules, "load", pretended.load)
     monkeypatch.setattr(reader, "_release", lambda: pretended.host.release)
     monkeypatch.setattr(host, "need_root", lambda: None)
     monkeypatch.setattr(os, "fsync", lambda _file: None)  # nothing here has to outlive the machine
