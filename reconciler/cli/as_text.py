@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from reconciler.cli import failures, folding
+from reconciler.cli import differences, failures, folding
 from reconciler.cli.shown import GLYPHS, losses, sides, value_text
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
 from reconciler.model.errors import Problem
-from reconciler.model.secret import Secret
 from reconciler.planning.apply import Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
@@ -99,26 +98,7 @@ def _attribute_lines(change: Change) -> Iterator[str]:
         ]
         yield from [", ".join(words)] if words else []
     elif change.action in ("update", "replace", "adopt"):
-        yield from _differences(before or {}, after or {})
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """``attribute: before → after``, for each item of lists and mappings that differs (DeepDiff)."""
-    from deepdiff import DeepDiff
-
-    plain_before, plain_after = _plain(before), _plain(after)
-    for levels in DeepDiff(plain_before, plain_after, view="tree", ignore_numeric_type_changes=False).values():
-        for level in levels:
-            path = ".".join(str(part) for part in level.path(output_format="list"))
-            yield f"{path}: {value_text(level.t1)} → {value_text(level.t2)}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, Secret):  # DeepDiff would look into it
-        return str(value)
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+        yield from differences.lines(before or {}, after or {})
 
 
 def summary(planned: Planned, reasons: bool = True) -> str:

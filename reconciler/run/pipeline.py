@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import having
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.errors import Refused
+from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Intent, Planned, to_have
-from reconciler.run import load, loading, look, refusals, survey
+from reconciler.run import load, look, refusals, survey
 
 _HOLDS = having(lambda kind: kind.holds)
 
@@ -59,4 +60,12 @@ def _with_warnings(kernel: Kernel, planned: Planned, only_shut: bool) -> Planned
     wanted = {key: entry.object for key, entry in planned.intent.desired.items()}
     found = survey.around(kernel, planned.found.scopes, wanted, staying, True, only_shut)
     overlapping = () if only_shut else survey.overlapping(planned.intent.topologies)
-    return dataclasses.replace(planned, warnings=(*planned.warnings, *loading.findings(planned.changes), *found, *overlapping))
+    return dataclasses.replace(planned, warnings=(*planned.warnings, *_modules(planned), *found, *overlapping))
+
+
+def _modules(planned: Planned) -> Iterable[Finding]:
+    if not planned.changes:
+        return ()
+    from reconciler.run import loading
+
+    return loading.findings(planned.changes)

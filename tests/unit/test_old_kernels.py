@@ -203,6 +203,6 @@ def test_an_adoption_that_is_rolled_back_leaves_it_to_others(old: Pretended, net
     old.fault = refused
     assert "rolled back: the host is as it was" in netrecon("apply", "--adopt", wanted, code=3)
     old.fault = lambda _number, _request: None
-    assert "--adopt would take it over" in netrecon("plan", wanted, code=1)
+    assert "--adopt would take it over" in netrecon("plan", wanted, code=2)
     netrecon("delete", "-q", "--name", "case")
     assert "10.9.0.1/24" in shown(old)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli import as_json, as_text
+from reconciler.cli import as_json
+from reconciler.cli import differences as attribute_differences
 from reconciler.kernel.netlink import decode, encode_fast
 from reconciler.kinds.fields import declared, lost_secrets
 from reconciler.kinds.links import requests
@@ -71,7 +72,7 @@ def test_a_change_of_it_is_a_difference_in_digests(capsys: pytest.CaptureFixture
     other = Tunnel("host", "t0", token=Secret("other"))
     assert differences(KIND, other, ONE) == ("token",)
     assert differences(KIND, declared(other, other), other) == ()
-    lines = list(as_text._differences({"token": Secret(WORD)}, {"token": Secret("other")}))
+    lines = list(attribute_differences.lines({"token": Secret(WORD)}, {"token": Secret("other")}))
     assert lines == [f"token: {Secret(WORD)} → {Secret('other')}"]
     as_json.write({"before": dict(KIND.shown(ONE)), "raw": ONE.token})
     hidden(capsys.readouterr().out)

@@ -34,12 +34,13 @@ SELDOM = {
     *("reconciler.language.networks.lower", "reconciler.language.networks.model", "reconciler.language.partial_check"),
     *("reconciler.planning.apply", "reconciler.planning.expectations", "reconciler.run.converge"),
     *("reconciler.run.expected", "reconciler.run.way_out"),
+    *("reconciler.kernel.proc.modules", "reconciler.run.loading"),
     *(f"reconciler.safety.{name}" for name in ("keeping", "lockout", "rollback", "snapshot", "ownership")),
 }
 # What may be imported inside a function: each takes a millisecond or more, and most runs do without it.
 LATE = {
     *("ctypes", "deepdiff", "difflib", "hashlib", "importlib.metadata", "ipaddress", "jsonschema", "jsonschema_rs"),
-    *("nftables", "rich", "rich.console", "rich.progress", "rich.table", "rich.text"),
+    *("nftables", "rich", "rich.console", "rich.progress", "rich.table", "rich.text", "shutil", "subprocess"),
     *("reconciler.cli.as_json", "reconciler.cli.as_text", "reconciler.cli.yaml_writer", "reconciler.cli.audience"),
     *("reconciler.kernel.namespaces.worker", "reconciler.kernel.observe.host_facts"),
     *("reconciler.kernel.observe.foreign_rules", "reconciler.planning.doctor.following"),
@@ -52,6 +53,7 @@ LATE = {
         "reconciler.run.expected",
         "reconciler.run.foreseen",
         "reconciler.run.way_out",
+        "reconciler.run.loading",
         "reconciler.run.rehearsal",
         "reconciler.run.verify",
     ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -35,11 +34,12 @@ def absent(names: Iterable[str]) -> list[str]:
 
 def load(kernel: Kernel, name: str) -> None:
     """Load a module so that no packet takes another way because of it.  Raises MissingDependency."""
+    import shutil
+    import subprocess
+
     program = shutil.which("modprobe", path=_PATH)
     if program is None:
         raise MissingDependency(f"the kernel module {name} is not loaded, and there is no modprobe: apt install kmod")
-    import subprocess
-
     done = subprocess.run([program, name], capture_output=True, text=True, check=False)
     if absent([name]):
         why = done.stderr.strip().splitlines()[-1:] or [f"modprobe exits {done.returncode}"]
