@@ -1,6 +1,7 @@
 # make demo: the main job, shown in a throwaway copy of this machine's network
 # make test: every check and every test
 # make unit: the tests that need neither root nor a kernel, in seconds
+# make test-lowest: the unit tests and some live ones with exactly the lower bounds of pyproject.toml
 # make bench, bench-full: how fast it is, beside the floor, ip and nft
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PYTHON
 
-.PHONY: demo test unit check format venv bench bench-full setup setup-test clean
+.PHONY: demo test test-lowest unit check format venv bench bench-full setup setup-test clean
 
 demo: $(VENV)/.run
 	@demo/demo.sh
@@ -29,6 +30,18 @@ check: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses auto --hypothesis-profile quick tests/unit
+
+LOWEST := $(VENV)/lowest
+test-lowest: $(LOWEST)/.made
+	$(LOWEST)/bin/pytest --numprocesses auto tests/unit tests/live/test_reader.py tests/live/test_writer.py
+	$(LOWEST)/bin/pytest --numprocesses auto tests/live/test_situations.py
+
+$(LOWEST)/.made: pyproject.toml scripts/lowest.py | setup-test
+	rm -rf $(LOWEST) # another version may be installed there
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python scripts/lowest.py >$(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[dev]' --constraint $(LOWEST)/constraints.txt
+	@touch $@
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
