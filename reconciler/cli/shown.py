@@ -18,7 +18,7 @@ HINTS = {
     19: "a link or namespace that it needs is missing",
     22: "the kernel does not take these values together",
     34: "a value is out of the range that the kernel takes",
-    95: "this kernel lacks the feature; see netrecon's list of what it needs",
+    95: "this kernel lacks the feature; docs/requirements.md lists what netrecon needs",
     100: "the link is down",
     101: "no connected prefix reaches the gateway; give it an address there or onlink",
     113: "no connected prefix reaches the gateway; give it an address there or onlink",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.kinds.context import Claim, Entry, Names, Noting, Parsed, Reading, Source
@@ -98,6 +99,8 @@ class Kind:
     early    the attributes that change before the deletions of the plan
     brief    True where a creation or a deletion is shown without the attributes
     changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
+    features     attribute -> the kernel's configuration option without which it has none; "" for the object itself,
+             ":" for one of IPv6
     modules  object -> the kernel modules without which the kernel has no such object, or it has no effect
     impossible   (desired, Names of all objects that the plan makes) -> why the kernel cannot have it, "" where it can
     asks     change -> the (scope, sysctl) pairs that ``refused`` needs to know, where they exist
@@ -235,6 +238,7 @@ class Kind:
     carrier: Callable[[Any], Key] | None = None
     shows: Literal["scope", "ends", "everywhere"] = SCOPE
     local: Callable[[Change], bool] = _never
+    features: Mapping[str, str] = field(default_factory=dict)
     modules: Callable[[Any], Iterable[str]] | None = None
     impossible: Callable[[Any, Names], str] | None = None
     asks: Callable[[Change], Iterable[tuple[str, str]]] | None = None

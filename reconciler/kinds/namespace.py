@@ -105,6 +105,7 @@ def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
 
 KIND = Kind(
     name="namespace",
+    features={"": "CONFIG_NET_NS"},
     form=Namespace,
     schema="namespace",
     parse=parse,

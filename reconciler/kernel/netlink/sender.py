@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kernel.netlink import transport
+from reconciler.kernel.netlink import blame, transport
 from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare, to_group
 from reconciler.kernel.netlink.encode import Reference, encode, references
 from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
@@ -89,8 +89,9 @@ class Sender:
         finally:
             for fd in fds.values():
                 os.close(fd)
-        for place, failure in zip(places, failures, strict=True):
-            results[place] = None if requests[place].optional else failure
+        for place, failure, message in zip(places, failures, messages, strict=True):
+            if failure is not None and not requests[place].optional:
+                results[place] = blame.named(failure, requests[place], message)
         return results
 
     def _resolve(self, reference: Reference | NewMac, fds: dict[str, int], macs: dict[NewMac, str]) -> int | str:

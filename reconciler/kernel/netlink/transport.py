@@ -173,9 +173,7 @@ def _words(data: bytes, at: int, flags: int, code: int) -> str:
             text = value.rstrip(b"\0").decode("utf-8", "replace")
         elif kind == NLMSGERR_ATTR_OFFS and len(value) == 4:
             place = _SEQUENCE.unpack(value)[0]
-    if text:
-        return text
-    return os.strerror(code) + (f" (attribute at byte {place})" if place >= 0 else "")
+    return (text or os.strerror(code)) + (f" (attribute at byte {place})" if place >= 0 else "")
 
 
 def attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:

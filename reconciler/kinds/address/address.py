@@ -77,6 +77,7 @@ def holds(address: Address) -> tuple[str, str]:
 
 KIND = Kind(
     name="address",
+    features={":": "CONFIG_IPV6"},
     form=Address,
     schema="address",
     parse=parse.parse,

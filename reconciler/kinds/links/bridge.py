@@ -174,5 +174,13 @@ _LINK = link_kind(
     early=frozenset({"keep_mac"}),
     spanning=spanning,
     modules=modules,
+    features={
+        "": "CONFIG_BRIDGE",
+        "vlan_filtering": "CONFIG_BRIDGE_VLAN_FILTERING",
+        "vlan_default_pvid": "CONFIG_BRIDGE_VLAN_FILTERING",
+        "mcast_snooping": "CONFIG_BRIDGE_IGMP_SNOOPING",
+        "nf_call_iptables": "CONFIG_BRIDGE_NETFILTER",
+        "nf_call_ip6tables": "CONFIG_BRIDGE_NETFILTER",
+    },
 )
 KIND = dataclasses.replace(_LINK, update=update, record=record)

@@ -234,6 +234,7 @@ def joins(veth: Veth) -> tuple[Place, Place] | None:
 
 KIND = Kind(
     name="veth",
+    features={"": "CONFIG_VETH"},
     form=Veth,
     schema="veth",
     ends=ends,

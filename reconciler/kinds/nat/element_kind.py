@@ -39,6 +39,7 @@ def element_kind(
         "carrier": carrier,
         "ownership": NAME,
         "transaction": NFT,
+        "features": ruleset.FEATURES,
         "create": made.create,
         "update": made.update,
         "delete": made.delete,

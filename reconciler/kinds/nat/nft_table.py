@@ -136,4 +136,5 @@ KIND = Kind(
     listed=True,
     ownership=NAME,
     transaction=NFT,
+    features=ruleset.FEATURES,
 )

@@ -100,6 +100,12 @@ CHAINS: Mapping[str, Chain] = MappingProxyType(
 )
 
 
+# What the chains and sets need, as an inet table.
+FEATURES: Mapping[str, str] = MappingProxyType(
+    {"": "CONFIG_NF_TABLES_INET, CONFIG_NFT_FIB_INET, CONFIG_NFT_CT, CONFIG_NFT_NAT, CONFIG_NFT_MASQ"}
+)
+
+
 def _set_text(name: str) -> str:
     keyword, _, types = SETS[name].partition(" ")
     interval = types.endswith(" interval")

@@ -106,6 +106,7 @@ def _shown_hop(hop: NextHop) -> dict[str, Any]:
 
 KIND = Kind(
     name="route",
+    features={":": "CONFIG_IPV6", "nexthops": "CONFIG_IP_ROUTE_MULTIPATH"},
     form=Route,
     schema="route",
     parse=parse.parse,
