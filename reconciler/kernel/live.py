@@ -60,6 +60,7 @@ def read_again(
         {**{place: value for place, value in before.sysctls.items() if place[0] not in scopes}, **fresh.sysctls},
         {**{place: text for place, text in before.files.items() if place[0] not in scopes}, **fresh.files},
         before.keeps_protocol,
+        before.changes_protocol,
     )
 
 
@@ -127,6 +128,7 @@ def _read(
 ) -> LiveState:
     live = LiveState(scopes=reader.read(kernel, scopes, links))
     live.keeps_protocol = reader.keeps_protocol(live.scopes.values())
+    live.changes_protocol = reader.changes_protocol()
     for scope in kernel.with_sockets(scopes, NETFILTER):
         live.scopes[scope].tables = nft_tables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))

@@ -164,13 +164,15 @@ class ScopeState:
 class LiveState:
     """All that was read: the state of each namespace, sysctls and DNS files.
 
-    ``keeps_protocol``: the kernel stores the protocol of an address (IFA_PROTO), as Linux does since 5.18.
+    ``keeps_protocol``: the kernel stores the protocol of an address (IFA_PROTO), as Linux does since 5.18;
+    ``changes_protocol``: it also changes that of one that exists; Linux 6.1 does not, 6.12 does.
     """
 
     scopes: dict[str, ScopeState] = field(default_factory=dict)
     sysctls: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, key) -> value
     files: dict[tuple[str, str], str] = field(default_factory=dict)  # (scope, name) -> text
     keeps_protocol: bool = True
+    changes_protocol: bool = True
 
 
 class Listener(NamedTuple):

@@ -23,12 +23,17 @@ def test_situation(
     attempt(read(path), pretended, tmp_path, capsys)
 
 
+@pytest.mark.parametrize("release", [(5, 10), (6, 1)], ids=["5.10", "6.1"])
 @pytest.mark.parametrize("path", ON_AN_OLD_KERNEL, ids=name_of)
-def test_situation_on_linux_5_10(
-    path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+def test_situation_on_an_old_kernel(
+    path: pathlib.Path,
+    release: tuple[int, int],
+    pretended: Pretended,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where the kernel keeps no protocol of an address, a record stands in for it."""
-    pretended.host.release = (5, 10)
+    """Where the kernel keeps no protocol of an address, or cannot change it, a record stands in for it."""
+    pretended.host.release = release
     attempt(read(path), pretended, tmp_path, capsys)
 
 

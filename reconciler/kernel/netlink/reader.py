@@ -75,6 +75,11 @@ def keeps_protocol(states: Iterable[ScopeState]) -> bool:
     return _release() >= (5, 18) or any(row.protocol for state in states for row in state.addresses)
 
 
+def changes_protocol() -> bool:
+    """Whether a request with NLM_F_REPLACE changes the IFA_PROTO of an IPv4 address: Linux 6.1 does not, 6.12 does."""
+    return _release() >= (6, 12)
+
+
 @cache
 def _release() -> tuple[int, int]:
     major, minor, *_ = [*re.findall(r"\d+", os.uname().release), "0", "0"]

@@ -119,11 +119,11 @@ def _owner(reading: Reading, row: AddressRow, link: LinkRow, key: Key) -> str:
 
 
 def _may_be_ours(reading: Reading, row: AddressRow) -> bool:
-    """Whether it bears our protocol number; a kernel that keeps none leaves that to the record.
+    """Whether it bears our protocol number; a kernel that keeps none, or cannot change it, leaves that to the record.
 
     Ours have no lifetime: one that has is another's, who set it after us.
     """
-    return row.protocol == PROTOCOL or (row.permanent and not reading.live.keeps_protocol)
+    return row.protocol == PROTOCOL or (row.permanent and not reading.live.changes_protocol)
 
 
 def _foreign(reading: Reading, link: LinkRow) -> dict[str, str]:

@@ -56,6 +56,11 @@ def add(space: Space, index: int, row: AddressRow, replace: bool = False) -> Non
     connect(space, index)
 
 
+def alike(one: AddressRow, other: AddressRow) -> bool:
+    """Whether the kernel takes them for one address of one link."""
+    return one.index == other.index and family_of(one.address) == family_of(other.address) and _same(one, other)
+
+
 def _same(one: AddressRow, other: AddressRow) -> bool:
     if family_of(one.address) == AF_INET6:  # once on a link, whatever its prefix
         return one.address.partition("/")[0] == other.address.partition("/")[0]

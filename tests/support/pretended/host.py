@@ -40,7 +40,7 @@ RULES = ((0, 255, "local"), (32766, 254, "main"), (32767, 253, "default"))  # IP
 class Host:
     """``names``: ``host`` and those under /run/netns; ``parked``: put aside; ``occupants``: pids by namespace.
 
-    ``release`` is the kernel's: before 5.18 it does not keep the protocol of an address.
+    ``release`` is the kernel's: before 5.18 it does not keep the protocol of an address, before 6.12 not change it.
     """
 
     def __init__(self) -> None:
@@ -263,6 +263,8 @@ class Host:
         row = AddressRow(
             index, address, permanent, given.get("IFA_PROTO", 0), request.fields["scope"], flags, lifetimes, far, rest
         )
+        there = [one for one in space.addresses if addresses.alike(one, row)] if self.release < (6, 12) else []
+        row = dataclasses.replace(row, protocol=there[0].protocol) if there else row
         addresses.add(space, index, row, bool(request.flags & routes.REPLACE))
 
     def _deladdr(self, space: Space, request: Netlink) -> None:
