@@ -59,8 +59,9 @@ def _with_warnings(kernel: Kernel, planned: Planned, only_shut: bool) -> Planned
     staying = {key: entry.object for key, entry in planned.live.items() if key.kind in _HOLDS and key not in going}
     wanted = {key: entry.object for key, entry in planned.intent.desired.items()}
     found = survey.around(kernel, planned.found.scopes, wanted, staying, True, only_shut)
-    overlapping = () if only_shut else survey.overlapping(planned.intent.topologies)
-    return dataclasses.replace(planned, warnings=(*planned.warnings, *_modules(planned), *found, *overlapping))
+    if not only_shut:
+        found = [*_modules(planned), *found, *survey.overlapping(planned.intent.topologies)]
+    return dataclasses.replace(planned, warnings=(*planned.warnings, *found))
 
 
 def _modules(planned: Planned) -> Iterable[Finding]:
