@@ -45,7 +45,7 @@ def test_an_existing_name_is_refused(kernel: Kernel) -> None:
 
 
 def test_a_leftover_file_is_no_namespace_and_is_reused(kernel: Kernel) -> None:
-    sh("touch /run/netns/blue; mkfifo /run/netns/pipe")
+    sh("touch /run/netns/blue; chmod 0 /run/netns/blue; mkfifo /run/netns/pipe")
     assert kernel.namespaces() == []
     with pytest.raises(KernelError, match="there is no such namespace"):
         kernel.run("blue", os.getpid)
@@ -54,7 +54,7 @@ def test_a_leftover_file_is_no_namespace_and_is_reused(kernel: Kernel) -> None:
 
 
 def test_a_leftover_file_is_removed(kernel: Kernel) -> None:
-    sh("touch /run/netns/blue")
+    sh("touch /run/netns/blue; chmod 0 /run/netns/blue")
     kernel.delete_namespace("blue")
     assert os.listdir("/run/netns") == []
 

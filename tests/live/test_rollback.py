@@ -149,7 +149,7 @@ def test_what_cannot_be_taken_back_is_named_and_the_next_apply_converges(
     assert main.main(["apply", "--json", files[1]]) == 4
     result = json.loads(capsys.readouterr().out)["result"]
     assert (result["rolled_back"], result["failed"][0]["error"]) == (False, "made to fail")
-    assert {"key", "action", "errno", "error", "hint"} == set(result["not_undone"][0])
+    assert {"key", "action", "errno", "error", "hint", "origin"} == set(result["not_undone"][0])
     monkeypatch.undo()
     assert main.main(["apply", "-q", files[1]]) == 0
     assert main.main(["check", files[1]]) == 0
