@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.kinds.context import Claim, Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.fields import attributes, declared
 from reconciler.kinds.grounds import After, Ground, Place, Taking
 from reconciler.model.attributes import Table
@@ -168,6 +169,7 @@ class Kind:
     admits       object -> (link, links that may send to it): to any other link only answers and published ports pass
     publishes    True for port maps: objects with protocol, listen, port, target and target_port
     captures     (object, address, port) -> whether it sends new TCP connections to them elsewhere
+    cuts     (change, Course of a session) -> why it ends the session or keeps new ones out, "" where it does not
     translates   (object, protocol, address, port) -> the (address, port) that it sends them to, None where it does not
 
     Output:
@@ -260,6 +262,7 @@ class Kind:
     admits: Callable[[Any], tuple[str, frozenset[str]]] | None = None
     publishes: bool = False
     captures: Callable[[Any, str, int], bool] | None = None
+    cuts: Callable[[Change, Course], str] | None = None
     translates: Callable[[Any, str, str, int], tuple[str, int] | None] | None = None
     folded: Callable[[Iterable[Change]], Iterable[tuple[list[Change], str]]] | None = None
 

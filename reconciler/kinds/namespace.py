@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from reconciler.kinds.context import Names, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.kind import EVERYWHERE, Kind
 from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
@@ -99,6 +100,11 @@ def is_made(change: Change) -> bool:
     return change.action == "create"
 
 
+def cuts(change: Change, course: Course) -> str:
+    gone = change.action in ("delete", "replace") and course.through(change.key.name) is not None
+    return f"which passes namespace {change.key.name}" if gone else ""
+
+
 def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
     return ()
 
@@ -122,4 +128,5 @@ KIND = Kind(
     section="namespaces",
     shows=EVERYWHERE,
     local=is_made,
+    cuts=cuts,
 )

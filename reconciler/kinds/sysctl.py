@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 
-from reconciler.kinds import ipv6, sysctl_effects, sysctl_records
+from reconciler.kinds import ipv6, sysctl_cuts, sysctl_effects, sysctl_records
 from reconciler.kinds.context import Names, Noted, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.grounds import Ground, Taking
 from reconciler.kinds.kind import EVERYWHERE, RECORD, Kind
 from reconciler.kinds.namespace import home
@@ -260,6 +261,11 @@ def sets(change: Change) -> tuple[str, str] | None:
     return None if value is None else (change.key.name, value)
 
 
+def cuts(change: Change, course: Course) -> str:
+    value = _set_to(change)
+    return "" if value is None else sysctl_cuts.cuts(change.key.name, value, change.key.scope, course)
+
+
 def _set_to(change: Change) -> str | None:
     after = change.after.value if change.after is not None else change.before.restore
     return str(after) if after is not None else None
@@ -326,6 +332,7 @@ KIND = Kind(
     lies_on=lies_on,
     takes=takes,
     sets=sets,
+    cuts=cuts,
     shown=shown,
     harmless=True,
     restores=True,

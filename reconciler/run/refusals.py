@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.proc import dns_files, ssh_session
@@ -11,6 +12,10 @@ from reconciler.kinds.kind import NFT
 from reconciler.model.errors import Problem
 from reconciler.model.keys import NO_ORIGIN
 from reconciler.planning.intent import Planned
+
+if TYPE_CHECKING:
+    from reconciler.kinds.course import Course
+    from reconciler.safety.course import Protected
 
 _EDITS = having(lambda kind: kind.edits)
 
@@ -64,13 +69,24 @@ def _lockouts(kernel: Kernel, planned: Planned, protect: list[str]) -> list[Prob
     ssh = ssh_session.ssh_session()
     if not (ssh or protect) and all(BY_NAME[c.key.kind].transaction == NFT for c in planned.changes):
         return []  # no session to protect, and nftables objects change no route
+    from reconciler.safety import course, lockout  # not needed by a check that finds nothing to do
+
+    users = [course.Protected(address) for address in protect]
+    if ssh is not None and (user := lockout.of_session(*ssh)) is not None:
+        users.append(user)
+    elsewhere = [user for user in users if lockout.is_elsewhere(planned, user)]
+    followed = [course.follow(kernel, planned, user) for user in elsewhere]
+    return lockout.dangers(planned, followed) or _rehearsed(kernel, planned, followed)
+
+
+def _rehearsed(kernel: Kernel, planned: Planned, followed: list[tuple[Protected, Course]]) -> list[Problem]:
+    """The same, for what only the kernel knows: the way of the packets in a copy of the host that has the plan."""
+    if not followed:
+        return []
+    from reconciler.run import rehearsed_ways
     from reconciler.safety import lockout
 
-    protected = [lockout.Protected(address) for address in protect]
-    if ssh is not None and (user := lockout.of_session(*ssh)) is not None:
-        protected.append(user)
-    listed = [(user, ssh_session.port_towards(kernel, *lockout.way_to(planned, user))) for user in protected]
-    return lockout.dangers(planned, listed)
+    return [lockout.detour(*found) for found in rehearsed_ways.changed(kernel, planned, followed)]
 
 
 def _listed(pids: list[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.kernel.namespaces import throwaway
@@ -19,7 +19,7 @@ from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.requests import LinkRef, Netlink, Request
-from reconciler.planning.intent import Intent
+from reconciler.planning.intent import Intent, Result
 from reconciler.run import converge, loading, pipeline
 from reconciler.safety import codec, records, rollback, undo_log
 from reconciler.safety.snapshot import Kept, Snapshot
@@ -47,16 +47,23 @@ def rehearse(intent: Intent, live: LiveObjects) -> Rehearsed:
     Raises InputError with the changes that the kernel refused, NetreconError if no throwaway host can be made.
     """
     known = records.load()
+    return _understood(in_a_child(lambda: _attempt(intent, live, known)))
+
+
+def in_a_child(attempt: Callable[[], dict[str, Any]]) -> str:
+    """What ``attempt`` returns, as JSON; it runs as a child process, which may leave this host for a throwaway one.
+
+    "" where the child ended without a word."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
-        _in_the_child(theirs, intent, live, known)
+        _in_the_child(theirs, attempt)
     os.close(theirs)
     with open(ours, encoding="utf-8") as answer:
         text = answer.read()
     os.waitpid(pid, 0)
-    return _understood(text)
+    return text
 
 
 def stand_ins(intent: Intent) -> dict[Key, Live]:
@@ -69,10 +76,10 @@ def stand_ins(intent: Intent) -> dict[Key, Live]:
 # ------------------------------------------------------------------------------------------------ the child
 
 
-def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[str, records.Record]) -> None:
+def _in_the_child(answer: int, attempt: Callable[[], dict[str, Any]]) -> None:
     code = 0
     try:
-        data = _attempt(intent, live, known)
+        data = attempt()
     except InputError as error:
         data = {"problems": codec.encode(error.problems)}
     except NetreconError as error:
@@ -84,18 +91,30 @@ def _in_the_child(answer: int, intent: Intent, live: LiveObjects, known: dict[st
     os._exit(code)
 
 
-def _attempt(intent: Intent, live: LiveObjects, known: dict[str, records.Record]) -> dict[str, Any]:
+def enter(known: dict[str, records.Record]) -> None:
     throwaway.enter()
     for name, record in known.items():
         records.save(name, record)
+
+
+def carry_out(kernel: Kernel, intent: Intent) -> tuple[Result, Collection[str]]:
+    """Apply the intent in the copy: the result, and the kernel modules that it would need.  Raises Refused.
+
+    A copy of the network has the machine's modules: none is loaded.
+    """
+    planned = pipeline.allowed(pipeline.plan(kernel, intent, warn=False, protect=None))
+    modules = loading.absent(planned.changes)
+    if modules:
+        planned = dataclasses.replace(planned, intent=dataclasses.replace(planned.intent, keep_going=True))
+    return converge.apply(kernel, planned), modules
+
+
+def _attempt(intent: Intent, live: LiveObjects, known: dict[str, records.Record]) -> dict[str, Any]:
+    enter(known)
     with Kernel() as kernel:
-        lacking = _rebuild(kernel, intent, live)
-        planned = pipeline.allowed(pipeline.plan(kernel, intent, warn=False, protect=None))
-        modules = loading.absent(planned.changes)  # a copy of the network has the machine's modules: none is loaded
-        if modules:
-            lacking += [f"the kernel module {name}" for name in modules]
-            planned = dataclasses.replace(planned, intent=dataclasses.replace(planned.intent, keep_going=True))
-        result = converge.apply(kernel, planned)
+        lacking = rebuild(kernel, intent, live)
+        result, modules = carry_out(kernel, intent)
+    lacking += [f"the kernel module {name}" for name in modules]
     failed = [(one.change, str(one.failure)) for one in result.failed if not loading.awaits(one.change, modules)]
     failed += [(change, "it is not as declared afterwards") for change in result.remaining if not result.failed]
     where = "rehearsed in a throwaway copy"
@@ -117,7 +136,7 @@ def _understood(text: str) -> Rehearsed:
 # ------------------------------------------------------------------------------------------------ the copy
 
 
-def _rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
+def rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
     """Turn the empty host into the live state; the keys of the objects that could not be rebuilt.
 
     It is a rollback to a snapshot of everything: first namespaces, then stand-ins for hardware and for links that

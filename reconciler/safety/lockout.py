@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having
-from reconciler.kinds.route import form as route
+from reconciler.kinds.course import Course, Passage
 from reconciler.model.changes import Change
-from reconciler.model.data import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, NO_ORIGIN, Key, Origin
-from reconciler.planning.consequences import Afterwards, Consequences, Standing
+from reconciler.planning import route_lookup
 from reconciler.planning.intent import Planned
+from reconciler.planning.route_lookup import Packet
+from reconciler.safety.course import Protected
 
+_HINT = "give --confirm-within, so that the host goes back by itself, or --force"
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 _HOLDS = having(lambda kind: kind.holds)
-_LEADS = having(lambda kind: kind.leads)
-_CONNECTS = having(lambda kind: kind.connects)
 _CAPTURES = having(lambda kind: kind.captures)
-_LEADING = {*_HOLDS, *_LEADS}  # only these live objects matter; links are checked by the changes
+_CUTS = having(lambda kind: kind.cuts)
 Objects = Mapping[Key, Any]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Danger = tuple[Origin, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Protected:
-    """A remote address that must stay reachable; ``local`` and ``port`` are our end of its session ("", 0: none)."""
-
-    peer: str
-    local: str = ""
-    port: int = 0
-    dev: str = ""  # of a link-local peer
-
-    @property
-    def address(self) -> Address:
-        return ipaddress.ip_address(self.peer)
-
-
-def of_session(peer: str, local: str, port: int) -> Protected | None:
+def of_session(peer: str, local: str, port: int, peer_port: int = 0) -> Protected | None:
     """The peer of an SSH session; None where its addresses cannot be parsed."""
     peer, _, zone = peer.partition("%")
     try:
-        return Protected(_plain(peer), _plain(local.partition("%")[0]), port, zone)
+        return Protected(_plain(peer), _plain(local.partition("%")[0]), port, zone, peer_port)
     except ValueError:
         return None
 
@@ -53,123 +39,142 @@ def _plain(text: str) -> str:
     return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
-def way_to(planned: Planned, user: Protected) -> tuple[str, str]:
-    """The link of the present route to the peer, "" for none, and the neighbour on it: the gateway or the peer."""
-    way = _lookup(_now(planned), user.address)
-    hop = way.hops[0] if way is not None and way.hops else None
-    return (user.dev or (hop.dev or "" if hop else ""), hop.via or user.peer if hop else user.peer)
+def is_elsewhere(planned: Planned, user: Protected) -> bool:
+    """Whether the peer is another host: packets to an address of this one pass no link."""
+    return not (ipaddress.ip_address(user.peer).is_loopback or _links_with(route_lookup.now(planned), HOST, user.peer))
 
 
-def dangers(planned: Planned, protected: Iterable[tuple[Protected, str]]) -> list[Problem]:
+def dangers(planned: Planned, protected: Iterable[tuple[Protected, Course]]) -> list[Problem]:
     """The reasons why the plan must not run without confirmation, each with the line of the file that causes it.
 
-    ``protected`` are (peer, the bridge port by which it is reached or "").  Only the host scope is checked.
+    ``protected`` are the remote addresses, each with the present course of its packets.
     """
-    now = _now(planned)
-    then = _then(planned)
-    listed = [problem for user, port in protected for problem in _cut(planned, now, then, user, port)]
-    listed += _default_routes(now, then)
-    hint = "give --confirm-within, so that the host goes back by itself, or --force"
-    return [Problem(origin, f"{text}; {hint}") for origin, text in dict.fromkeys(listed)]
+    now, then = route_lookup.now(planned), route_lookup.then(planned)
+    listed = [danger for user, course in protected for danger in _cut(planned, now, then, user, course)]
+    listed += _default_routes(planned, now, then)
+    return [Problem(origin, f"{text}; {_HINT}") for origin, text in dict.fromkeys(listed)]
 
 
-_Danger = tuple[Origin, str]
+def detour(question: tuple[str, Packet], before: Sequence[str], after: Sequence[str]) -> Problem:
+    """The reason for a way that a rehearsal showed; ``before`` and ``after`` are type, link and neighbour."""
+    scope, packet = question
+    texts = [_seen(packet, *way) for way in (before, after)]
+    where = "" if scope == HOST else f" in {scope}"
+    text = f"the way to {packet.to} would change{where} from {texts[0]} to {texts[1]}, as a rehearsal shows"
+    return Problem(NO_ORIGIN, f"{text}; {_HINT}")
 
 
-def _cut(planned: Planned, now: Objects, then: Objects, user: Protected, port: str) -> Iterator[_Danger]:
-    if user.address.is_loopback or _holds(now, user.peer):
-        return
-    dev, _via = way_to(planned, user)
-    links = {link for link in (dev, port) if link}
+def _seen(packet: Packet, kind: str, link: str, neighbour: str) -> str:
+    """A way as the kernel tells it."""
+    via = f" via {neighbour}" if neighbour != packet.to else ""
+    return f"dev {link}{via}" if link else kind or "nothing"
+
+
+def _cut(planned: Planned, now: Objects, then: Objects, user: Protected, course: Course) -> Iterator[_Danger]:
     for change in planned.changes:
-        for link in links & {name for scope, name in _links(change) if scope == HOST}:
-            if change.impact == "disruptive":
-                yield (
-                    change.origin,
-                    f"to {change.action} {change.key} would cut {user.peer} off, which is behind {link}",
-                )
-        if _captures(change, user):
+        if reason := _CUTS[change.key.kind](change, course) if change.key.kind in _CUTS else "":
+            yield change.origin, f"to {change.action} {change.key} would cut {user.peer} off, {reason}"
+        if _captures(change, user, course):
             yield change.origin, f"{change.key} would take new connections of {user.peer} to port {user.port} elsewhere"
-    before, after = _lookup(now, user.address), _lookup(then, user.address)
-    if before is not None and (after is None or after.type != "unicast"):
-        yield NO_ORIGIN, f"no route to {user.peer} would be left (now {_told(before)})"
-    elif before is not None and after is not None and _path(before) != _path(after):
-        yield NO_ORIGIN, f"the route to {user.peer} would change from {_told(before)} to {_told(after)}"
-    if user.local and _holds(now, user.local) and not _holds(then, user.local):
-        yield NO_ORIGIN, f"the address {user.local} would go, over which {user.peer} is connected"
+    for passage in course.passages:
+        if passage.bridged or _is_gone(planned, passage.scope):
+            continue
+        packets = [user.packet(passage), *([user.back(passage)] if passage.into and user.local else [])]
+        for packet in packets:
+            yield from _rerouted(planned, now, then, passage.scope, packet)
+        yield from _taken_over(planned, now, then, passage, user)
+    yield from _address_goes(planned, now, then, user, course)
 
 
-def _default_routes(now: Objects, then: Objects) -> Iterator[_Danger]:
+def _is_gone(planned: Planned, scope: str) -> bool:
+    return any(
+        change.key.home == scope and change.key.scope != scope and change.after is None for change in planned.changes
+    )
+
+
+# ------------------------------------------------------------------------------------------------ routes and addresses
+
+
+def _rerouted(planned: Planned, now: Objects, then: Objects, scope: str, packet: Packet) -> Iterator[_Danger]:
+    """The danger that the plan changes the way of a packet in one scope, or leaves none."""
+    state = planned.found.scopes.get(scope)
+    rules = state.rules if state is not None else ()
+    before, after = (route_lookup.look_up(objects, scope, rules, packet) for objects in (now, then))
+    if before is None or after is None or not before.hops or before.hops == after.hops:
+        return
+    where = "" if scope == HOST else f" in {scope}"
+    origin = _origin(planned, after.key if after.key in _changed(planned) else before.key)
+    if not after.hops:
+        yield origin, f"no route to {packet.to} would be left{where} (now {_told(before.route)})"
+    else:
+        yield origin, f"the route to {packet.to} would change{where} from {_told(before.route)} to {_told(after.route)}"
+
+
+def _taken_over(planned: Planned, now: Objects, then: Objects, passage: Passage, user: Protected) -> Iterator[_Danger]:
+    """The danger that the scope itself would have the peer's address."""
+    before, after = (_keys_with(objects, passage.scope, user.peer) for objects in (now, then))
+    for key in after if not before else ():
+        yield _origin(planned, key), f"{user.peer}, who is connected, would be an address of {passage.scope} itself"
+
+
+def _address_goes(planned: Planned, now: Objects, then: Objects, user: Protected, course: Course) -> Iterator[_Danger]:
+    """The danger that the local address goes; IPv6 answers for an address only on its own link."""
+    if not user.local:
+        return
+    before, after = (_links_with(objects, course.home.scope, user.local) for objects in (now, then))
+    origin = _origin(planned, next(iter(_keys_with(now, course.home.scope, user.local)), None))
+    if before and not after:
+        yield origin, f"the address {user.local} would go, over which {user.peer} is connected"
+    elif before and ":" in user.local and not set(before) & set(after):
+        yield (
+            origin,
+            f"the address {user.local} would go from {before[0]} to {after[0]}, over which {user.peer} is connected",
+        )
+
+
+def _default_routes(planned: Planned, now: Objects, then: Objects) -> Iterator[_Danger]:
     for family, prefix in DEFAULTS.items():
-        had, has = ([way for way in _routes(objects) if way.to == prefix] for objects in (now, then))
+        had, has = (
+            [way for way in route_lookup.main_routes(objects) if way[1].to == prefix] for objects in (now, then)
+        )
         if had and not has:
-            yield NO_ORIGIN, f"the host's only IPv{family} default route ({_told(had[0])}) would go"
+            text = f"the host's only IPv{family} default route ({_told(had[0][1])}) would go"
+            yield _origin(planned, had[0][0]), text
 
 
-# ------------------------------------------------------------------------------------------------ now and then
+def _changed(planned: Planned) -> dict[Key, Change]:
+    return {change.key: change for change in planned.changes}
 
 
-def _now(planned: Planned) -> dict[Key, Any]:
-    return _of_host({key: entry.object for key, entry in planned.live.items()})
+def _origin(planned: Planned, key: Key | None) -> Origin:
+    """The line that causes the change or the loss of an object."""
+    changes, taken = _changed(planned), planned.plan.measures.taken
+    if key in changes:
+        return changes[key].origin if changes[key].after is not None else _entry(planned, changes[key])
+    loss = taken.losses.get(key) if taken is not None and key is not None else None
+    return changes[loss.cause].origin if loss is not None and loss.cause in changes else NO_ORIGIN
 
 
-def _of_host(objects: Objects) -> dict[Key, Any]:
-    return {key: value for key, value in objects.items() if key.scope == HOST and key.kind in _LEADING}
+def _entry(planned: Planned, change: Change) -> Origin:
+    """The entry of the link that a deleted object lay on: the object itself is in no file any more."""
+    places = set(BY_NAME[change.key.kind].lies_on(change.before))
+    wanted = planned.intent.desired.items() if places else ()
+    return next((one.origin for key, one in wanted if places & set(BY_NAME[key.kind].links(one.object))), NO_ORIGIN)
 
 
-def _then(planned: Planned) -> dict[Key, Any]:
-    """The host's addresses and routes after the plan."""
-    taken = planned.plan.measures.taken or Consequences(planned.changes, Standing(planned.live))
-    after = Afterwards(planned.changes, planned.live, taken)
-    for change in planned.plan.measures.restored:
-        after.put_back(change.key, change.after)
-    return _connected(planned.changes, _of_host(after.objects))
+# ------------------------------------------------------------------------------------------------ objects
 
 
-def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:
-    """The objects with the routes that the kernel adds for new addresses, without those of deleted addresses."""
-    moved = [change for change in changes if change.key.kind in _CONNECTS and change.key.scope == HOST]
-    subnets = {_CONNECTS[key.kind](value) for key, value in left.items() if key.kind in _CONNECTS}
-    gone = {_CONNECTS[c.key.kind](c.before) for c in moved if c.action == "delete"} - subnets
-    kept = {key: value for key, value in left.items() if not (key.kind in _LEADS and _is_of(value, gone))}
-    for change in moved:
-        if change.after is not None:
-            to, link = _CONNECTS[change.key.kind](change.after)
-            made = route.connected(HOST, to, link)
-            kept[route.key_of(made)._replace(name=f"{to} {link}")] = made
-    return kept
+def _keys_with(objects: Objects, scope: str, address: str) -> list[Key]:
+    """The keys of the objects that give a scope the address."""
+    held = (
+        (key, _HOLDS[key.kind](value)) for key, value in objects.items() if key.scope == scope and key.kind in _HOLDS
+    )
+    return [key for key, (_link, has) in held if has == address]
 
 
-def _is_of(way: route.Route, subnets: set[tuple[str, str]]) -> bool:
-    return way.protocol == route.RTPROT_KERNEL and any((way.to, hop.dev) in subnets for hop in way.hops)
-
-
-def _before(change: Change) -> Iterable[tuple[str, str]]:
-    return () if change.before is None else BY_NAME[change.key.kind].links(change.before)
-
-
-def _links(change: Change) -> set[tuple[str, str]]:
-    after = () if change.after is None else BY_NAME[change.key.kind].links(change.after)
-    return {*_before(change), *after}
-
-
-def _routes(objects: Objects) -> Iterator[Any]:
-    ways = (_LEADS[key.kind](value) for key, value in objects.items() if key.kind in _LEADS)
-    return (way for way in ways if way.table == route.TABLES["main"])
-
-
-def _lookup(objects: Objects, peer: Address) -> Any:
-    """The route to the peer in table main: the longest prefix, then the lowest metric."""
-    fitting = [way for way in _routes(objects) if peer in ipaddress.ip_network(way.to)]
-    return min(fitting, key=lambda way: (-int(way.to.partition("/")[2]), way.metric), default=None)
-
-
-def _holds(objects: Objects, address: str) -> bool:
-    return any(key.kind in _HOLDS and _HOLDS[key.kind](value)[1] == address for key, value in objects.items())
-
-
-def _path(way: Any) -> list[tuple[str, str]]:
-    return [(hop.via, hop.dev) for hop in way.hops]
+def _links_with(objects: Objects, scope: str, address: str) -> list[str]:
+    return [_HOLDS[key.kind](objects[key])[0] for key in _keys_with(objects, scope, address)]
 
 
 def _told(way: Any) -> str:
@@ -177,8 +182,13 @@ def _told(way: Any) -> str:
     return f"{way.to} {', '.join(hops) or way.type}"
 
 
-def _captures(change: Change, user: Protected) -> bool:
+def _captures(change: Change, user: Protected, course: Course) -> bool:
     """Whether the change publishes the local port of the session, so that new connections to it end elsewhere."""
-    if change.key.kind not in _CAPTURES or change.after is None or change.key.scope != HOST or not user.port:
+    if (
+        change.key.kind not in _CAPTURES
+        or change.after is None
+        or change.key.scope != course.home.scope
+        or not user.port
+    ):
         return False
     return _CAPTURES[change.key.kind](change.after, user.local, user.port)

@@ -75,6 +75,12 @@ def test_what_is_read_is_what_some_kind_looks_at() -> None:
     assert TABLES.dumps == reader.DUMPS.keys() <= {field.name for field in dataclasses.fields(ScopeState)}
 
 
+def test_a_kind_says_what_of_it_cuts_a_session() -> None:
+    by_lookup = {kind.name for kind in KINDS if kind.holds or kind.leads}  # their addresses and routes are compared
+    silent = {"nft_table", "link", "reserved_ports", "rule", "neighbour", "foreign_table", "dns_file"}
+    assert {kind.name for kind in KINDS if kind.cuts is None} - by_lookup == silent
+
+
 # ------------------------------------------------------------------------------------------------ who knows whose name
 
 KINDS_FOLDER = ROOT / "reconciler" / "kinds"
@@ -93,7 +99,7 @@ WORDS_OF_OTHERS = {
 # What still asks for names; the list only ever gets shorter.
 # The modules that use one kind's own words, not to tell it from others.
 IMPORTS = {
-    "safety/lockout.py": {"route.form"},  # the way to somebody is a route
+    "planning/route_lookup.py": {"route.form"},  # the way to somebody is a route
     "safety/snapshot.py": {"sysctl"},  # what a link had is kept as settings
     "planning/doctor/forwarding.py": {"sysctl"},  # whether packets are forwarded is a setting
     "planning/doctor/routes.py": {"sysctl"},  # and so is the check of the reverse path
@@ -172,7 +178,7 @@ def kinds_imported(source: str) -> set[str]:
                     found.update(
                         one for one in inner if one and (KINDS_FOLDER / f"{one.replace('.', '/')}.py").is_file()
                     )
-    return found - {"kind", "context", "fields", "grounds", SCOPE_KIND}
+    return found - {"kind", "context", "fields", "grounds", "course", SCOPE_KIND}
 
 
 @pytest.mark.parametrize("name", sorted(modules().keys()))

@@ -127,6 +127,8 @@ def test_address_of_the_session_goes(reached: Pretended, netrecon: Netrecon) -> 
     reached.session = Session(NEAR, "192.0.2.20", 22)
     said = netrecon("delete", "--name", "case", code=1)
     assert "the address 192.0.2.20 would go, over which 192.0.2.9 is connected" in said
+    said = netrecon("apply", {"interfaces": {"eth0": {}}}, code=1)
+    assert "interfaces.eth0: the address 192.0.2.20 would go" in said  # the entry that has it no longer
 
 
 @pytest.mark.parametrize(("via", "family"), [("192.0.2.1", 4), ("2001:db8::1", 6)])

@@ -55,9 +55,15 @@ LATE = {
         "reconciler.run.way_out",
         "reconciler.run.loading",
         "reconciler.run.rehearsal",
+        "reconciler.run.rehearsed_ways",
         "reconciler.run.verify",
     ),
-    *("reconciler.safety.keeping", "reconciler.safety.lockout", "reconciler.safety.commit_confirmed.watchdog"),
+    *(
+        "reconciler.safety.keeping",
+        "reconciler.safety.lockout",
+        "reconciler.safety.course",
+        "reconciler.safety.commit_confirmed.watchdog",
+    ),
 }
 COMMANDS = ROOT / "reconciler/cli/commands.py"  # each command imports what it needs
 

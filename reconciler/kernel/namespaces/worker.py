@@ -55,8 +55,12 @@ class Kernel:
         self._broken = ""
         self._shared = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._worker = threading.Thread(target=self._work, name="namespaces", daemon=True)
-        self._worker.start()
+        self._worker = self._started()
+
+    def _started(self) -> threading.Thread:
+        worker = threading.Thread(target=self._work, name="namespaces", daemon=True)
+        worker.start()
+        return worker
 
     def __enter__(self) -> Kernel:
         return self
@@ -77,6 +81,16 @@ class Kernel:
         self._sockets.clear()
         os.close(self._home)
         self._home = -1
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Without the worker thread, so that the process can fork; nothing of this object may be used meanwhile."""
+        self._jobs.put(None)
+        self._worker.join()
+        try:
+            yield
+        finally:
+            self._worker = self._started()
 
     # -------------------------------------------------------------- calls in a namespace
 

@@ -24,7 +24,8 @@ _PROTOCOLS = {"tcp": (6, 1 << 10), "udp": (17, 1 << 7), "sctp": (132, 1 << 10)}
 _MESSAGE = struct.Struct(">4BHH16s16s")
 _INODE = struct.Struct("=I")
 _INODE_AT, _SIZE = 68, 72
-_SKV6ONLY = 11  # INET_DIAG_SKV6ONLY
+_SKV6ONLY, _MARK = 11, 15  # INET_DIAG_*
+_NO_COOKIE = b"\xff" * 8  # INET_DIAG_NOCOOKIE: any
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96
 
 
@@ -52,6 +53,25 @@ def listeners(kernel: Kernel, scope: str, wanted: Collection[tuple[str, int]]) -
 def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
     """(protocol, port) of every listening socket of the scope, on any address."""
     return frozenset((listener.protocol, listener.port) for listener, _ in _sockets(kernel, scope, _PROTOCOLS))
+
+
+def mark_of(kernel: Kernel, scope: str, local: tuple[str, int], peer: tuple[str, int]) -> int:
+    """The firewall mark (SO_MARK) of the scope's TCP socket between two addresses with ports; 0 where unknown.
+
+    The kernel tells it to who has CAP_NET_ADMIN.
+    """
+    family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
+    try:
+        ends = [socket.inet_pton(family, address).ljust(16, b"\0") for address, _ in (local, peer)]
+        ports = struct.pack(">HH", local[1], peer[1])
+        request = struct.pack("=BBBBI", family, _PROTOCOLS["tcp"][0], 0, 0, 0xFFFFFFFF) + ports + b"".join(ends)
+        asked = transport.message(_BY_FAMILY, request + bytes(4) + _NO_COOKIE)
+        ((failure, body),) = transport.exchange(kernel.socket(scope, SOCK_DIAG), [asked])
+    except (KernelError, OSError):
+        return 0
+    if failure is not None or len(body) < _SIZE:
+        return 0
+    return int(struct.unpack("=I", dict(attributes(body, _SIZE)).get(_MARK, bytes(4))[:4])[0])
 
 
 def _sockets(kernel: Kernel, scope: str, protocols: Iterable[str]) -> Iterator[tuple[Listener, int]]:

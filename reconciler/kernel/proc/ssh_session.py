@@ -12,7 +12,6 @@ from typing import NamedTuple
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader, transport
 from reconciler.model.errors import KernelError
-from reconciler.model.keys import HOST
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 AF_BRIDGE = 7
@@ -21,19 +20,20 @@ _NDMSG = struct.Struct("=B3xiHBB")  # ndmsg: family, ifindex, state, flags, type
 
 
 class Session(NamedTuple):
-    """SSH_CONNECTION (ssh(1)): the client's address, and address and port of this host's end."""
+    """SSH_CONNECTION (ssh(1)): the client's address, address and port of the server's end, and the client's port."""
 
     peer: str
     local: str
     port: int
+    peer_port: int = 0
 
 
 def ssh_session() -> Session | None:
     """The session, from SSH_CONNECTION of this process or of its next ancestor that has it: sudo removes it."""
     for environment in _environments():
         words = environment.get("SSH_CONNECTION", "").split()
-        if len(words) == 4 and words[3].isdigit():
-            return Session(words[0], words[2], int(words[3]))
+        if len(words) == 4 and words[1].isdigit() and words[3].isdigit():
+            return Session(words[0], words[2], int(words[3]), int(words[1]))
     return None
 
 
@@ -51,26 +51,32 @@ def _environments() -> Iterator[dict[str, str]]:
             return
 
 
-def port_towards(kernel: Kernel, bridge: str, neighbour: str) -> str:
-    """The bridge port behind which the address ``neighbour`` is, "" if unknown.
+def port_towards(kernel: Kernel, scope: str, bridge: str, neighbour: str, near: tuple[str, str] | None = None) -> str:
+    """The port of a scope's bridge behind which the address ``neighbour`` is, "" if unknown.
 
-    The neighbour table gives the MAC address, and the forwarding database of the bridge gives its port.
+    The neighbour table gives the MAC address, and the forwarding database of the bridge gives its port.  ``near``:
+    the scope and the link that speak to the neighbour, where the bridge only passes their frames.
     """
     with contextlib.suppress(KernelError, OSError):
-        rows = {row.index: row for row in reader.read_links(kernel, HOST)}
+        rows = {row.index: row for row in reader.read_links(kernel, scope)}
         index = next((row.index for row in rows.values() if row.name == bridge and row.kind == "bridge"), 0)
-        family = socket.AF_INET6 if ":" in neighbour else socket.AF_INET
-        wanted = socket.inet_pton(family, neighbour)
-        known = _neighbours(kernel, family) if index else ()
-        mac = next((row.get(NDA_LLADDR) for link, row in known if link == index and row.get(NDA_DST) == wanted), None)
-        for link, row in _neighbours(kernel, AF_BRIDGE) if mac else ():
+        mac = _mac_of(kernel, *(near or (scope, bridge)), neighbour) if index else None
+        for link, row in _neighbours(kernel, scope, AF_BRIDGE) if mac else ():
             if row.get(NDA_LLADDR) == mac and link in rows and rows[link].master == index:
                 return rows[link].name
     return ""
 
 
-def _neighbours(kernel: Kernel, family: int) -> Iterator[tuple[int, dict[int, bytes]]]:
+def _mac_of(kernel: Kernel, scope: str, link: str, neighbour: str) -> bytes | None:
+    family = socket.AF_INET6 if ":" in neighbour else socket.AF_INET
+    wanted = socket.inet_pton(family, neighbour)
+    index = next((row.index for row in reader.read_links(kernel, scope) if row.name == link), 0)
+    known = _neighbours(kernel, scope, family)
+    return next((row.get(NDA_LLADDR) for at, row in known if at == index and row.get(NDA_DST) == wanted), None)
+
+
+def _neighbours(kernel: Kernel, scope: str, family: int) -> Iterator[tuple[int, dict[int, bytes]]]:
     """(ifindex, attributes) of the neighbours of one family; AF_BRIDGE gives the forwarding database."""
-    for kind, body in transport.dump(kernel.socket(HOST), RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, 0, 0)):
+    for kind, body in transport.dump(kernel.socket(scope), RTM_GETNEIGH, _NDMSG.pack(family, 0, 0, 0, 0)):
         if kind == RTM_NEWNEIGH:
             yield _NDMSG.unpack_from(body)[1], dict(transport.attributes(body, _NDMSG.size))

@@ -10,7 +10,7 @@ from reconciler.kinds.address.form import key_of
 from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.kind import RECORD, Kind
-from reconciler.kinds.links import bridge_follows, bridge_ports, effects, going_back, link, requests
+from reconciler.kinds.links import bridge_follows, bridge_ports, cuts, effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
@@ -157,6 +157,7 @@ KIND = Kind(
     ports=link.ports,
     without=without,
     takes=effects.takes,
+    cuts=cuts.cuts,
     disruptive_on=frozenset({"up", "master", "mac"}),
     existing=True,
     section="interfaces",

@@ -10,7 +10,7 @@ from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
@@ -75,6 +75,7 @@ def link_kind(
         "mask": made.mask,
         "without": made.without,
         "takes": effects.takes,
+        "cuts": cuts.cuts,
         "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
         "replace_on": frozenset(replace_on),
     }

@@ -11,7 +11,7 @@ from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Sour
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
-from reconciler.kinds.links import bridge_ports, effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
 from reconciler.kinds.links.link import End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -259,6 +259,7 @@ KIND = Kind(
     ports=ports,
     without=without,
     takes=effects.takes,
+    cuts=cuts.cuts,
     shown=shown,
     replace_on=frozenset({"peer.namespace", "peer.name"}),
     disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),

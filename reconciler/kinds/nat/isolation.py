@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.kinds.context import Names, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
@@ -136,6 +137,29 @@ def _both_ways(before: Isolation, after: Isolation) -> tuple[tuple[Isolation, Is
     return (before, after), (after, before)
 
 
+# ------------------------------------------------------------------ packets
+
+
+def cuts(change: Change, course: Course) -> str:
+    """Why a session that the scope forwards is kept out, "" where it is not.
+
+    Connections from before conntrack ran count as new ones.  What the scope itself receives is never isolated.
+    """
+    passage = course.through(change.key.scope)
+    if passage is None or not passage.forwards or change.after is None:
+        return ""
+    way = passage.out, passage.into, course.published
+    kept_out = _keeps_out(change.after, *way) and not (change.before and _keeps_out(change.before, *way))
+    return f"because {passage.into} takes no new connections from {passage.out}" if kept_out else ""
+
+
+def _keeps_out(isolation: Isolation, come: str, go: str, published: bool) -> bool:
+    if isolation.link == come and isolation.internal:
+        return come != go or not isolation.within
+    allowed = come in isolation.allow or (come == go and isolation.within)
+    return isolation.link == go and not allowed and not published
+
+
 def words(isolation: Isolation) -> dict[str, Any]:
     plain = {"allow": list(isolation.allow), "internal": isolation.internal}
     return plain if isolation.within else {**plain, "within": False}
@@ -153,4 +177,5 @@ KIND = element_kind(
     check=check,
     read=read,
     admits=admits,
+    cuts=cuts,
 )

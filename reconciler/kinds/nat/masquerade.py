@@ -9,11 +9,12 @@ from typing import Any
 
 from reconciler.kinds import ipv6
 from reconciler.kinds.context import Names, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
@@ -170,6 +171,30 @@ def flows(before: Masquerade | None, after: Masquerade | None) -> Iterator[Reque
         yield ForgetUnmasqueraded(after.scope, after.source, after.except_out or (), after.to, earlier)
 
 
+def cuts(change: Change, course: Course) -> str:
+    """Why answers of the session's server would leave with another source, "" where they would not.
+
+    The first packet that conntrack sees decides: of a session that it does not know, that can be an answer.
+    """
+    passage = course.through(change.key.scope)
+    tracked = course.opened not in (None, ("", 0))
+    if passage is None or passage.bridged or change.after is None or not course.local or tracked:
+        return ""
+    is_own = passage == course.home
+    if not _rewrites(change.after, course, passage.out, is_own):
+        return ""
+    if change.before and _rewrites(change.before, course, passage.out, is_own):
+        return ""
+    return f"because answers from {course.local} would leave {passage.out} with another source"
+
+
+def _rewrites(masquerade: Masquerade, course: Course, out: str, is_own: bool) -> bool:
+    source: Any = ip_network(masquerade.source)
+    if ip_address(course.local) not in source or out in (masquerade.except_out or ()):
+        return False
+    return masquerade.to != course.local if masquerade.to else not is_own or course.holder != out
+
+
 def words(masquerade: Masquerade) -> dict[str, Any]:
     return {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
 
@@ -186,4 +211,5 @@ KIND = element_kind(
     check=check,
     read=read,
     sends=sends,
+    cuts=cuts,
 )

@@ -9,6 +9,7 @@ from typing import Any
 from reconciler.kinds import ipv6
 from reconciler.kinds.address.declared import broadcasts
 from reconciler.kinds.context import Claim, Names, Parsed, Reading, Source
+from reconciler.kinds.course import Course
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
@@ -247,12 +248,27 @@ def sends(mapped: PortMap) -> str:
 
 def captures(mapped: PortMap, address: str, port: int) -> bool:
     """Whether it takes new connections to a TCP port of the scope."""
-    return mapped.protocol == "tcp" and mapped.port == port and mapped.listen in (address, *ANY.values())
+    return mapped.protocol == "tcp" and mapped.port == port and mapped.listen in (address, ANY[version_of(address)])
+
+
+def cuts(change: Change, course: Course) -> str:
+    """Why a session that came by this port ends: its connections go elsewhere, or nowhere."""
+    if course.opened is None or change.before is None or not _leads_to(change.before, course):
+        return ""
+    return "" if change.after is not None and _leads_to(change.after, course) else "who has come by it"
+
+
+def _leads_to(mapped: PortMap, course: Course) -> bool:
+    target = mapped.target, mapped.target_port
+    return course.opened is not None and translates(mapped, "tcp", *course.opened) == target == (
+        course.local,
+        course.port,
+    )
 
 
 def translates(mapped: PortMap, protocol: str, address: str, port: int) -> tuple[str, int] | None:
     here = mapped.port == port and mapped.protocol == protocol
-    if here and mapped.listen in (address, ANY[version_of(address)]):
+    if here and address and mapped.listen in (address, ANY[version_of(address)]):
         return mapped.target, mapped.target_port
     return None
 
@@ -278,6 +294,7 @@ KIND = element_kind(
     sends=sends,
     publishes=True,
     captures=captures,
+    cuts=cuts,
     translates=translates,
     folded=folded,
 )

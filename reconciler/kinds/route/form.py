@@ -78,4 +78,5 @@ def is_link_route(route: Route) -> bool:
 def connected(scope: str, to: str, link: str) -> Route:
     """The route that the kernel adds for an address: to its subnet, on its link."""
     hop = NextHop("", link, 1, False)
-    return Route(scope, to, TABLES["main"], 0, "unicast", (hop,), "", SCOPES["link"], 0, protocol=RTPROT_KERNEL)
+    metric, reach = (OF_ADDRESSES, 0) if ":" in to else (0, SCOPES["link"])
+    return Route(scope, to, TABLES["main"], metric, "unicast", (hop,), "", reach, 0, protocol=RTPROT_KERNEL)

@@ -31,7 +31,7 @@ from reconciler.model.errors import Failure
 from reconciler.model.firewall import Chain
 from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
 from reconciler.model.rows import LearnedRow, LinkSettings, Listener, LiveState, ScopeState, Way
-from reconciler.run import host
+from reconciler.run import host, rehearsed_ways
 from reconciler.safety import state_dir
 
 Fault = Callable[[int, Request], Failure | None]
@@ -355,6 +355,7 @@ _SEAM: dict[Any, dict[str, Any]] = {
     transport: {"open_socket": _real},
     live: {"read_more": _read_more},
     kernel_path: {"way": _way, "ways": _ways},
+    rehearsed_ways: {"changed": lambda *_: ()},
     reader: {"read": _read, "read_owners": _read_owners},
     neighbours: {
         "read_learned": _read_learned,
