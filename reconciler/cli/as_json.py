@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import failures, shown
 from reconciler.cli.shown import GLYPHS, sides
@@ -16,6 +16,9 @@ from reconciler.model.keys import HOST
 from reconciler.planning.apply import Failed
 from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
+
+if TYPE_CHECKING:
+    from reconciler.planning.implied import Unprobed
 
 FORMAT = 1
 
@@ -126,12 +129,20 @@ def undone(undone: Iterable[Change], left: Iterable[Failed]) -> dict[str, Any]:
 
 def proofs(proofs: Iterable[Proof]) -> dict[str, Any]:
     """Each expectation and whether it holds."""
-    listed = [
-        {"from": one.expectation.scope, "to": one.expectation.to, "reach": one.expectation.reach}
-        | {"reached": one.reached, "shows": one.shows, "holds": one.holds, "origin": str(one.expectation.origin)}
-        for one in proofs
-    ]
+    listed = [_proof(one) for one in proofs]
     return {"holds": all(one["holds"] for one in listed), "expectations": listed}
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    wanted = proof.expectation
+    told = {"from": wanted.scope, "to": wanted.to, "reach": wanted.reach, "reached": proof.reached}
+    told |= {"shows": proof.shows, "holds": proof.holds, "origin": str(wanted.origin)}
+    return told | {"implied": bool(wanted.because)} | ({"because": wanted.because} if wanted.because else {})
+
+
+def unprobed(listed: Iterable[Unprobed]) -> list[dict[str, Any]]:
+    """What is implied and was not probed."""
+    return [{"key": str(one.key), "why": one.why, "origin": str(one.origin)} for one in listed]
 
 
 def _failed(change: Change, failure: Failure) -> dict[str, Any]:

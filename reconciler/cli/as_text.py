@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from reconciler.cli import differences, failures, folding
+from reconciler.cli import differences, failures, folding, proofs_folding
 from reconciler.cli.shown import GLYPHS, losses, sides, value_text
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
@@ -20,7 +20,10 @@ from reconciler.planning.intent import Planned, Proof, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
+
+    from reconciler.run.verify import Proved
 
 COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
 
@@ -202,21 +205,38 @@ def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None
     console(colour).print(table)
 
 
-def print_proofs(proofs: Sequence[Proof], colour: str) -> None:
-    """Print a table of the expectations with the result of each."""
+def print_proofs(proved: Proved, topologies: Sequence[str], colour: str) -> None:
+    """Print a table of the expectations with the result of each, and what was not probed."""
+    out = console(colour)
+    if not out.is_terminal:
+        out.width = 1000  # no line is broken for who reads it by a program
+    if proved.proofs:
+        out.print(_proofs_table(proved.proofs))
+    for line in proofs_folding.unprobed_lines(proved.unprobed):
+        out.print(clean(line))
+    if not (proved.proofs or proved.unprobed):
+        nothing = "no port is published, no namespace has a default route, and nothing is isolated or expected"
+        out.print(f"{', '.join(map(clean, topologies))}: nothing to probe: {nothing}.")
+
+
+def _proofs_table(proofs: Sequence[Proof]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("from", "to", "expected", "found", ""):
-        table.add_column(name)
-    for proof in proofs:
+    why = any(one.expectation.because for one in proofs)
+    for name in ("from", "to", "expected", "found", *(["because of"] if why else []), ""):
+        table.add_column(name, overflow="fold")
+    for proof, to in proofs_folding.folded(proofs):
         wanted = proof.expectation
-        words = [wanted.scope, wanted.to, "reached" if wanted.reach else "not reached", proof.shows]
-        ending = Text("ok", style="green") if proof.holds else Text(f"NOT SO  {wanted.origin}", style="red")
+        place = f" at {wanted.origin}" if wanted.origin.file else ""
+        words = [wanted.scope, to, "reached" if wanted.reach else "not reached", proof.shows]
+        words += [f"{wanted.because or 'expect'}{place}"] if why else []
+        told = "NOT SO" if why else f"NOT SO  {wanted.origin}"
+        ending = Text("ok", style="green") if proof.holds else Text(told, style="red")
         table.add_row(*map(clean, words), ending)
-    console(colour).print(table)
+    return table
 
 
 @contextmanager

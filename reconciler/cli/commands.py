@@ -158,18 +158,21 @@ def _carry_out(options: Options, intent: Intent) -> int:
 
 def verify(options: Options) -> int:
     from reconciler.cli import as_json, as_text
-    from reconciler.run import load
+    from reconciler.planning.intent import to_have
+    from reconciler.run import load, look
     from reconciler.run import verify as proving
 
-    topologies = load.load(options.files)
+    intent = to_have(load.load(options.files))
     with host.kernel() as kernel:
-        proofs = proving.prove(kernel, topologies)
+        proved = proving.prove_implied(kernel, look.settled(kernel, intent).topologies)
+    holds = all(one.holds for one in proved.proofs)
     if options.json:
-        names = [one.name for one in topologies]
-        as_json.write({"format": 1, "command": "verify", "topologies": names, **as_json.proofs(proofs)})
-    elif not (options.quiet and all(one.holds for one in proofs)):
-        as_text.print_proofs(proofs, options.color)
-    return OK if all(one.holds for one in proofs) else CHANGES
+        names = [one.name for one in intent.topologies]
+        told = {**as_json.proofs(proved.proofs), "unprobed": as_json.unprobed(proved.unprobed)}
+        as_json.write({"format": 1, "command": "verify", "topologies": names, **told})
+    elif not (options.quiet and holds):
+        as_text.print_proofs(proved, [one.name for one in intent.topologies], options.color)
+    return OK if holds else CHANGES
 
 
 def confirm(options: Options) -> int:

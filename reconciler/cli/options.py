@@ -87,7 +87,8 @@ def parser() -> argparse.ArgumentParser:
         "find what keeps packets from getting where the files send them (exit 2: something does)",
         files="*",
     )
-    add("verify", commands.verify, "send packets to check what the files expect (exit 2: an expectation does not hold)")
+    text = "send packets to check what the files expect or, without that, imply (exit 2: something does not hold)"
+    add("verify", commands.verify, text)
     add("confirm", commands.confirm, "keep what apply --confirm-within has applied", files=None)
     command = add(
         "rollback", commands.rollback, "undo an apply that waits for confirmation, or that was killed", files=None

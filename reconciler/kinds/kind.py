@@ -167,6 +167,8 @@ class Kind:
     spanning     object -> whether it is a bridge that runs STP
     sends    object -> the address or prefix to or from which packets are forwarded because of it
     admits       object -> (link, links that may send to it): to any other link only answers and published ports pass
+    confines     object -> the link whose packets go nowhere else because of it, "" for none
+    apart    object -> (link, its bridge) for each of its ports that passes no frames to others such
     publishes    True for port maps: objects with protocol, listen, port, target and target_port
     captures     (object, address, port) -> whether it sends new TCP connections to them elsewhere
     cuts     (change, Course of a session) -> why it ends the session or keeps new ones out, "" where it does not
@@ -260,6 +262,8 @@ class Kind:
     spanning: Callable[[Any], bool] | None = None
     sends: Callable[[Any], str] | None = None
     admits: Callable[[Any], tuple[str, frozenset[str]]] | None = None
+    confines: Callable[[Any], str] | None = None
+    apart: Callable[[Any], Iterable[tuple[Place, str]]] | None = None
     publishes: bool = False
     captures: Callable[[Any, str, int], bool] | None = None
     cuts: Callable[[Change, Course], str] | None = None

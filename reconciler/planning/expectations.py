@@ -22,7 +22,8 @@ HOPS = 8  # port maps in a row that are followed
 class Expectation:
     """Packets from ``scope`` reach ``address`` or do not (``reach``); port 0 with protocol icmp is a ping.
 
-    ``to`` is the target as written in the file.
+    ``to`` is the target as written in the file.  ``because``: what of the topology implies it, "" where it is
+    declared.  ``leaves``: the scope that packets leave for an address beyond its default route.
     """
 
     scope: str
@@ -32,6 +33,8 @@ class Expectation:
     protocol: str
     reach: bool
     origin: Origin
+    because: str = ""
+    leaves: str = ""
 
 
 def parse(
@@ -74,32 +77,34 @@ def _address(name: str, scope: str, data: Mapping[str, Any], names: Names) -> st
     return str(known[0] if isinstance(known, list) else known)
 
 
-def end_of(wanted: Expectation, objects: Mapping[Key, Any]) -> tuple[str, str, int]:
-    """The scope, address and port at which its packets arrive after all port maps; scope "" where it is unknown."""
-    scope, address, port = _holder(wanted.address, wanted.scope, objects), wanted.address, wanted.port
-    for _ in range(HOPS):
-        sent_on = _sent_on(scope, wanted.protocol, address, port, objects)
-        if sent_on is None:
-            break
-        address, port = sent_on
-        scope = _holder(address, scope, objects)
-    return scope, address, port
+class Ends:
+    """Where packets arrive, by the objects of all topologies."""
 
+    def __init__(self, objects: Mapping[Key, Any]) -> None:
+        self._holders: dict[str, str] = {}
+        self._maps: dict[tuple[str, str, int], list[tuple[Key, Any]]] = {}
+        for key, value in objects.items():
+            if key.kind in _HOLDS:
+                self._holders.setdefault(_HOLDS[key.kind](value)[1], key.scope)
+            if key.kind in _TRANSLATES:
+                self._maps.setdefault((key.scope, value.protocol, value.port), []).append((key, value))
 
-def _holder(address: str, near: str, objects: Mapping[Key, Any]) -> str:
-    if ipaddress.ip_address(address).is_loopback:
-        return near
-    for key, value in objects.items():
-        holds = _HOLDS.get(key.kind)
-        if holds is not None and holds(value)[1] == address:
-            return key.scope
-    return ""
+    def of(self, wanted: Expectation) -> tuple[str, str, int]:
+        """The scope, address and port at which its packets arrive after all port maps; scope "" for an unknown one."""
+        scope, address, port = self.holder(wanted.address, wanted.scope), wanted.address, wanted.port
+        for _ in range(HOPS):
+            sent_on = self._sent_on(scope, wanted.protocol, address, port)
+            if sent_on is None:
+                break
+            address, port = sent_on
+            scope = self.holder(address, scope)
+        return scope, address, port
 
+    def holder(self, address: str, near: str = "") -> str:
+        """The scope that has the address, "" where it is unknown; ``near`` has the loopback addresses."""
+        return near if ipaddress.ip_address(address).is_loopback else self._holders.get(address, "")
 
-def _sent_on(scope: str, protocol: str, address: str, port: int, objects: Mapping[Key, Any]) -> tuple[str, int] | None:
-    for key, value in objects.items():
-        translates = _TRANSLATES.get(key.kind) if key.scope == scope else None
-        sent_on = translates(value, protocol, address, port) if translates else None
-        if sent_on is not None:
-            return sent_on
-    return None
+    def _sent_on(self, scope: str, protocol: str, address: str, port: int) -> tuple[str, int] | None:
+        found = self._maps.get((scope, protocol, port), ())
+        sent_on = (_TRANSLATES[key.kind](value, protocol, address, port) for key, value in found)
+        return next((one for one in sent_on if one is not None), None)

@@ -92,15 +92,19 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An expectation and the outcome of its test; ``shows`` is what the test showed, in a word."""
+    """An expectation and the outcome of its test; ``shows`` is what the test showed, in a word.
+
+    ``asked`` is False where it could not be tested, because a namespace is missing.
+    """
 
     expectation: Expectation
     reached: bool
     shows: str
+    asked: bool = True
 
     @property
     def holds(self) -> bool:
-        return self.reached == self.expectation.reach
+        return self.asked and self.reached == self.expectation.reach
 
 
 @dataclass(slots=True)

@@ -22,20 +22,21 @@ def closing(objects: Mapping[Key, Any]) -> Iterator[tuple[Key, list[str]]]:
         bridges = joins(value) if joins is not None else None
         if bridges is None:
             continue
-        one, other = (_root(joined, bridge) for bridge in bridges)
+        one, other = (root(joined, bridge) for bridge in bridges)
         if one == other:
             rings.append((key, one))
         joined[other] = one
     for place in list(joined):
-        members.setdefault(_root(joined, place), []).append(place)
+        members.setdefault(root(joined, place), []).append(place)
     opened = _opened(objects) if rings else frozenset()
     for key, place in rings:
-        ring = members[_root(joined, place)]
+        ring = members[root(joined, place)]
         if opened.isdisjoint(ring):
             yield key, [f"{name} in {scope}" for scope, name in sorted(ring)]
 
 
-def _root(joined: dict[Place, Place], place: Place) -> Place:
+def root(joined: dict[Place, Place], place: Place) -> Place:
+    """The place that stands for all that are joined with this one."""
     while joined.setdefault(place, place) != place:
         place = joined[place]
     return place

@@ -157,6 +157,11 @@ def _settled(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memo
     return dataclasses.replace(intent, topologies=topologies, settled=True)
 
 
+def settled(kernel: Kernel, intent: Intent) -> Intent:
+    """The intent as the host has it; it is read only where something is left to netrecon."""
+    return _settled(kernel, intent, _rows(kernel, intent, _memory(intent))) if _unsettled(intent) else intent
+
+
 def facts(kernel: Kernel, intent: Intent) -> load.Seen:
     """The facts of the host that the choice of addresses, subnets and ports depends on."""
     memory = _memory(intent)

@@ -113,3 +113,110 @@ def test_an_expectation_that_says_nothing_is_a_problem(
 ) -> None:
     assert main.main(["validate", written(tmp_path, [expectation])]) == 1
     assert reason in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ without expectations
+
+
+UPLINK = (
+    "ip netns add lab-router && ip link add up0 type veth peer name e0 netns lab-router"
+    " && ip addr add 10.99.0.2/24 dev up0 && ip link set up0 up"
+    " && ip -n lab-router addr add 10.99.0.1/24 dev e0 && ip -n lab-router link set e0 up"
+    " && ip route add default via 10.99.0.1"
+)
+SILENT = {**TOPOLOGY, "masquerades": [{"source": "10.1.0.0/24"}]}
+
+
+def chain(rule: str, policy: str = "accept", hook: str = "forward") -> str:
+    """The command that makes a chain with one rule."""
+    made = f"add chain inet fw c {{ type filter hook {hook} priority 5; policy {policy}; }}"
+    return f"nft 'add table inet fw; {made}; add rule inet fw c {rule}'"
+
+
+def told(file: str, capsys: pytest.CaptureFixture[str], code: int) -> dict[tuple[str, str], dict[str, Any]]:
+    """What verify says of each probe, by (from, to)."""
+    capsys.readouterr()
+    assert main.main(["verify", "--json", file]) == code, capsys.readouterr()
+    return {(one["from"], one["to"]): one for one in json.loads(capsys.readouterr().out)["expectations"]}
+
+
+@pytest.fixture
+def silent(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "silent.yaml"
+    path.write_text(json.dumps(SILENT))
+    sh(UPLINK)
+    assert main.main(["apply", "-q", str(path)]) == 0
+    return str(path)
+
+
+def test_what_is_implied_is_proved(silent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot()
+    found = told(silent, capsys, 0)
+    assert all(one["holds"] and one["implied"] for one in found.values())
+    assert found["app", "elsewhere (IPv4)"]["shows"] == "left by up0 as 10.99.0.2"
+    assert {("host", "10.2.0.1:15432"), ("app", "10.1.0.1:5353/udp"), ("db", "10.2.0.1")} <= set(found)
+    assert not found["app", "10.2.0.2:33434"]["reached"]
+    assert main.main(["verify", silent]) == 0
+    assert "published port at " in capsys.readouterr().out
+    assert differences(before, snapshot()) == []
+
+
+DROPS = {
+    "a_rule_for_a_port": ("udp dport 53 drop", "accept", {("app", "10.1.0.1:5353/udp")}),
+    "a_set": ("tcp dport { 5000-6000 } reject", "accept", {("app", "10.1.0.1:15432")}),
+    "a_policy": (
+        "ip saddr 10.2.0.2 accept",
+        "drop",
+        {
+            ("app", "10.1.0.1:15432"),
+            ("app", "10.1.0.1:5353/udp"),
+            ("app", "elsewhere (IPv4)"),
+            ("lan", "elsewhere (IPv4)"),
+        },
+    ),
+    "the_way_out": ("oifname up0 drop", "accept", {("app", "elsewhere (IPv4)"), ("lan", "elsewhere (IPv4)")}),
+}
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_what_is_implied_and_dropped(name: str, silent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rule, policy, lost = DROPS[name]
+    sh(chain(rule, policy))
+    assert {place for place, one in told(silent, capsys, 2).items() if not one["holds"]} == lost
+
+
+def test_a_gateway_that_does_not_answer_and_an_isolation_that_is_open(
+    silent: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sh(f"ip netns exec app {chain('ip daddr 10.1.0.1 drop', hook='output')}")
+    table = "inet netrecon-expecting"
+    sh(f"nft delete element {table} isolated '{{ \"back\" }}'")
+    lost = {place for place, one in told(silent, capsys, 2).items() if not one["holds"]}
+    assert {("app", "10.1.0.1"), ("lan", "10.2.0.2:33434")} <= lost | {
+        ("lan", "10.2.0.2:33434"),
+        ("app", "10.2.0.2:33434"),
+    }
+    assert ("app", "10.1.0.1") in lost
+    assert lost & {("app", "10.2.0.2:33434"), ("lan", "10.2.0.2:33434")}
+
+
+def test_a_program_that_has_the_port_and_does_not_answer(silent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sh("ip netns exec db socat -u udp4-listen:53,fork /dev/null >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
+    try:
+        found = told(silent, capsys, 0)
+        assert found["host", "10.2.0.1:5353/udp"]["shows"] == "arrived, a program listens there"
+    finally:
+        sh("kill $(cat /run/server)")
+
+
+def test_ten_thousand_ports(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text(
+        json.dumps(
+            {**TOPOLOGY, "port_maps": ["10000-14999:10.2.0.2:10000-14999", "10000-14999:10.2.0.2:10000-14999/udp"]}
+        )
+    )
+    assert main.main(["apply", "-q", str(path)]) == 0
+    capsys.readouterr()
+    assert main.main(["verify", str(path)]) == 0
+    assert "10.2.0.1:10000-14999/udp" in capsys.readouterr().out

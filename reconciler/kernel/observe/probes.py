@@ -5,25 +5,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
+import selectors
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.kernel.observe import watching
 from reconciler.model.errors import KernelError
 
-TIMEOUT = 2.0  # seconds to wait for all answers
+TIMEOUT = 2.0  # seconds to wait for all answers of a window
 RETRY = 0.5  # seconds between two sends of a datagram or ping: the first may be lost while ARP resolves
+WINDOW = 200  # probes at a time: each may open two sockets, and a process may have 1,024 descriptors
 _ICMP, _ICMP6 = 1, 58
+_LINGER_NONE = struct.pack("ii", 1, 0)  # struct linger: close() resets the connection
 
 
 class Probe(NamedTuple):
     """One packet to send from ``scope`` to ``address``.
 
-    ``listen`` is (scope, address, port) where a listener is opened for it; scope "" for no listener.
+    ``listen`` is (scope, address, port) where a listener is opened for it; scope "" for no listener.  ``leaves``: the
+    scope that a datagram must leave by a link, "" where it must be answered; ``masked``: from another address than
+    the sender's.  ``ttl`` and ``source_port`` 0: the kernel chooses.
     """
 
     scope: str
@@ -31,55 +36,112 @@ class Probe(NamedTuple):
     port: int
     protocol: str  # tcp, udp or icmp
     listen: tuple[str, str, int]
+    leaves: str = ""
+    masked: bool = False
+    ttl: int = 0
+    source_port: int = 0
 
 
-def run(kernel: Kernel, probes: Sequence[Probe]) -> list[tuple[bool, str]]:
+Answer = tuple[bool, str]
+
+
+def run(kernel: Kernel, probes: Sequence[Probe]) -> list[Answer]:
     """(arrived, reason) for each probe; the reason is such as "connected", "answered" or "no answer"."""
-    with contextlib.ExitStack() as stack:
-        servers = [_listen(kernel, probe, stack) for probe in probes]
-        clients = [_client(kernel, probe, stack) for probe in probes]
-        results: list[tuple[bool, str]] = [
-            (False, client) if isinstance(client, str) else (False, "no answer") for client in clients
-        ]
-        waiting = {client: number for number, client in enumerate(clients) if not isinstance(client, str)}
-        _exchange([server for server in servers if server is not None], waiting, probes, results)
+    results: list[Answer] = []
+    for at in range(0, len(probes), WINDOW):
+        with contextlib.ExitStack() as stack:
+            results += _Window(kernel, probes[at : at + WINDOW], stack).results()
     return results
 
 
-def _exchange(
-    servers: list[socket.socket],
-    waiting: dict[socket.socket, int],
-    probes: Sequence[Probe],
-    results: list[tuple[bool, str]],
-) -> None:
-    end, again = time.monotonic() + TIMEOUT, 0.0
-    while waiting and time.monotonic() < end:
-        if time.monotonic() >= again:
-            again = time.monotonic() + RETRY
-            for client, number in waiting.items():
-                _send(client, probes[number])
-        tcp = [client for client, number in waiting.items() if probes[number].protocol == "tcp"]
-        ready, writable, _ = select.select([*servers, *(set(waiting) - set(tcp))], tcp, [], 0.05)
-        for sock in (*ready, *writable):
-            if sock in waiting:
-                number = waiting[sock]
-                result = _answer(sock, probes[number])
-                if result is not None:
-                    results[number] = result
-                    del waiting[sock]
-            else:
-                _serve(sock)
+class _Window:
+    """Probes that are sent at the same time, with the sockets that are open for them."""
+
+    def __init__(self, kernel: Kernel, probes: Sequence[Probe], stack: contextlib.ExitStack) -> None:
+        self._kernel = kernel
+        self._probes = probes
+        self._stack = stack
+        self._selector = stack.enter_context(selectors.DefaultSelector())
+        self._watched: set[tuple[str, bool]] = set()
+        self._sent_by: dict[int, str] = {}  # the address from which a datagram is sent, by the probe's number
+        listened = dict.fromkeys((probe.listen, probe.protocol) for probe in probes)
+        for listen, protocol in listened:
+            self._serve_at(listen, protocol)
+        for scope in dict.fromkeys(probe.leaves for probe in probes if probe.leaves):
+            self._watch(scope, leaving=True)
+        self._answers: list[Answer | None] = []
+        self._waiting: dict[int, socket.socket] = {}
+        for number, probe in enumerate(probes):
+            self._begin(number, probe)
+
+    def results(self) -> list[Answer]:
+        end, again = time.monotonic() + TIMEOUT, 0.0
+        while self._waiting and time.monotonic() < end:
+            if time.monotonic() >= again:
+                again = time.monotonic() + RETRY
+                for number, client in self._waiting.items():
+                    _send(client, self._probes[number], number)
+            for key, _ in self._selector.select(0.05):
+                self._event(key.fileobj, key.data)  # type: ignore[arg-type]
+        return [answer or (False, _nothing(probe)) for answer, probe in zip(self._answers, self._probes, strict=True)]
+
+    def _serve_at(self, listen: tuple[str, str, int], protocol: str) -> None:
+        """Open a listener where none is; a program that has the port may not answer a datagram: watch it arrive."""
+        scope, address, port = listen
+        if not scope or protocol == "icmp":
+            return
+        try:
+            sock = self._stack.enter_context(self._kernel.run(scope, _open_listener, address, port, protocol))
+        except (OSError, KernelError) as error:
+            if protocol == "udp" and getattr(error, "errno", 0) == errno.EADDRINUSE:
+                self._watch(scope, leaving=False)
+            return
+        self._selector.register(sock, selectors.EVENT_READ, "listener")
+
+    def _watch(self, scope: str, leaving: bool) -> None:
+        if (scope, leaving) not in self._watched:
+            self._watched.add((scope, leaving))
+            sock = self._stack.enter_context(self._kernel.run(scope, watching.open_watcher))
+            self._selector.register(sock, selectors.EVENT_READ, ("watcher", scope, leaving))
+
+    def _begin(self, number: int, probe: Probe) -> None:
+        client = _client(self._kernel, probe, self._stack)
+        self._answers.append((False, client) if isinstance(client, str) else None)
+        if isinstance(client, str):
+            return
+        self._waiting[number] = client
+        self._sent_by[number] = client.getsockname()[0] if probe.protocol == "udp" else ""
+        event = selectors.EVENT_WRITE if probe.protocol == "tcp" else selectors.EVENT_READ
+        self._selector.register(client, event, number)
+
+    def _event(self, sock: socket.socket, data: object) -> None:
+        if isinstance(data, int):
+            self._settle(data, _answer(sock, self._probes[data]))
+        elif data == "listener":
+            _serve(sock)
+        elif isinstance(data, tuple):
+            for seen in watching.seen(sock):
+                self._arrived(seen, *data[1:])
+
+    def _arrived(self, seen: watching.Seen, scope: str, leaving: bool) -> None:
+        if seen.number >= len(self._probes) or seen.leaving != leaving:
+            return
+        probe = self._probes[seen.number]
+        if leaving and probe.leaves == scope:
+            hidden = seen.source != self._sent_by.get(seen.number)
+            words = f"left by {seen.link} as {seen.source}" if hidden else f"left by {seen.link} with its own address"
+            self._settle(seen.number, (hidden or not probe.masked, words))
+        elif not leaving and probe.listen[0] == scope and probe.listen[2] == seen.port:
+            self._settle(seen.number, (True, "arrived, a program listens there"))
+
+    def _settle(self, number: int, answer: Answer | None) -> None:
+        if answer is not None and (client := self._waiting.pop(number, None)) is not None:
+            self._answers[number] = answer
+            self._selector.unregister(client)
 
 
-def _listen(kernel: Kernel, probe: Probe, stack: contextlib.ExitStack) -> socket.socket | None:
-    """A listener for the probe; None where it needs none, something listens there already, or bind fails."""
-    scope, address, port = probe.listen
-    if not scope or probe.protocol == "icmp":
-        return None
-    try:
-        return stack.enter_context(kernel.run(scope, _open_listener, address, port, probe.protocol))
-    except (OSError, KernelError):
-        return None
+def _nothing(probe: Probe) -> str:
+    return "did not leave" if probe.leaves else "no answer"
 
 
 def _open_listener(address: str, port: int, protocol: str) -> socket.socket:
@@ -108,29 +170,46 @@ def _serve(sock: socket.socket) -> None:
 def _client(kernel: Kernel, probe: Probe, stack: contextlib.ExitStack) -> socket.socket | str:
     """A socket in the probe's scope; or, as text, why it could not be opened or connected."""
     try:
-        sock = stack.enter_context(kernel.run(probe.scope, _open_client, probe.address, probe.protocol))
+        sock = stack.enter_context(kernel.run(probe.scope, _open_client, probe))
         code = sock.connect_ex((probe.address, probe.port))
     except (OSError, KernelError) as error:
         return str(error)
     return os.strerror(code).lower() if code not in (0, errno.EINPROGRESS) else sock
 
 
-def _open_client(address: str, protocol: str) -> socket.socket:
-    if protocol == "icmp":
-        number = _ICMP6 if ":" in address else _ICMP
-        return socket.socket(_family(address), socket.SOCK_RAW | socket.SOCK_NONBLOCK, number)
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    return socket.socket(_family(address), kind | socket.SOCK_NONBLOCK)
+def _open_client(probe: Probe) -> socket.socket:
+    six = ":" in probe.address
+    family = _family(probe.address)
+    if probe.protocol == "icmp":
+        return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _ICMP6 if six else _ICMP)
+    kind = socket.SOCK_STREAM if probe.protocol == "tcp" else socket.SOCK_DGRAM
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    with contextlib.ExitStack() as stack:
+        stack.callback(sock.close)
+        for level, option, value in _options(probe, six):
+            sock.setsockopt(level, option, value)
+        if probe.source_port:
+            sock.bind(("", probe.source_port))
+        stack.pop_all()
+    return sock
+
+
+def _options(probe: Probe, six: bool) -> Iterator[tuple[int, int, int | bytes]]:
+    if probe.ttl:
+        place = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if six else (socket.IPPROTO_IP, socket.IP_TTL)
+        yield *place, probe.ttl
+    if probe.protocol == "tcp" and probe.source_port:  # so that it can be used again at once
+        yield socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE
 
 
 def _family(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def _send(sock: socket.socket, probe: Probe) -> None:
+def _send(sock: socket.socket, probe: Probe, number: int) -> None:
     with contextlib.suppress(OSError):
         if probe.protocol == "udp":
-            sock.send(b"netrecon")
+            sock.send(watching.token(number))
         elif probe.protocol == "icmp":
             sock.send(_echo(":" in probe.address))
 
@@ -155,7 +234,7 @@ def _answer(sock: socket.socket, probe: Probe) -> tuple[bool, str] | None:
     except OSError as error:
         return False, (error.strerror or "error").lower()
     if probe.protocol == "udp":
-        return True, "answered"
+        return None if probe.leaves else (True, "answered")
     body = data if ":" in probe.address else data[(data[0] & 15) * 4 :]
     reply = 129 if ":" in probe.address else 0
     mine = body[4:6] == struct.pack(">H", os.getpid() & 0xFFFF)

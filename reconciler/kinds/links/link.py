@@ -220,6 +220,11 @@ def ports(*links: Port) -> list[tuple[tuple[str, str], str]]:
     return [((link.scope, link.name), link.master) for link in links if link.master]
 
 
+def apart(*links: End) -> list[tuple[tuple[str, str], str]]:
+    """As ``ports``, of those that pass no frames to each other."""
+    return ports(*(link for link in links if link.isolated))
+
+
 def off_lost_master(port: _Port, gone: frozenset[tuple[str, str]]) -> _Port:
     """The port after links are deleted: without a master if that is one of them."""
     return dataclasses.replace(port, master="") if (port.scope, port.master) in gone else port

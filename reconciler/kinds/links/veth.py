@@ -232,6 +232,10 @@ def joins(veth: Veth) -> tuple[Place, Place] | None:
     return (end.scope, end.master), (peer.scope, peer.master)
 
 
+def apart(veth: Veth) -> list[tuple[Place, str]]:
+    return link.apart(veth.end, veth.peer)
+
+
 KIND = Kind(
     name="veth",
     features={"": "CONFIG_VETH"},
@@ -268,4 +272,5 @@ KIND = Kind(
     shows=ENDS,
     partial=partial,
     joins=joins,
+    apart=apart,
 )

@@ -76,6 +76,10 @@ def admits(isolation: Isolation) -> tuple[str, frozenset[str]]:
     return isolation.link, frozenset({*isolation.allow, *itself})
 
 
+def confines(isolation: Isolation) -> str:
+    return isolation.link if isolation.internal else ""
+
+
 # ------------------------------------------------------------------ the kernel's form
 
 
@@ -177,5 +181,6 @@ KIND = element_kind(
     check=check,
     read=read,
     admits=admits,
+    confines=confines,
     cuts=cuts,
 )
