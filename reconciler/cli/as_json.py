@@ -18,7 +18,10 @@ from reconciler.planning.doctor import Finding
 from reconciler.planning.intent import Planned, Proof, Result
 
 if TYPE_CHECKING:
+    from reconciler.model.tracing import Traced
+    from reconciler.planning.doctor.traced import Trail
     from reconciler.planning.implied import Unprobed
+    from reconciler.run.trace import Trace
 
 FORMAT = 1
 
@@ -62,6 +65,24 @@ def findings(topologies: Iterable[str], findings: Iterable[Finding]) -> dict[str
     """The document of doctor."""
     listed = [_finding(finding) for finding in findings]
     return {"format": FORMAT, "command": "doctor", "topologies": list(topologies), "findings": listed}
+
+
+def trace(traced: Trace) -> dict[str, Any]:
+    """The probes of doctor --trace with their steps, and what was not traced."""
+    return {"trace": [_trail(one) for one in traced.trails], "untraced": [one._asdict() for one in traced.untraced]}
+
+
+def _trail(trail: Trail) -> dict[str, Any]:
+    ask = trail.ask
+    told: dict[str, Any] = {"scope": ask.scope, "key": str(ask.key) if ask.key else None, "from": ask.sender}
+    told |= {"to": ask.to, "port": ask.port, "protocol": ask.protocol, "arrived": trail.arrived, "shows": trail.shows}
+    return told | {"steps": [_step(back, line, rule) for back, line, rule in trail.steps]}
+
+
+def _step(back: bool, line: Traced, rule: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"scope": line.scope, "answer": back, "family": line.family, "table": line.table}
+    told["chain"] = line.chain
+    return told | {"by": line.what, "handle": line.handle or None, "rule": rule or None, "verdict": line.verdict}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

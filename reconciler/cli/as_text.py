@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from reconciler.run.trace import Trace
     from reconciler.run.verify import Proved
 
 COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
@@ -188,6 +190,23 @@ def _print_each(out: Console, findings: Sequence[Finding]) -> None:
         out.print(Text(f"! {clean(finding)}", style=_WARNING))
         for command in finding.commands:
             out.print(Text(f"    {clean(command)}"), soft_wrap=True)
+
+
+def print_trace(traced: Trace, colour: str, verbose: bool) -> None:
+    """Print a line for each probe, with ``verbose`` also its steps; and what was not traced."""
+    from rich.text import Text
+
+    out = console(colour)
+    for trail in traced.trails:
+        style = "green" if trail.arrived else "red"
+        out.print(Text(f"traced: {clean(trail.ask.words)}: {clean(trail.shows)}", style=style))
+        for back, line, rule in trail.steps if verbose else ():
+            by = f"{clean(rule)} (handle {line.handle})" if line.what == "rule" else line.what
+            answer = "answer, " if back else ""
+            place = f"{line.scope}: {line.family} {line.table} {line.chain}"
+            out.print(Text(f"    {answer}{clean(place)}: {by}: {line.verdict}", style="dim"))
+    for (scope, why), alike in itertools.groupby(sorted(traced.untraced), lambda one: (one.scope, one.why)):
+        out.print(Text(clean(f"not traced in {scope}: {', '.join(one.what for one in alike)}: {why}")))
 
 
 def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:

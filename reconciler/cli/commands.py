@@ -17,7 +17,9 @@ from reconciler.model.errors import NetreconError
 from reconciler.run import host
 
 if TYPE_CHECKING:
+    from reconciler.kernel.namespaces.worker import Kernel
     from reconciler.planning.intent import Intent, Planned
+    from reconciler.run import survey, trace
 
 TOPOLOGY = r"[a-z][a-z0-9-]{0,30}"  # a topology's name
 
@@ -217,12 +219,22 @@ def doctor(options: Options) -> int:
 
     topologies = load.load(options.files) if options.files else None
     with host.kernel() as kernel:
-        names, findings = survey.examine(kernel, topologies)
+        examined = survey.examine(kernel, topologies)
+        traced = _traced(kernel, examined) if options.trace else None
+    findings = [*examined.findings, *(traced.findings if traced else ())]
     if options.json:
-        as_json.write(as_json.findings(names, findings))
+        as_json.write(as_json.findings(examined.names, findings) | (as_json.trace(traced) if traced else {}))
     elif findings or not options.quiet:
-        as_text.print_findings(findings, names, options.color)
+        as_text.print_findings(findings, examined.names, options.color)
+        if traced:
+            as_text.print_trace(traced, options.color, options.verbose)
     return CHANGES if findings else OK
+
+
+def _traced(kernel: Kernel, examined: survey.Examined) -> trace.Trace:
+    from reconciler.run import trace
+
+    return trace.trace_all(kernel, examined.objects, examined.followed)
 
 
 def list_(options: Options) -> int:

@@ -81,12 +81,14 @@ def parser() -> argparse.ArgumentParser:
     command = add("delete", commands.delete, "delete what the topology owns", files="*")
     command.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
     _changing(command)
-    add(
+    command = add(
         "doctor",
         commands.doctor,
         "find what keeps packets from getting where the files send them (exit 2: something does)",
         files="*",
     )
+    text = "also send probe packets, and show by which rules of nftables each goes"
+    command.add_argument("--trace", action="store_true", help=text)
     text = "send packets to check what the files expect or, without that, imply (exit 2: something does not hold)"
     add("verify", commands.verify, text)
     add("confirm", commands.confirm, "keep what apply --confirm-within has applied", files=None)

@@ -159,7 +159,10 @@ def _settled(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memo
 
 def settled(kernel: Kernel, intent: Intent) -> Intent:
     """The intent as the host has it; it is read only where something is left to netrecon."""
-    return _settled(kernel, intent, _rows(kernel, intent, _memory(intent))) if _unsettled(intent) else intent
+    if not _unsettled(intent):
+        return intent
+    memory = _memory(intent)
+    return _settled(kernel, intent, _rows(kernel, intent, memory), memory)
 
 
 def facts(kernel: Kernel, intent: Intent) -> load.Seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
@@ -25,18 +25,39 @@ if TYPE_CHECKING:
     from reconciler.planning.doctor.following import Followed
 
 
-def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> tuple[list[str], list[Finding]]:
-    """The names of the topologies, and the doctor's findings; None stands for all topologies in the kernel."""
+class Examined(NamedTuple):
+    """The names of the topologies with their objects, the doctor's findings, and the packets that it followed."""
+
+    names: list[str]
+    objects: Mapping[Key, Any]
+    findings: list[Finding]
+    followed: dict[str, Followed]
+
+
+def examine(kernel: Kernel, topologies: Sequence[Topology] | None) -> Examined:
+    """What the doctor finds; None stands for all topologies in the kernel."""
     if topologies is not None:
         names = [one.name for one in topologies]
         seen = look.see(kernel, to_have(topologies))
         wanted = {key: one.object for key, one in seen.desired.items()}
         live = {key: one.object for key, one in seen.live.items()}
-        return names, around(kernel, seen.found.scopes, wanted, live, applied=False)
+        return _examined(kernel, names, seen.found.scopes, wanted, live)
     rows, everything = _everything(kernel)
     entries = {key: one for key, one in everything.items() if one.owner and one.owner[0] != "<"}
     names = sorted({one.owner for one in entries.values()})
-    return names, around(kernel, rows.scopes, {key: one.object for key, one in entries.items()}, {}, applied=False)
+    return _examined(kernel, names, rows.scopes, {key: one.object for key, one in entries.items()}, {})
+
+
+def _examined(
+    kernel: Kernel,
+    names: list[str],
+    states: Mapping[str, ScopeState],
+    objects: Mapping[Key, Any],
+    beside: Mapping[Key, Any],
+) -> Examined:
+    known = _known(kernel, states, objects, only_shut=False)
+    findings = _findings(objects, known, False, beside)
+    return Examined(names, objects, findings, {scope: followed for scope, (_, followed) in known.items()})
 
 
 def holdings(kernel: Kernel) -> dict[str, dict[str, int]]:
@@ -72,6 +93,23 @@ def around(
 
     ``applied`` and ``beside``: see doctor.diagnose.  ``only_shut``: those that shut published ports are enough.
     """
+    return _findings(objects, _known(kernel, states, objects, only_shut), applied, beside)
+
+
+def _findings(
+    objects: Mapping[Key, Any],
+    known: Mapping[str, tuple[Surroundings, Followed]],
+    applied: bool,
+    beside: Mapping[Key, Any],
+) -> list[Finding]:
+    unheard = doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied)
+    return doctor.diagnose(objects, known, applied, beside) + list(unheard)
+
+
+def _known(
+    kernel: Kernel, states: Mapping[str, ScopeState], objects: Mapping[Key, Any], only_shut: bool
+) -> dict[str, tuple[Surroundings, Followed]]:
+    """By scope, the facts of the host and the packets followed."""
     known: dict[str, tuple[Surroundings, Followed]] = {}
     for scope, ports in doctor.published(objects).items():
         if (scope == HOST or kernel.exists(scope)) and (ports or not only_shut):
@@ -85,8 +123,7 @@ def around(
                 followed, ports = following.Unfollowed(scope, objects), set()
             facts = host_facts.read(kernel, scope, ports, followed.asks(), followed.links())
             known[scope] = (facts, followed)
-    unheard = doctor.idle(objects, lambda name: dns_files.read_file(HOST, name), applied)
-    return doctor.diagnose(objects, known, applied, beside) + list(unheard)
+    return known
 
 
 def overlapping(topologies: Iterable[Topology]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader
@@ -41,6 +41,16 @@ def forget(kernel: Kernel, scope: str, requests: Iterable[ForgetFlows | ForgetUn
         return None
     local = reader.read_local_addresses(kernel, scope)
     return conntrack.delete(kernel, scope, [body for body in bodies if _matches(body, wanted, local)])
+
+
+def forget_sent(kernel: Kernel, scope: str, ports: Collection[int], to: Collection[str]) -> None:
+    """Delete the entries of connections from these source ports to these addresses.  Raises KernelError."""
+    bodies = conntrack.entries(kernel, scope, lambda body: _is_sent(conntrack.flow(body), ports, to))
+    conntrack.delete(kernel, scope, bodies)
+
+
+def _is_sent(entry: Flow | None, ports: Collection[int], to: Collection[str]) -> bool:
+    return entry is not None and entry.asked.destination in to and entry.asked.source_port in ports
 
 
 def _protocol(name: str) -> int:

@@ -26,6 +26,7 @@ Topic = Literal[
     "overlap",
     "resolver",
     "module",
+    "traced",
 ]
 
 
