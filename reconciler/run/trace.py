@@ -88,7 +88,7 @@ def _trace(kernel: Kernel, asked: Sequence[Ask]) -> list[Trail]:
 
 def _probe(ask: Ask, port: int) -> probes.Probe:
     leaves, ttl = (ask.scope, verify.HOPS) if ask.leaves else ("", 0)
-    return probes.Probe(ask.sender, ask.to, ask.port, ask.protocol, ask.listen, leaves, False, ttl, port)
+    return probes.Probe(ask.sender, ask.to, ask.port, ask.protocol, ask.listen, leaves, False, ttl, port, exact=True)
 
 
 def _forget(kernel: Kernel, scopes: Sequence[str], ports: range, to: set[str]) -> None:

@@ -84,7 +84,8 @@ def _probe(wanted: Expectation, ends: expectations.Ends, beyond: str) -> probes.
         return probes.Probe(
             wanted.scope, address, wanted.port, wanted.protocol, nowhere, wanted.leaves, wanted.reach, ttl=HOPS
         )
-    return probes.Probe(wanted.scope, wanted.address, wanted.port, wanted.protocol, ends.of(wanted))
+    exact = bool(wanted.because) and wanted.reach
+    return probes.Probe(wanted.scope, wanted.address, wanted.port, wanted.protocol, ends.of(wanted), exact=exact)
 
 
 def beyond(kernel: Kernel, scope: str, family: int) -> str:

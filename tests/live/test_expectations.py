@@ -209,6 +209,66 @@ def test_a_program_that_has_the_port_and_does_not_answer(silent: str, capsys: py
         sh("kill $(cat /run/server)")
 
 
+def test_a_port_that_somebody_else_takes(silent: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = "add chain ip taking c { type nat hook output priority -110; }"
+    sh(f"nft 'add table ip taking; {made}; add rule ip taking c tcp dport 15432 dnat to 10.1.0.3:7'")
+    sh("ip netns exec lan socat tcp4-listen:7,fork EXEC:cat >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
+    try:
+        lost = {place: one["shows"] for place, one in told(silent, capsys, 2).items() if not one["holds"]}
+        assert lost == {("host", "10.2.0.1:15432"): "answered by another program"}
+    finally:
+        sh("kill $(cat /run/server)")
+
+
+OPENED = {
+    "ports_of_a_bridge": ("bridge link set dev v0 isolated off; bridge link set dev v2 isolated off", "10.1.0.0"),
+    "an_internal_link": ("nft delete element inet netrecon-shut internal '{ \"inner\" }'", "10.3.0.0"),
+}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_an_isolation_that_is_open(name: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command, _ = OPENED[name]
+    veths = {
+        f"v{at}": {
+            "master": bridge,
+            "isolated": bridge == "front",
+            "peer": {"namespace": space, "name": "eth0", "addresses": [address]},
+        }
+        for at, (bridge, space, address) in enumerate(
+            (("front", "app", "10.1.0.2/24"), ("inner", "in", "10.3.0.2/24"), ("front", "lan", "10.1.0.3/24"))
+        )
+    }
+    topology = {
+        "version": 1,
+        "name": "shut",
+        "bridges": {"front": {"addresses": ["10.1.0.1/24"]}, "inner": {"addresses": ["10.3.0.1/24"]}},
+        "veths": veths,
+        "sysctls": {"net.ipv4.ip_forward": 1},
+        "isolations": [{"link": "inner", "internal": True}],
+        "masquerades": [{"source": "10.3.0.0/24"}],
+        "namespaces": {
+            "app": {"routes": [{"to": "default", "via": "10.1.0.1"}]},
+            "lan": {},
+            "in": {"routes": [{"to": "default", "via": "10.3.0.1"}]},
+        },
+    }
+    path = tmp_path / "shut.yaml"
+    path.write_text(json.dumps(topology))
+    sh(UPLINK)
+    assert main.main(["apply", "-q", str(path)]) == 0
+    assert told(str(path), capsys, 0)["in", "elsewhere (IPv4)"]["shows"] == "did not leave"
+    sh(command)
+    lost = {place for place, one in told(str(path), capsys, 2).items() if not one["holds"]}
+    assert (
+        lost
+        == {
+            "ports_of_a_bridge": {("app", "10.1.0.3:33434"), ("lan", "10.1.0.2:33434")},
+            "an_internal_link": {("in", "10.1.0.2:33434"), ("in", "elsewhere (IPv4)")},
+        }[name]
+    )
+
+
 def test_ten_thousand_ports(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "many.yaml"
     path.write_text(

@@ -20,6 +20,9 @@ TIMEOUT = 2.0  # seconds to wait for all answers of a window
 RETRY = 0.5  # seconds between two sends of a datagram or ping: the first may be lost while ARP resolves
 WINDOW = 200  # probes at a time: each may open two sockets, and a process may have 1,024 descriptors
 _ICMP, _ICMP6 = 1, 58
+_HELLO = b"netrecon"  # what a listener says to each client
+_UNREACHABLE = os.strerror(errno.EHOSTUNREACH).lower()
+_OTHER = "answered by another program"
 _LINGER_NONE = struct.pack("ii", 1, 0)  # struct linger: close() resets the connection
 
 
@@ -28,7 +31,8 @@ class Probe(NamedTuple):
 
     ``listen`` is (scope, address, port) where a listener is opened for it; scope "" for no listener.  ``leaves``: the
     scope that a datagram must leave by a link, "" where it must be answered; ``masked``: from another address than
-    the sender's.  ``ttl`` and ``source_port`` 0: the kernel chooses.
+    the sender's.  ``ttl`` and ``source_port`` 0: the kernel chooses.  ``exact``: an answer counts only if
+    it is of the listener, where one was opened.
     """
 
     scope: str
@@ -40,6 +44,7 @@ class Probe(NamedTuple):
     masked: bool = False
     ttl: int = 0
     source_port: int = 0
+    exact: bool = False
 
 
 Answer = tuple[bool, str]
@@ -63,27 +68,42 @@ class _Window:
         self._stack = stack
         self._selector = stack.enter_context(selectors.DefaultSelector())
         self._watched: set[tuple[str, bool]] = set()
+        self._opened: set[tuple[tuple[str, str, int], str]] = set()
+        self._connected: set[int] = set()
+        self._unreachable: set[int] = set()
         self._sent_by: dict[int, str] = {}  # the address from which a datagram is sent, by the probe's number
         listened = dict.fromkeys((probe.listen, probe.protocol) for probe in probes)
         for listen, protocol in listened:
             self._serve_at(listen, protocol)
         for scope in dict.fromkeys(probe.leaves for probe in probes if probe.leaves):
             self._watch(scope, leaving=True)
-        self._answers: list[Answer | None] = []
+        self._answers: list[Answer | None] = [None] * len(probes)
         self._waiting: dict[int, socket.socket] = {}
         for number, probe in enumerate(probes):
             self._begin(number, probe)
 
     def results(self) -> list[Answer]:
         end, again = time.monotonic() + TIMEOUT, 0.0
-        while self._waiting and time.monotonic() < end:
+        while (self._waiting or self._unreachable) and time.monotonic() < end:
             if time.monotonic() >= again:
                 again = time.monotonic() + RETRY
-                for number, client in self._waiting.items():
-                    _send(client, self._probes[number], number)
+                self._send_all()
             for key, _ in self._selector.select(0.05):
                 self._event(key.fileobj, key.data)  # type: ignore[arg-type]
-        return [answer or (False, _nothing(probe)) for answer, probe in zip(self._answers, self._probes, strict=True)]
+        return [answer or (False, self._nothing(number)) for number, answer in enumerate(self._answers)]
+
+    def _send_all(self) -> None:
+        """Send every datagram and ping, and open the connections again that found no neighbour."""
+        unreachable, self._unreachable = self._unreachable, set()
+        for number in unreachable:
+            self._begin(number, self._probes[number])
+        for number, client in self._waiting.items():
+            _send(client, self._probes[number], number)
+
+    def _nothing(self, number: int) -> str:
+        if number in self._connected:
+            return _OTHER
+        return "did not leave" if self._probes[number].leaves else "no answer"
 
     def _serve_at(self, listen: tuple[str, str, int], protocol: str) -> None:
         """Open a listener where none is; a program that has the port may not answer a datagram: watch it arrive."""
@@ -96,6 +116,7 @@ class _Window:
             if protocol == "udp" and getattr(error, "errno", 0) == errno.EADDRINUSE:
                 self._watch(scope, leaving=False)
             return
+        self._opened.add((listen, protocol))
         self._selector.register(sock, selectors.EVENT_READ, "listener")
 
     def _watch(self, scope: str, leaving: bool) -> None:
@@ -106,8 +127,8 @@ class _Window:
 
     def _begin(self, number: int, probe: Probe) -> None:
         client = _client(self._kernel, probe, self._stack)
-        self._answers.append((False, client) if isinstance(client, str) else None)
         if isinstance(client, str):
+            self._answers[number] = (False, client)
             return
         self._waiting[number] = client
         self._sent_by[number] = client.getsockname()[0] if probe.protocol == "udp" else ""
@@ -116,12 +137,29 @@ class _Window:
 
     def _event(self, sock: socket.socket, data: object) -> None:
         if isinstance(data, int):
-            self._settle(data, _answer(sock, self._probes[data]))
+            probe = self._probes[data]
+            exact = probe.exact and (probe.listen, probe.protocol) in self._opened
+            self._settle(data, self._exact_answer(data, sock, probe) if exact else _answer(sock, probe))
         elif data == "listener":
             _serve(sock)
         elif isinstance(data, tuple):
             for seen in watching.seen(sock):
                 self._arrived(seen, *data[1:])
+
+    def _exact_answer(self, number: int, sock: socket.socket, probe: Probe) -> Answer | None:
+        """The result of a probe that only our listener may answer: it sends its first word, or the datagram back."""
+        if probe.protocol == "tcp" and number not in self._connected:
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0:
+                self._connected.add(number)
+                self._selector.modify(sock, selectors.EVENT_READ, number)
+            return (False, os.strerror(code).lower()) if code else None
+        try:
+            data = sock.recv(2048)
+        except OSError as error:
+            return False, (error.strerror or "error").lower()
+        ours = data == (_HELLO if probe.protocol == "tcp" else watching.token(number))
+        return (True, "connected" if probe.protocol == "tcp" else "answered") if ours else (False, _OTHER)
 
     def _arrived(self, seen: watching.Seen, scope: str, leaving: bool) -> None:
         if seen.number >= len(self._probes) or seen.leaving != leaving:
@@ -135,13 +173,20 @@ class _Window:
             self._settle(seen.number, (True, "arrived, a program listens there"))
 
     def _settle(self, number: int, answer: Answer | None) -> None:
-        if answer is not None and (client := self._waiting.pop(number, None)) is not None:
-            self._answers[number] = answer
-            self._selector.unregister(client)
-
-
-def _nothing(probe: Probe) -> str:
-    return "did not leave" if probe.leaves else "no answer"
+        """Note an answer.  One without a neighbour is no last word: a search from before the probe may have ended."""
+        client = self._waiting.get(number)
+        if answer is None or client is None:
+            return
+        self._answers[number] = answer
+        unreachable = answer == (False, _UNREACHABLE)
+        if unreachable and self._probes[number].protocol != "tcp":
+            return
+        if unreachable:
+            self._unreachable.add(number)
+        del self._waiting[number]
+        self._selector.unregister(client)
+        if unreachable:
+            client.close()  # its port is bound again
 
 
 def _open_listener(address: str, port: int, protocol: str) -> socket.socket:
@@ -161,7 +206,9 @@ def _open_listener(address: str, port: int, protocol: str) -> socket.socket:
 def _serve(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         if sock.type == socket.SOCK_STREAM:
-            sock.accept()[0].close()
+            client = sock.accept()[0]
+            with client:
+                client.send(_HELLO)
         else:
             data, sender = sock.recvfrom(2048)
             sock.sendto(data, sender)
