@@ -201,7 +201,7 @@ def print_trace(traced: Trace, colour: str, verbose: bool) -> None:
         style = "green" if trail.arrived else "red"
         out.print(Text(f"traced: {clean(trail.ask.words)}: {clean(trail.shows)}", style=style))
         for back, line, rule in trail.steps if verbose else ():
-            by = f"{clean(rule)} (handle {line.handle})" if line.what == "rule" else line.what
+            by = f"{clean(rule)} (handle {line.handle})" if line.by_rule else line.what
             answer = "answer, " if back else ""
             place = f"{line.scope}: {line.family} {line.table} {line.chain}"
             out.print(Text(f"    {answer}{clean(place)}: {by}: {line.verdict}", style="dim"))

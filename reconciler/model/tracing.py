@@ -19,7 +19,8 @@ class Traced(NamedTuple):
     """One line of a trace: what a rule, or at the end of a base chain its policy, decided about a packet.
 
     ``packet`` tells the packets of one scope apart.  ``sent`` is in the first line of each base chain.  ``what`` is
-    rule, policy or return; ``verdict`` a verdict's code, and its chain after a jump.
+    rule, policy, return, or end where the chain ends without a decision; ``verdict`` is a verdict's code, and its
+    chain after a jump.
     """
 
     scope: str
@@ -31,3 +32,8 @@ class Traced(NamedTuple):
     verdict: str
     handle: int = 0
     sent: Sent | None = None
+
+    @property
+    def by_rule(self) -> bool:
+        """Whether a rule decided, and not the chain's policy."""
+        return bool(self.handle)

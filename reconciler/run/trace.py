@@ -103,6 +103,6 @@ def _forget(kernel: Kernel, scopes: Sequence[str], ports: range, to: set[str]) -
 def _rules(kernel: Kernel, lines: Sequence[Traced], chains: Mapping[str, Sequence[Chain]]) -> dict[Traced, str]:
     """The rule of each line in words."""
     found: dict[Traced, str] = {}
-    for line in dict.fromkeys(one._replace(packet=0, sent=None) for one in lines if one.what == "rule"):
+    for line in dict.fromkeys(one._replace(packet=0, sent=None) for one in lines if one.by_rule):
         found[line] = traced.told(line, chains[line.scope]) or trace.rule_text(kernel, line)
     return found

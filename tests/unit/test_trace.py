@@ -58,6 +58,7 @@ MESSAGES = {
         message(1, attribute(16, struct.pack(">I", 1)), attribute(8, IPV6), attribute(9, PORTS)),
         Traced("s", 7, "inet", "fw", "c", "policy", "accept", 0, Sent("fd00::3", "fd00::1", 17, 61001, 9091)),
     ),
+    "the_end_of_a_chain": (message(3, verdict(-1)), Traced("s", 7, "inet", "fw", "c", "end", "continue")),
     "another_protocol": (message(1, attribute(8, b"\0\1" + bytes(26))), None),
     "an_unknown_type": (message(9), None),
 }

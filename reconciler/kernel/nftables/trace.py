@@ -87,13 +87,8 @@ class Tracer:
                 raise KernelError(f"trace in {self._scope}", Failure(error.errno or 0)) from None
             for kind, body in _messages(data):
                 line = decode(self._scope, body) if kind == _MESSAGE else None
-                if line is not None and line.table != self._table and not _is_end(line):
+                if line is not None and line.table != self._table:
                     yield line
-
-
-def _is_end(line: Traced) -> bool:
-    """Whether the kernel only says that no rule of the chain decided; what comes then has a line of its own."""
-    return line.what == "rule" and not line.handle and line.sent is None
 
 
 def _made(table: str, flags: str, ports: Collection[int]) -> str:
@@ -136,12 +131,17 @@ def decode(scope: str, body: bytes) -> Traced | None:
         return None
     place = (_FAMILIES.get(body[0], str(body[0])), text(attrs[_TABLE]), text(attrs[_CHAIN]))
     handle = int.from_bytes(attrs.get(_HANDLE, b""), "big")
-    return Traced(scope, number(attrs, _ID), *place, what, _verdict(attrs, what), handle, sent)
+    verdict = _policy(attrs) if _POLICY in attrs else _verdict(attrs)
+    if not handle and _POLICY not in attrs:
+        what = "end"  # the kernel has a line of type rule for the end of a chain
+    return Traced(scope, number(attrs, _ID), *place, what, verdict, handle, sent)
 
 
-def _verdict(attrs: Attributes, what: str) -> str:
-    if what == "policy":
-        return "accept" if number(attrs, _POLICY) else "drop"
+def _policy(attrs: Attributes) -> str:
+    return "accept" if number(attrs, _POLICY) else "drop"
+
+
+def _verdict(attrs: Attributes) -> str:
     verdict = rule_steps.verdict_of(transport.attribute(_DATA_VERDICT, attrs.get(_VERDICT, b"")))
     return f"{verdict.code} {verdict.chain}".strip() if verdict is not None else ""
 

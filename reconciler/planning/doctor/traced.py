@@ -126,7 +126,7 @@ def trails(
             back = line.sent.port in sent and line.sent.source_port not in sent
             current[place] = (line.sent.port if back else line.sent.source_port, back)
         port, back = current.get(place, (0, False))
-        if port in steps:
+        if port in steps and line.what != "end":
             steps[port].setdefault((back, line._replace(packet=0, sent=None)))
     return [
         _trail(ask, *result, tuple((back, line, rule.get(line, "")) for back, line in steps[port]))
@@ -164,7 +164,7 @@ def findings(listed: Iterable[Trail]) -> Iterator[Finding]:
 
 def _dropped(asks: Sequence[Ask], back: bool, line: Traced, rule: str) -> Finding:
     probes = "the answer to the probe" if back else "the probe"
-    by = f"the rule (handle {line.handle}) `{rule}`" if line.what == "rule" else "its policy"
+    by = f"the rule (handle {line.handle}) `{rule}`" if line.by_rule else "its policy"
     place = f"chain {line.chain} of table {line.family} {line.table}"
     more = f" and {len(asks) - 1} more" if len(asks) > 1 else ""
     keys = {ask.key for ask in asks}
