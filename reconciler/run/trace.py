@@ -20,6 +20,7 @@ from reconciler.planning.doctor.following import Followed
 from reconciler.planning.doctor.traced import Ask, Trail, Untraced
 from reconciler.planning.expectations import Ends
 from reconciler.run import verify
+from reconciler.safety import interrupts
 
 _PORTS = range(61000, 65536)  # above the ports that the kernel gives to clients (ip_local_port_range)
 _SETTLE = 0.05  # seconds for the last packets of a connection that was reset
@@ -75,13 +76,16 @@ def _trace(kernel: Kernel, asked: Sequence[Ask]) -> list[Trail]:
     packets = [_probe(ask, port) for ask, port in zip(asked, ports, strict=True)]
     scopes = sorted({scope for ask in asked for scope in traced.scopes(ask)})
     chains = {scope: foreign_rules.chains(kernel, scope) for scope in scopes}
-    try:
-        with contextlib.ExitStack() as stack:
-            tracers = [stack.enter_context(trace.Tracer(kernel, scope, ports)) for scope in scopes]
-            answers = probes.run(kernel, packets)
-            lines = [line for one in tracers for line in one.lines()]
-    finally:
-        _forget(kernel, scopes, ports, {packet.address for packet in packets})
+    with interrupts.put_off() as interrupt:  # they take two seconds at most
+        try:
+            with contextlib.ExitStack() as stack:
+                tracers = [stack.enter_context(trace.Tracer(kernel, scope, ports)) for scope in scopes]
+                answers = probes.run(kernel, packets)
+                lines = [line for one in tracers for line in one.lines()]
+        finally:
+            _forget(kernel, scopes, ports, {packet.address for packet in packets})
+    if interrupt.name:
+        raise KeyboardInterrupt
     rules = _rules(kernel, lines, chains)
     return traced.trails(dict(zip(ports, zip(asked, answers, strict=True), strict=True)), lines, rules)
 

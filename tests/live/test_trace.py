@@ -164,6 +164,9 @@ def test_a_table_that_a_killed_run_left_is_removed(file: str, capsys: pytest.Cap
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_ended_leaves_no_table(number: signal.Signals, file: str) -> None:
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    if number == signal.SIGKILL and release < (5, 12):
+        pytest.skip("this kernel has no tables that belong to a socket")
     chain("", "drop")  # so that the probes last
     words = [sys.executable, "-c", "from reconciler.cli.main import run; run()", "doctor", "--trace", file]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
