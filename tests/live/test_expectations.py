@@ -201,7 +201,7 @@ def test_a_gateway_that_does_not_answer_and_an_isolation_that_is_open(
 
 
 def test_a_program_that_has_the_port_and_does_not_answer(silent: str, capsys: pytest.CaptureFixture[str]) -> None:
-    sh("ip netns exec db socat -u udp4-listen:53,fork /dev/null >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
+    sh("ip netns exec db socat -u udp4-recv:53 /dev/null >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
     try:
         found = told(silent, capsys, 0)
         assert found["host", "10.2.0.1:5353/udp"]["shows"] == "arrived, a program listens there"
@@ -212,7 +212,7 @@ def test_a_program_that_has_the_port_and_does_not_answer(silent: str, capsys: py
 def test_a_port_that_somebody_else_takes(silent: str, capsys: pytest.CaptureFixture[str]) -> None:
     made = "add chain ip taking c { type nat hook output priority -110; }"
     sh(f"nft 'add table ip taking; {made}; add rule ip taking c tcp dport 15432 dnat to 10.1.0.3:7'")
-    sh("ip netns exec lan socat tcp4-listen:7,fork EXEC:cat >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
+    sh("ip netns exec lan socat tcp4-listen:7 EXEC:cat >/dev/null 2>&1 & echo $! > /run/server; sleep 0.5")
     try:
         lost = {place: one["shows"] for place, one in told(silent, capsys, 2).items() if not one["holds"]}
         assert lost == {("host", "10.2.0.1:15432"): "answered by another program"}
