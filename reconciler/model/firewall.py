@@ -12,7 +12,8 @@ NFT, IPTABLES, IPTABLES_NFT, LEGACY = "nft", "iptables", "iptables-nft", "iptabl
 class Load(NamedTuple):
     """A field of the packet, as the kernel has it in a register.
 
-    ``what`` names it: payload (base, offset), meta (key), ct (key, original), fib (result, flags), const (value).
+    ``what`` names it: payload (base, offset), meta (key), ct (key, original), fib (result, flags), const (value), or
+    bridged.
     ``width`` is its length in bytes.  ``changes`` are applied in their order: ("mask", and, xor), ("swap", size).
     """
 
@@ -74,7 +75,10 @@ class Pick(NamedTuple):
 
 
 class Do(NamedTuple):
-    """What a rule does: verdict, reject, dnat, snat, notrack, mark, ctmark, never (no packet passes this step)."""
+    """What a rule does: verdict, reject, dnat, snat, notrack, mark, ctmark, adds (the packet's fields to a set), never.
+
+    No packet passes the step never.
+    """
 
     what: str
     verdict: Verdict | None = None

@@ -190,6 +190,21 @@ STOPPED = {
         "nft 'table netdev fw { chain c { type filter hook ingress device up0 priority 0; tcp dport 8080 drop; }; }'",
         "chain c of table netdev fw (hook ingress",
     ),
+    "egress": (
+        "nft 'table netdev fw { chain c { type filter hook egress device up0 priority 0; tcp sport 8080 drop; }; }'",
+        "chain c of table netdev fw (hook egress",
+    ),
+    "priority_of_masquerades": (
+        chain("", "postrouting", 100, "policy drop;"),
+        "chain c of table inet fw (hook postrouting, policy drop)",
+    ),
+    "stopped_before_docker": (
+        (
+            "iptables -P FORWARD DROP; iptables -N LIBVIRT_FWI; iptables -A FORWARD -j LIBVIRT_FWI"
+            "; iptables -A LIBVIRT_FWI -o br0 -j REJECT; iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER"
+        ),
+        "chain LIBVIRT_FWI of table ip filter: the rule `-o br0 -j REJECT`",
+    ),
     "administrators_chain": (
         "nft add rule inet netrecon-case admin ip saddr 192.0.2.0/24 drop",
         "chain admin of table",
@@ -253,6 +268,8 @@ HARMLESS = {
     "bridge_between_its_ports": chain(
         "", "forward", 0, "policy accept; ether type ip ip daddr 10.9.9.9 drop;", "bridge"
     ),
+    "banned_are_others": "nft 'table inet fw { set s { type ipv4_addr; flags dynamic; size 9; timeout 1m; };"
+    " chain c { type filter hook forward priority 1; tcp dport 23 add @s { ip saddr }; ip saddr @s drop; }; }'",
 }
 
 
@@ -309,6 +326,64 @@ def test_firewalld_is_left_to_a_person(lab: Lab) -> None:
     assert {one["topic"] for one in found} == {"barrier"}
     assert all(one["commands"] == [] for one in found)
     assert all("--add-interface=br0" in one["hint"] for one in found)
+
+
+WITHIN = {  # a rule, and whether it stops two members of the network
+    "forward": (chain("ether type arp accept; drop;", "forward", 0, "", "bridge"), True),
+    "input": (chain("ether type arp accept; ip6 nexthdr icmpv6 accept; drop;", "input", 0, "", "bridge"), False),
+    "output": (chain("ether type arp accept; ip6 nexthdr icmpv6 accept; drop;", "output", 0, "", "bridge"), False),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.parametrize("seen", [0, 1])
+def test_rules_of_bridges_are_left_to_a_person(lab: Lab, name: str, seen: int) -> None:
+    command, stops = WITHIN[name]
+    sh(f"sysctl -qew net.bridge.bridge-nf-call-iptables={seen} net.bridge.bridge-nf-call-ip6tables={seen}")
+    sh(command)
+    found = lab.findings()
+    assert {(one["topic"], tuple(one["commands"])) for one in found} == {("barrier", ())}
+    assert lab.passes("b", "10.61.0.2", 80) is not stops
+    assert any("between members of 10.61.0.0/24" in one["message"] for one in found) is stops
+
+
+def test_a_rule_for_bridged_packets(lab: Lab) -> None:
+    sh("sysctl -qew net.bridge.bridge-nf-call-iptables=1")
+    sh("iptables -P FORWARD DROP; iptables -A FORWARD -m physdev --physdev-is-bridged -j ACCEPT")
+    if not lab.passes("b", "10.61.0.2", 80):
+        pytest.skip("this kernel has no br_netfilter")
+    found = lab.findings()
+    assert found
+    assert not any("between members" in one["message"] for one in found)
+
+
+UNJUDGED = {
+    "a_set_that_the_packet_itself_fills": (
+        (
+            "nft 'table inet fw { set s { type ipv4_addr; flags dynamic; size 9; timeout 1m; };"
+            " chain c { type filter hook forward priority 1; add @s { ip saddr }; ip saddr @s drop; }; }'"
+        ),
+        "`ip saddr @s drop` cannot be judged",
+    ),
+    "a_zone": (
+        chain('iifname "up0" ct zone set 5;', "prerouting", -300),
+        '`iifname "up0" <ct zone set>` cannot be judged',
+    ),
+    "a_zone_of_iptables": (
+        "iptables -t raw -A PREROUTING -i up0 -j CT --zone 5",
+        "`-i up0 -j CT --zone` cannot be judged",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNJUDGED)
+def test_what_may_stop_packets_is_named(lab: Lab, name: str) -> None:
+    command, says = UNJUDGED[name]
+    sh(command)
+    assert not lab.passes("lan", "192.0.2.1", 8080)
+    found = lab.findings()
+    assert {one["topic"] for one in found} == {"unjudged"}
+    assert says in found[0]["message"]
 
 
 def test_what_cannot_be_judged(lab: Lab) -> None:

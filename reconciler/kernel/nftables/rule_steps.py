@@ -24,7 +24,7 @@ _CODES = {
 _IDLE = {"counter", "log", "last", "dup", "flow_offload"}
 _EQ, _NEQ, _LT, _LTE, _GT, _GTE = range(6)
 _LIMIT_INVERTED = {"limit": (5, 1), "connlimit": (2, 1), "quota": (2, 1)}  # attribute and bit of "over"
-_META_MARK, _CT_MARK = 3, 3
+_META_MARK, _CT_MARK, _CT_ZONE = 3, 3, 17
 _DREG_VERDICT = 0
 
 
@@ -162,6 +162,8 @@ class _Machine:
         if 4 in attrs:
             if key == _CT_MARK:
                 self.steps.append(Do("ctmark", load=self._at(number(attrs, 4)), words="ct mark set"))
+            elif key == _CT_ZONE:  # answers are looked for in the zone of their own link
+                self.steps.append(Doubt("ct zone set", verdict=True))
             return
         address = 16 if self._family == "ip6" else 4
         width = {1: 1, 7: 1, 8: address, 9: address, 10: 1, 11: 2, 12: 2, 13: 16, 14: 8, 15: 8, 17: 2, 21: 16, 22: 16}
@@ -254,6 +256,7 @@ class _Machine:
         for one in listed:
             expression = dict(attributes(one))
             self.add(text(expression.get(1, b"")), dict(attributes(expression.get(2, b""))))
+        self.steps.append(Do("adds", words=f"add @{text(attrs.get(1, b''))}"))
 
     def _objref(self, attrs: Attributes) -> None:
         kind = number(attrs, 1)

@@ -74,6 +74,8 @@ def target(name: str, revision: int, info: bytes) -> list[Step]:
         return [Do("reject", words="-j REJECT")]
     if name in ("NOTRACK", "CT"):
         off = name == "NOTRACK" or bool(info and info[0] & 1)  # XT_CT_NOTRACK
+        if not off and info[2:4] != bytes(2):  # answers are looked for in the zone of their own link
+            return [Doubt("-j CT --zone", verdict=True)]
         return [Do("notrack" if off else "idle", words=f"-j {name}" + (" --notrack" if name == "CT" and off else ""))]
     if name in ("MARK", "CONNMARK"):
         return [_set_mark(name, revision, info)]
@@ -227,6 +229,14 @@ def _pkttype(info: bytes, _family: str) -> Iterator[Step]:
     yield equals(Load(("meta", 19), 1), bytes([kind & 255]), bool(inverted))
 
 
+def _physdev(info: bytes, _family: str) -> Iterator[Step]:
+    """struct xt_physdev_info: four names of 16 bytes, what is inverted, what is asked."""
+    if info[65] != 4:  # XT_PHYSDEV_OP_BRIDGED
+        yield Doubt("-m physdev")
+    else:
+        yield equals(Load(("bridged",), 1), b"\1", bool(info[64] & 4))
+
+
 def _rpfilter(info: bytes, _family: str) -> Iterator[Step]:
     loose, inverted = info[0] & 1, bool(info[0] & 8)
     if loose:
@@ -283,6 +293,7 @@ _MATCHES: dict[tuple[str, int], Callable[[bytes, str], Iterator[Step]]] = {
     ("addrtype", 1): _addrtype,
     ("iprange", 1): _iprange,
     ("pkttype", 0): _pkttype,
+    ("physdev", 0): _physdev,
     ("rpfilter", 0): _rpfilter,
     ("icmp", 0): _icmp,
     ("icmp6", 0): _icmp6,

@@ -45,9 +45,20 @@ def _for_users(base: Chain, seen: Obstacle, chains: Chains) -> Chain | None:
     for rule in base.rules:
         if rule.steps == (Do("verdict", Verdict("jump", USER)),):
             return user
-        if rule == seen.at.rule:
+        if rule == seen.at.rule or _leads(rule, base, seen.at.chain, chains):
             return None
     return None
+
+
+def _leads(rule: Rule, base: Chain, end: Chain, chains: Chains, depth: int = 16) -> bool:
+    """Whether a jump of the rule comes to the chain, at last."""
+    for verdict in (step.verdict for step in rule.steps if isinstance(step, Do) and step.verdict):
+        next_one = chains.get((*base.place[:3], verdict.chain)) if verdict.chain and depth else None
+        if next_one is None:
+            continue
+        if next_one.place == end.place or any(_leads(one, base, end, chains, depth - 1) for one in next_one.rules):
+            return True
+    return False
 
 
 def _conditions(seen: Obstacle, chain: Chain) -> list[tuple[Step, ...]]:
@@ -57,6 +68,8 @@ def _conditions(seen: Obstacle, chain: Chain) -> list[tuple[Step, ...]]:
         by = _link(6, packet.iif.name) or _link(7, packet.oif.name)
         kind = _equals(("payload", 2, 0), bytes([flow.port]))
         return [(*by, _equals(("meta", 16), bytes([PROTOCOLS[flow.protocol]])), kind)]
+    if seen.hook == "egress":
+        return _leaving(seen, chain)
     if seen.back:
         if not tracked:
             return _early_answer(seen)
@@ -92,14 +105,30 @@ def _early_answer(seen: Obstacle) -> list[tuple[Step, ...]]:
     return [(*_link(6, seen.packet.iif.name), _prefix(flow.network), protocol)]
 
 
+def _leaving(seen: Obstacle, chain: Chain) -> list[tuple[Step, ...]]:
+    """A packet that is stopped where connections are not known: in a chain of the link by which it leaves."""
+    flow = seen.flow
+    protocol = _equals(("meta", 16), bytes([PROTOCOLS[flow.protocol]]))
+    if flow.target is None:
+        return []  # whatever leaves by the link: a person decides what may
+    if seen.back:
+        return [(protocol, _ports(ports, 0)) for ports in _portions(flow.alike, chain)]
+    return [(protocol, _address(flow.target[0], source=False))]
+
+
 def _to_ports(seen: Obstacle, ports: PortRanges) -> tuple[Step, ...]:
     flow = seen.flow
     to: Step = _address(flow.listen, source=False) if flow.listen else _equals(("fib", 3, 2), u32(LOCAL))
     protocol = _equals(("meta", 16), bytes([PROTOCOLS[flow.protocol]]))
+    head = () if seen.hook == "ingress" and not flow.listen else (to,)
+    return (*head, protocol, _ports(ports, 2))
+
+
+def _ports(ports: PortRanges, offset: int) -> Step:
+    """The source (0) or destination (2) port."""
     exact: dict[tuple[bytes, ...], Verdict | None] = {(_packed(low),): None for low, high in ports if low == high}
     spans = tuple(((_packed(low),), (_packed(high),), None) for low, high in ports if low != high)
-    head = () if seen.hook == "ingress" and not flow.listen else (to,)
-    return (*head, protocol, Match((Load(("payload", 2, 2), 2),), Members(exact, spans)))
+    return Match((Load(("payload", 2, offset), 2),), Members(exact, spans))
 
 
 def _packed(port: int) -> bytes:

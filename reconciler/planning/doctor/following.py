@@ -13,7 +13,7 @@ from reconciler.planning.doctor import obstacles, routes
 from reconciler.planning.doctor.classes import Classes
 from reconciler.planning.doctor.finding import SENDS, Finding, Objects
 from reconciler.planning.doctor.flows import Flow, Ground, flows
-from reconciler.planning.doctor.walk import Marks, marked
+from reconciler.planning.doctor.walk import BELOW_IP, Marks, marked
 
 
 class Followed:
@@ -26,6 +26,7 @@ class Followed:
         self.sending = sending
         self.chains = chains
         by_place = {chain.place: chain for chain in chains}
+        self._bridges_have_rules = any(chain.hook and chain.family in BELOW_IP for chain in chains)
         self.flows = {flow: marked(flow, by_place) for flow in flows(ground, sending, known)}
         self.targets = dict.fromkeys(value.target for key, value in sending if BY_NAME[key.kind].publishes)
 
@@ -41,8 +42,11 @@ class Followed:
         return {flow: marks for flow, marks in self.flows.items() if flow.kind != "within"}
 
     def findings(self, around: Surroundings, objects: Objects) -> Iterator[Finding]:
-        seen = {f: m for f, m in self.flows.items() if f.kind != "within" or f.family in around.bridge_nf}
-        followed = ((flow, routes.chosen(self.ground, flow, marks, around.ways)) for flow, marks in seen.items())
+        followed = (
+            (flow, routes.chosen(self.ground, flow, marks, around))
+            for flow, marks in self.flows.items()
+            if flow.kind != "within" or flow.family in around.bridge_nf or self._bridges_have_rules
+        )
         yield from routes.wrong(self.ground, around, self._routed(), self.targets, objects)
         yield from obstacles.in_the_way(self.ground.scope, followed, self.chains)
         yield from obstacles.unread(self.ground.scope, around.programs, self.chains)

@@ -56,6 +56,7 @@ class Packet:
     ctmark: bytes | None = bytes(4)
     from_local: bool = False  # its source is an address of this scope
     to_local: bool = False
+    bridged: bool = False  # it leaves by a port of the bridge by which it came
     back: bool | None = None  # whether the way to its source leaves by ``iif``
     original: tuple[str, str, int, int] | None = None  # source, destination and ports of the connection's first packet
 
@@ -80,6 +81,8 @@ class Packet:
             return self._ct(what[1], width, what[2])
         if what[0] == "fib":
             return self._fib(what[1], what[2])
+        if what[0] == "bridged":
+            return bytes([self.bridged])
         return what[1] if isinstance(what[1], bytes) else None
 
     def _payload(self, base: Any, offset: Any, width: int) -> bytes | None:

@@ -52,13 +52,15 @@ def _can_ask(ground: Ground, flow: Flow) -> bool:
     return bool(flow.oif.index) and ground.is_live(flow.source, ground.towards(flow.source))
 
 
-def chosen(ground: Ground, flow: Flow, marks: Marks, answers: Mapping[Ask, Way]) -> Routes:
+def chosen(ground: Ground, flow: Flow, marks: Marks, around: Surroundings) -> Routes:
     """The links that the kernel chose for a flow; within a bridge it chooses none."""
     if flow.kind == "within":
-        return Routes(flow.oif, flow.iif, True)
-    out, again, source = (answers.get(ask) for ask in (there(flow, marks), back(flow, marks), comes_from(flow)))
+        return Routes(flow.oif, flow.iif, True, bridged=True, unseen=flow.family not in around.bridge_nf)
+    out, again, source = (around.ways.get(ask) for ask in (there(flow, marks), back(flow, marks), comes_from(flow)))
     returns = source.oif == flow.iif.index if source is not None and source.type and flow.iif.index else None
-    return Routes(_link(ground, out), _link(ground, again), returns)
+    # where netfilter sees bridged packets, one that is translated on its way stays in the bridge
+    bridged = flow.kind == "sibling" and flow.iif == flow.oif and flow.family in around.bridge_nf
+    return Routes(_link(ground, out), _link(ground, again), returns, bridged=bridged)
 
 
 def _link(ground: Ground, way: Way | None) -> Link | None:

@@ -52,6 +52,7 @@ class _Course:
         self.packet = packet
         self.possible: list[_End] = []
         self.untracked: Place | None = None
+        self._changed: set[str] = set()  # the sets to which these packets were added
         self._chains = chains
 
     def through(self, chain: Chain, depth: int) -> _End | None:
@@ -127,6 +128,8 @@ class _Course:
     def _compare(self, step: Step) -> tuple[bool | None, Verdict | None]:
         """Whether the rule goes on (None: not known), and the verdict of a verdict map."""
         assert not isinstance(step, Do | Doubt)
+        if step.name and step.name in self._changed:
+            return self._partly(step, (None,) * len(step.loads))
         values = tuple(self.packet.value(load) for load in step.loads)
         if any(value == b"" and load.width for value, load in zip(values, step.loads, strict=True)):
             return False, None  # the field does not exist: the kernel ends the rule
@@ -143,7 +146,7 @@ class _Course:
         assert not isinstance(step, Do | Doubt)
         possible = list(_compatible(step.members, values))
         if isinstance(step, Match):
-            return (None if possible else step.negated), None
+            return (None if possible or step.name in self._changed else step.negated), None
         verdicts = {verdict for verdict in possible if verdict is not None}
         if not possible:
             return False, None
@@ -160,6 +163,8 @@ class _Course:
             return Verdict(step.what)
         if step.what == "notrack" and sure:
             self.untracked = at
+        elif step.what == "adds":
+            self._changed.add(step.words.removeprefix("add @"))
         elif step.what == "notrack":
             self.possible.append(_End("notrack", at))
         elif step.what in ("mark", "ctmark"):

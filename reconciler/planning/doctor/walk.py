@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.model.firewall import Chain, Chains
 from reconciler.planning.doctor import rules
@@ -27,6 +27,7 @@ from reconciler.planning.doctor.packet import (
 from reconciler.planning.doctor.rules import Place
 
 TRACKING, TRANSLATION = -200, {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100}
+BELOW_IP = frozenset(("bridge", "netdev"))  # their chains see what a bridge passes between its ports
 _LO = Link("lo", 1, "", 0)
 _Change = Callable[[Packet], Packet]
 
@@ -50,19 +51,32 @@ class Routes(NamedTuple):
     """The links that the kernel chose: of the packet (``out``), of its answer (``back``); and the way to its source.
 
     None where it was not asked.  ``returns``: whether the way to the source leaves by the link of the packet.
+    ``bridged``: a bridge passes the packets from one of its ports to another; ``unseen``: only bridges' rules see them.
     """
 
     out: Link | None = None
     back: Link | None = None
     returns: bool | None = None
+    bridged: bool = False
+    unseen: bool = False
+
+    def through_bridges(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The hooks of bridges before and behind those of the IP versions."""
+        between, host = (
+            (("prerouting",), ("forward", "postrouting")),
+            (("prerouting", "input"), ("output", "postrouting")),
+        )
+        return between if self.bridged else host
 
 
 def walk(flow: Flow, routes: Routes, chains: Chains) -> Iterator[Obstacle]:
     """The obstacles of a flow, up to the first that surely stops it."""
-    marks: dict[str, bytes | None] = {"ctmark": bytes(4)}
+    marks: dict[str, Any] = {"ctmark": bytes(4)}
     for back, legs in ((False, _there(flow, routes)), (True, _back(flow, routes))):
-        marks["mark"] = bytes(4)
+        marks = {"ctmark": marks["ctmark"], "mark": bytes(4)}
         for leg in legs:
+            if routes.unseen and leg.hook in TRANSLATION.keys() | {"forward"}:
+                continue
             for obstacle in _through(flow, leg, chains, back, marks):
                 yield obstacle
                 if obstacle.what != "doubt":
@@ -78,7 +92,7 @@ class Marks(NamedTuple):
 
 def marked(flow: Flow, chains: Chains) -> Marks:
     """The marks that rules set before the kernel chooses the ways."""
-    marks: dict[str, bytes | None] = {"ctmark": bytes(4)}
+    marks: dict[str, Any] = {"ctmark": bytes(4)}
     found = []
     for back, legs in ((False, _there(flow, Routes())), (True, _back(flow, Routes()))):
         marks["mark"] = bytes(4)
@@ -116,7 +130,7 @@ def _there(flow: Flow, routes: Routes) -> Iterator[_Leg]:
     oif = routes.out or flow.oif
     out = flow.target is None
     packet = packet.but(to_local=not out, back=routes.returns, from_local=flow.kind == "host")
-    sent = packet
+    sent, (before, behind) = packet, routes.through_bridges()
     if flow.target:
         sent = packet.but(to=flow.target[0], port=flow.target[1], to_local=False, status=DNAT | DNAT_DONE)
     if flow.kind == "host":
@@ -124,13 +138,13 @@ def _there(flow: Flow, routes: Routes) -> Iterator[_Leg]:
         yield _Leg("output", packet.but(oif=_LO), sent.but(oif=_LO, state=NEW))
     else:
         yield _Leg("ingress", packet)
-        yield from (_Leg(f"bridge {hook}", packet) for hook in ("prerouting", "input"))
+        yield from (_Leg(f"bridge {hook}", packet) for hook in before)
         yield _Leg("prerouting", packet, None if out else sent)
-        yield _Leg("forward", _tracked(sent, NEW).but(oif=oif))
-    leaving = _tracked(sent, NEW).but(oif=oif)
+        yield _Leg("forward", _tracked(sent, NEW).but(oif=oif, bridged=routes.bridged))
+    leaving = _tracked(sent, NEW).but(oif=oif, bridged=routes.bridged)
     hidden = leaving.but(source=flow.back, status=(leaving.status or 0) | SNAT) if flow.back else None
     yield _Leg("postrouting", leaving, hidden)
-    yield from (_Leg(f"bridge {hook}", hidden or leaving) for hook in ("output", "postrouting"))
+    yield from (_Leg(f"bridge {hook}", hidden or leaving) for hook in behind)
     yield _Leg("egress", hidden or leaving)
 
 
@@ -145,17 +159,18 @@ def _back(flow: Flow, routes: Routes) -> Iterator[_Leg]:
     status = CONFIRMED | SEEN_REPLY | NAT_DONE | (DNAT if flow.target else 0) | (SNAT if flow.back else 0)
     answer = answer.but(status=status, state=ESTABLISHED, back=True)
     arriving = answer.but(to=flow.back, to_local=True) if flow.back else answer
+    before, behind = routes.through_bridges()
     yield _Leg("ingress", arriving)
-    yield from (_Leg(f"bridge {hook}", arriving) for hook in ("prerouting", "input"))
+    yield from (_Leg(f"bridge {hook}", arriving) for hook in before)
     yield _Leg("prerouting", arriving, answer.but(to_local=flow.kind == "host"))
     if flow.kind == "host":
         yield _Leg("input", answer.but(to_local=True))
         return
-    leaving = answer.but(oif=routes.back or flow.iif)
+    leaving = answer.but(oif=routes.back or flow.iif, bridged=routes.bridged)
     yield _Leg("forward", leaving)
     seen = leaving.but(source=flow.to, source_port=flow.port) if flow.target else leaving
     yield _Leg("postrouting", leaving, seen)
-    yield from (_Leg(f"bridge {hook}", seen) for hook in ("output", "postrouting"))
+    yield from (_Leg(f"bridge {hook}", seen) for hook in behind)
     yield _Leg("egress", seen)
 
 
@@ -168,7 +183,7 @@ def _untracked(packet: Packet) -> Packet:
     return packet.but(state=1, status=None)
 
 
-def _through(flow: Flow, leg: _Leg, chains: Chains, back: bool, marks: dict[str, bytes | None]) -> Iterator[Obstacle]:
+def _through(flow: Flow, leg: _Leg, chains: Chains, back: bool, marks: dict[str, Any]) -> Iterator[Obstacle]:
     """The obstacles at one hook; the packet changes where connections are tracked, and where NAT is done.
 
     ``marks`` of the packet and of its connection are what the rules so far made of them.
@@ -186,7 +201,9 @@ def _through(flow: Flow, leg: _Leg, chains: Chains, back: bool, marks: dict[str,
         marks.update(mark=outcome.packet.mark, ctmark=outcome.packet.ctmark)
         seen = Obstacle("", flow, chain, outcome.at, leg.hook, packet, back)
         yield from (seen._replace(what="doubt", at=at) for at in outcome.doubts)
-        if outcome.untracked and packet.status is None and not untracked:
+        if outcome.untracked and flow.kind == "within":  # nothing is translated here
+            marks.update(state=UNTRACKED, status=None)
+        elif outcome.untracked and packet.status is None and not untracked:
             yield seen._replace(what="notrack", at=outcome.untracked)
         elif outcome.what == "drop":
             yield seen._replace(what="drop")
@@ -203,7 +220,8 @@ def _stage(chain: Chain, leg: _Leg, before: Packet, tracked: Packet, point: int)
     early = leg.hook in ("prerouting", "output") and chain.priority < TRACKING
     if early or leg.hook in ("ingress",):
         return before
-    if leg.translated is not None and chain.priority >= point:
+    # of two chains of one priority the newest is asked first
+    if leg.translated is not None and (chain.priority, chain.newer is False) >= (point, True):
         done = leg.translated
         return done if done.reply else _tracked(done, NEW)
     return tracked

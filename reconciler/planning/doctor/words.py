@@ -282,6 +282,8 @@ def _match(step: Step, no: str) -> str:
     if isinstance(step, Match) and (bits := _bits(step)) is not None:
         word = "--ctstate" if load.what[1] == 0 or bits in ("dnat", "snat") else "--ctstatus"
         return f"-m conntrack {'' if step.negated else '! '}{word} {bits.upper()}"
+    if load.what == ("bridged",):
+        return f"-m physdev {no}--physdev-is-bridged"
     value = _set(step.loads, step.members).strip("{ }").replace(", ", ",")
     words: dict[tuple[Any, ...], str] = {
         ("meta", 6): "-i",
