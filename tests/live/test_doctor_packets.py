@@ -308,8 +308,29 @@ def test_neighbour_discovery(lab: Lab) -> None:
     assert lab.passes("lan", "2001:db8:5::1", 8080)
 
 
+@pytest.mark.parametrize("publish", [{}, {"publish": ["8080:80"]}])
+def test_the_way_out_without_masquerade(lab: Lab, publish: dict[str, Any]) -> None:
+    plain = {"n": {"bridge": "br0", "subnets": ["10.61.0.0/24"], "masquerade": False}}
+    inside_only = {"i": {"bridge": "br1", "subnets": ["10.62.0.0/24"], "internal": True}}
+    boxes = {"a": {"endpoints": {"n": {}}, **publish}, "b": {"endpoints": {"i": {}}}}
+    data = {**TOPOLOGY, "networks": {**plain, **inside_only}, "sandboxes": boxes}
+    sh("ip -n lan route add 10.61.0.0/24 via 192.0.2.1")
+    lab.netrecon("apply", "-q", data)
+    assert lab.passes("a", "192.0.2.9", 443)
+    assert lab.netrecon.json("doctor")["findings"] == []
+    sh("iptables -P FORWARD DROP")
+    assert not lab.passes("a", "192.0.2.9", 443)
+    found = lab.netrecon.json("doctor", code=2)["findings"]
+    assert any("from 10.61.0.0/24 to beyond the default route by up0" in one["message"] for one in found), found
+    assert not any("from 10.62.0.0/24 to" in one["message"] for one in found)
+    for line in (line for one in found for line in one["commands"]):
+        sh(line)
+    assert lab.netrecon.json("doctor")["findings"] == []
+    assert lab.passes("a", "192.0.2.9", 443)
+
+
 def test_beyond_the_default_route(lab: Lab) -> None:
-    sh(chain("ip saddr != 192.0.2.0/24 ip daddr 10.61.0.0/24 ct state new drop;"))
+    sh(chain('iifname "up0" ip saddr != 192.0.2.0/24 ip daddr 10.61.0.0/24 ct state new drop;'))
     found = lab.findings()
     assert [one["topic"] for one in found] == ["barrier"]
     assert "beyond the default route by up0" in found[0]["message"]

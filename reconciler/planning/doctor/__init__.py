@@ -10,7 +10,7 @@ from reconciler.kinds import BY_NAME
 from reconciler.model.rows import Surroundings
 from reconciler.planning.doctor import forwarding, links, listeners
 from reconciler.planning.doctor.files import idle
-from reconciler.planning.doctor.finding import SENDS, Finding, Objects
+from reconciler.planning.doctor.finding import ADMITS, SENDS, Finding, Objects
 
 if TYPE_CHECKING:
     from reconciler.planning.doctor.following import Followed
@@ -24,7 +24,7 @@ def published(objects: Objects) -> dict[str, set[tuple[str, int]]]:
     """The scopes that forward packets, each with the (protocol, port) pairs that it publishes."""
     by_scope: dict[str, set[tuple[str, int]]] = {}
     for key, value in objects.items():
-        if key.kind in SENDS:
+        if key.kind in SENDS or key.kind in ADMITS:
             ports = by_scope.setdefault(key.scope, set())
             if BY_NAME[key.kind].publishes:
                 ports.add((value.protocol, value.port))
@@ -45,6 +45,7 @@ def diagnose(
     findings: list[Finding] = []
     for facts, followed in around.values():
         families = {6 if ":" in SENDS[key.kind](value) else 4 for key, value in followed.sending}
+        families |= {flow.family for flow in followed.flows if flow.kind == "out"}
         findings += forwarding.off(objects, facts, families, applied)
         found = list(followed.findings(facts, objects))
         taken = {key for one in found if one.topic == "taken" for key in one.shut}

@@ -9,7 +9,7 @@ from reconciler.kinds import having
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 
-SENDS = having(lambda kind: kind.sends)
+SENDS, ADMITS = having(lambda kind: kind.sends), having(lambda kind: kind.admits)
 LISTED = 4  # names in a message before "..."
 
 Objects = Mapping[Key, Any]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, ScopeState
 from reconciler.planning.doctor.classes import Classes
-from reconciler.planning.doctor.finding import SENDS, Objects
+from reconciler.planning.doctor.finding import ADMITS, SENDS, Objects
 from reconciler.planning.doctor.packet import ND, NO_LINK, PROTOCOLS, Link
 
-_ADMITS = having(lambda kind: kind.admits)
+_LEADS = having(lambda kind: kind.leads)
 _CONNECTS, _HOLDS = having(lambda kind: kind.connects), having(lambda kind: kind.holds)
 _SOMEWHERE = {  # addresses of well-known sites, of which the first is taken that no route but a default one covers
     4: ("93.184.216.34", "151.101.65.69", "45.33.32.156"),
@@ -86,15 +86,20 @@ class Ground:
         self.subnets = sorted(_subnets(scope, objects), key=lambda pair: -pair[0].prefixlen)
         self._members = _members(scope, objects)
         self._gateways = {ip_interface(one).ip: link for one, link in _own(scope, objects)}
-        sources = [
-            ip_network(SENDS[k.kind](o), strict=False)
-            for k, o in objects.items()
-            if k.kind in SENDS and k.scope == scope
-        ]
-        self._inner = {link for prefix, link in self.subnets if any(_meet(prefix, one) for one in sources)}
+        targets, hidden = ([*map(ip_network, dict.fromkeys(one))] for one in _sources(scope, objects))
+        ends = [*hidden, *targets]
+        self._inner = {link for prefix, link in self.subnets if any(_meet(prefix, one) for one in ends)}
         self._admitted = dict(
-            _ADMITS[key.kind](value) for key, value in objects.items() if key.kind in _ADMITS and key.scope == scope
+            ADMITS[key.kind](value) for key, value in objects.items() if key.kind in ADMITS and key.scope == scope
         )
+        ways = set(_gateways(scope, objects)) & self._gateways.keys()
+        self.unhidden = [  # networks whose members have their way out here, and keep their addresses on it
+            (prefix, link)
+            for prefix, link in self.subnets
+            if link in self._admitted
+            and any(ip in prefix for ip in ways)
+            and not any(_meet(prefix, one) for one in hidden)
+        ]
         self.peers = {family: list(self._peers(family)) for family in (4, 6)}
 
     def link(self, name: str) -> Link:
@@ -205,6 +210,8 @@ def flows(ground: Ground, sending: Iterable[tuple[Key, Any]], classes: Classes) 
             alike.setdefault((value.protocol, value.listen, ends[1]), set()).add(value.port)
         elif not BY_NAME[key.kind].publishes:
             yield from _ways_out(ground, key, ip_network(SENDS[key.kind](value), strict=False))
+    for prefix, subnet_link in ground.unhidden:
+        yield from _out(ground, prefix, subnet_link, ())
     yield from _between(ground)
     yield from _neighbours(ground, sending)
     for place, group in groups.items():
@@ -263,6 +270,7 @@ def _sibling(ground: Ground, target: str) -> str:
 def _neighbours(ground: Ground, sending: Iterable[tuple[Key, Any]]) -> Iterator[Flow]:
     """Neighbour discovery of IPv6, without which no packet finds a target; ARP has tables of its own."""
     ends = {SENDS[key.kind](value).partition("/")[0] for key, value in sending}
+    ends |= {str(prefix.network_address) for prefix, _ in ground.unhidden}
     near = {link: address for address in sorted(ends) if ":" in address and (link := ground.towards(address))}
     links = {ground.link(name): (address, ground.own(name, 6)) for name, address in near.items()}
     if links:
@@ -275,28 +283,20 @@ def _neighbours(ground: Ground, sending: Iterable[tuple[Key, Any]]) -> Iterator[
 
 def _ways_out(ground: Ground, key: Key, source: Network) -> Iterator[Flow]:
     for prefix, link in ground.subnets:
-        if not _meet(prefix, source):
+        if _meet(prefix, source):
+            yield from _out(ground, prefix if prefix.prefixlen >= source.prefixlen else source, link, (key,))
+
+
+def _out(ground: Ground, prefix: Network, link: str, keys: tuple[Key, ...]) -> Iterator[Flow]:
+    """From a subnet to each place outside; without ``keys`` the packets keep their source address."""
+    client, by = ground.member_or_any(prefix), ground.link(link)
+    for peer in ground.outside(prefix.version) if client else ():
+        if peer.link == by or ground.is_network_of_others(peer):
             continue
-        narrow = prefix if prefix.prefixlen >= source.prefixlen else source
-        client = ground.member_or_any(narrow)
-        for peer in ground.outside(source.version) if client else ():
-            if ground.is_network_of_others(peer):
-                continue
-            for protocol, port in _OUTSIDE_PORTS:
-                yield Flow(
-                    "out",
-                    protocol,
-                    client,
-                    peer.address,
-                    port,
-                    ground.link(link),
-                    peer.link,
-                    (key,),
-                    (),
-                    f"from {narrow} to {peer.name}",
-                    back=peer.own,
-                    network=str(narrow),
-                )
+        name, back = f"from {prefix} to {peer.name}", peer.own if keys else ""
+        for protocol, port in _OUTSIDE_PORTS:
+            ends = (client, peer.address, port, by, peer.link)
+            yield Flow("out", protocol, *ends, keys, (), name, back=back, network=str(prefix))
 
 
 def _between(ground: Ground) -> Iterator[Flow]:
@@ -322,6 +322,23 @@ def _own(scope: str, objects: Objects) -> Iterator[tuple[str, str]]:
         if key.scope == scope and key.kind in _HOLDS:
             link, address = _HOLDS[key.kind](value)
             yield address, link
+
+
+def _sources(scope: str, objects: Objects) -> tuple[list[str], list[str]]:
+    """The targets of published ports, and the sources of masquerades."""
+    found: tuple[list[str], list[str]] = ([], [])
+    for key, value in objects.items():
+        if key.kind in SENDS and key.scope == scope:
+            found[not BY_NAME[key.kind].publishes].append(SENDS[key.kind](value))
+    return found
+
+
+def _gateways(scope: str, objects: Objects) -> Iterator[IPv4Address | IPv6Address]:
+    """The gateways of the default routes of other scopes."""
+    for key, value in objects.items():
+        route = _LEADS[key.kind](value) if key.kind in _LEADS and key.scope != scope else None
+        if route is not None and route.to in ("0.0.0.0/0", "::/0"):
+            yield from (ip_address(hop.via) for hop in route.hops if hop.via)
 
 
 def _subnets(scope: str, objects: Objects) -> Iterator[tuple[Network, str]]:

@@ -51,17 +51,16 @@ def in_the_way(scope: str, followed: Iterable[tuple[Flow, Routes]], chains: Sequ
 
 
 def _without_advice(flow: Flow, found: Iterable[Obstacle], seen: Mapping[tuple[object, ...], _Seen]) -> None:
-    """Note what the flow meets as the rules are: who gets a port that others take, and which ports are shut."""
+    """Note what the flow meets as the rules are: what stops it, who gets a port that others take, what is shut."""
     stops = next((one for one in found if one.what != "doubt"), None)
     met = seen.get(_place_of(stops)) if stops is not None else None
     if met is not None and flow.kind == "outside":
         met.shut.update(dict.fromkeys(flow.keys))
+    if met is not None:  # the advice for another flow may let this one through
+        met.flows[flow] = None
     for one in seen.values():
-        if one.first.what == "taken" and not one.keys().isdisjoint(flow.keys):
-            if one is met:
-                one.flows[flow] = None
-            elif stops is None:
-                one.spared[flow] = None
+        if stops is None and one.first.what == "taken" and not one.keys().isdisjoint(flow.keys):
+            one.spared[flow] = None
 
 
 def _mended(flow: Flow, routes: Routes, chains: Chains, seen: dict[tuple[object, ...], _Seen]) -> Chains:
@@ -150,7 +149,8 @@ def _packets(one: _Seen) -> str:
     names = list(dict.fromkeys(flow.name for flow in flows))
     ways = ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
     first = flows[0]
-    which = f"{first.protocol.upper()} to port {_ports(flows)} {ways}" if first.target else f"what goes {ways}"
+    protocols = " and ".join(dict.fromkeys(flow.protocol.upper() for flow in flows))
+    which = f"{protocols} to port {_ports(flows)} {ways}" if first.target else f"what goes {ways}"
     return f"answers to {which}" if one.first.back and one.first.what != "doubt" else which
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from reconciler.model.firewall import Chain, Chains, Do, Doubt, Match, Members, Rule, Step, Verdict
+from reconciler.model.firewall import Chain, Chains, Do, Doubt, Load, Match, Members, Rule, Step, Verdict
 from reconciler.planning.doctor.packet import Packet
 
 _DEPTH = 16  # NFT_JUMP_STACK_SIZE
@@ -53,6 +53,7 @@ class _Course:
         self.possible: list[_End] = []
         self.untracked: Place | None = None
         self._changed: set[str] = set()  # the sets to which these packets were added
+        self._known: tuple[Packet, dict[Load, bytes | None]] = (packet, {})
         self._chains = chains
 
     def through(self, chain: Chain, depth: int) -> _End | None:
@@ -125,12 +126,27 @@ class _Course:
                     return verdict, sure
         return None, sure
 
+    def _value(self, load: Load) -> bytes | None:
+        """The value of a field of the packet; a chain can have thousands of rules that look at the same one."""
+        packet, known = self._known
+        if packet is not self.packet:
+            known = {}
+            self._known = (self.packet, known)
+        if load not in known:
+            known[load] = self.packet.value(load)
+        return known[load]
+
     def _compare(self, step: Step) -> tuple[bool | None, Verdict | None]:
         """Whether the rule goes on (None: not known), and the verdict of a verdict map."""
         assert not isinstance(step, Do | Doubt)
+        members = step.members
+        if isinstance(step, Match) and len(step.loads) == 1 and not (step.name or members.spans or members.rest):
+            value = self._value(step.loads[0])
+            if value:  # most rules compare one field with few values
+                return ((value,) in members.exact) != step.negated, None
         if step.name and step.name in self._changed:
             return self._partly(step, (None,) * len(step.loads))
-        values = tuple(self.packet.value(load) for load in step.loads)
+        values = tuple([self._value(load) for load in step.loads])
         if any(value == b"" and load.width for value, load in zip(values, step.loads, strict=True)):
             return False, None  # the field does not exist: the kernel ends the rule
         known = tuple(value for value in values if value is not None)
