@@ -293,6 +293,19 @@ def test_ipv6(lab: Lab) -> None:
     assert lab.passes("lan", "2001:db8:5::1", 8080)
 
 
+def test_a_translation_of_one_ip_version(lab: Lab) -> None:
+    sh(
+        "nft 'table inet n { chain c { type nat hook prerouting priority -110;"
+        " tcp dport 8080 dnat ip to 192.0.2.9:1; }; }'"
+    )
+    assert lab.passes("lan", "2001:db8:5::1", 8080)
+    assert not lab.passes("lan", "192.0.2.1", 8080)
+    (found,) = lab.findings()
+    assert found["topic"] == "taken"
+    assert "from 192.0.2.0/24" in found["message"]
+    assert "2001:db8" not in found["message"]
+
+
 def test_neighbour_discovery(lab: Lab) -> None:
     sh("ip6tables -P INPUT DROP; ip6tables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT")
     flush = "ip -6 neigh flush all; ip -n a -6 neigh flush all; ip -n lan -6 neigh flush all"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -53,10 +54,15 @@ def steps(expressions: bytes, family: str, sets: Sets) -> tuple[Step, ...]:
     """The steps of a rule, from its NFTA_RULE_EXPRESSIONS.  Raises KernelError and ValueError."""
     machine = _Machine(family, sets)
     for _, element in attributes(expressions):
-        expression = dict(attributes(element))
-        name = text(expression.get(1, b""))
-        machine.add(name, dict(attributes(expression.get(2, b""))))
+        machine.add(*_expression(element))
     return tuple(machine.steps)
+
+
+@lru_cache(4096)
+def _expression(element: bytes) -> tuple[str, Attributes]:
+    """The name and the attributes of an expression; rules share most of theirs."""
+    expression = dict(attributes(element))
+    return text(expression.get(1, b"")), dict(attributes(expression.get(2, b"")))
 
 
 def verdict_of(data: bytes) -> Verdict | None:
@@ -267,6 +273,9 @@ class _Machine:
 
     def _nat(self, attrs: Attributes) -> None:
         name = "dnat" if number(attrs, 1) == 1 else "snat"
+        family = number(attrs, 2) if 2 in attrs else 0
+        if self._family == "inet" and family in (2, 10):  # NFPROTO_*: packets of the other IP version pass by
+            self.steps.append(Match((Load(("meta", 15), 1),), Members({(bytes([family]),): None})))
         to = _shown(self._at(number(attrs, 3)) if 3 in attrs else None)
         at = self._at(number(attrs, 5)) if 5 in attrs else None
         port = f":{int.from_bytes(at.what[1], 'big')}" if at is not None and at.what[0] == "const" else ""
