@@ -14,7 +14,7 @@ from reconciler.model.changes import Change
 from reconciler.model.errors import Failure, Problem
 from reconciler.model.keys import HOST
 from reconciler.planning.apply import Failed
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Planned, Proof, Result
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Change
 from reconciler.model.errors import Problem
 from reconciler.planning.apply import Failed
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Planned, Proof, Result
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from reconciler.kinds import having
 from reconciler.model.changes import Change
 from reconciler.model.firewall import Chain
 from reconciler.model.keys import Key
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 
 FORWARDING = {
     "net.ipv4.ip_forward": "ip",

@@ -17,8 +17,8 @@ from reconciler.planning.topology import Topology
 
 if TYPE_CHECKING:
     from reconciler.planning.apply import Blocked, Failed
-    from reconciler.planning.doctor import Finding
     from reconciler.planning.expectations import Expectation
+    from reconciler.planning.finding import Finding
     from reconciler.planning.plan import Plan
 
 

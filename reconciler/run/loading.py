@@ -9,7 +9,7 @@ from reconciler.kernel.proc import modules
 from reconciler.kinds import having
 from reconciler.model.changes import Change
 from reconciler.model.errors import Refused
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Planned
 from reconciler.run import look
 

@@ -19,7 +19,7 @@ from reconciler.planning import affected, narrow, state
 from reconciler.planning.affected import Reach
 from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing
 from reconciler.planning.diff import DesiredObjects, Difference, by_line, diff
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
 from reconciler.run import load

@@ -9,9 +9,9 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import having
 from reconciler.language.networks.lowered import Lowered
 from reconciler.model.errors import Refused
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Intent, Planned, to_have
-from reconciler.run import load, look, refusals, survey
+from reconciler.run import load, look
 
 _HOLDS = having(lambda kind: kind.holds)
 
@@ -43,7 +43,11 @@ def plan(
     refusals.of.
     """
     planned, problems = look.look(kernel, intent)
-    planned = dataclasses.replace(planned, refusals=(*problems, *refusals.of(kernel, planned, protect)))
+    if planned.changes:
+        from reconciler.run import refusals
+
+        problems += refusals.of(kernel, planned, protect)
+    planned = dataclasses.replace(planned, refusals=tuple(problems))
     return _with_warnings(kernel, planned, only_shut) if warn else planned
 
 
@@ -55,6 +59,8 @@ def allowed(planned: Planned) -> Planned:
 
 
 def _with_warnings(kernel: Kernel, planned: Planned, only_shut: bool) -> Planned:
+    from reconciler.run import survey  # not needed by a check that is silent
+
     going = {change.key for change in planned.changes if change.after is None}
     staying = {key: entry.object for key, entry in planned.live.items() if key.kind in _HOLDS and key not in going}
     wanted = {key: entry.object for key, entry in planned.intent.desired.items()}

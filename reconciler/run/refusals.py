@@ -22,8 +22,6 @@ _EDITS = having(lambda kind: kind.edits)
 
 def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[Problem]:
     """The problems of the plan; ``protect``: addresses that must stay reachable, None where nobody is protected."""
-    if not planned.changes:
-        return []
     cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
     own = [*_occupied(kernel, planned), *_name_in_use(kernel, planned), *_managed_elsewhere(planned)]
     return [*own, *_foreseen(kernel, planned), *cut]

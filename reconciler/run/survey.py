@@ -15,7 +15,7 @@ from reconciler.model.keys import HOST, Key
 from reconciler.model.names import block_owner
 from reconciler.model.rows import LiveState, ScopeState, Surroundings
 from reconciler.planning import doctor, state
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 from reconciler.planning.intent import to_have
 from reconciler.planning.topology import Topology
 from reconciler.run import look

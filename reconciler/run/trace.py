@@ -15,10 +15,10 @@ from reconciler.model.errors import KernelError
 from reconciler.model.firewall import LEGACY, Chain
 from reconciler.model.tracing import Traced
 from reconciler.planning.doctor import traced
-from reconciler.planning.doctor.finding import Finding, Objects
 from reconciler.planning.doctor.following import Followed
 from reconciler.planning.doctor.traced import Ask, Trail, Untraced
 from reconciler.planning.expectations import Ends
+from reconciler.planning.finding import Finding, Objects
 from reconciler.run import verify
 from reconciler.safety import interrupts
 

@@ -13,7 +13,7 @@ from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import consequences, forwarding_stays, state
 from reconciler.planning.consequences import NO_MEASURES, Consequences, Measures, Standing, Unread
-from reconciler.planning.doctor import Finding
+from reconciler.planning.finding import Finding
 
 _ASIDE = frozenset(kind.name for kind in KINDS if kind.aside)
 _ON_LINKS = frozenset(kind.name for kind in KINDS if {"addresses", "routes"} & {*kind.dumps})

@@ -10,7 +10,7 @@ from reconciler.kinds import BY_NAME
 from reconciler.model.rows import Surroundings
 from reconciler.planning.doctor import forwarding, links, listeners
 from reconciler.planning.doctor.files import idle
-from reconciler.planning.doctor.finding import ADMITS, SENDS, Finding, Objects
+from reconciler.planning.finding import ADMITS, SENDS, Finding, Objects
 
 if TYPE_CHECKING:
     from reconciler.planning.doctor.following import Followed

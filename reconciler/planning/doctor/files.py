@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from reconciler.kinds import BY_NAME, having
-from reconciler.planning.doctor.finding import Finding, Objects
+from reconciler.planning.finding import Finding, Objects
 
 _IDLE = having(lambda kind: kind.idle)
 

@@ -10,8 +10,8 @@ from reconciler.kinds import BY_NAME, having
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, ScopeState
 from reconciler.planning.doctor.classes import Classes
-from reconciler.planning.doctor.finding import ADMITS, SENDS, Objects
 from reconciler.planning.doctor.packet import ND, NO_LINK, PROTOCOLS, Link
+from reconciler.planning.finding import ADMITS, SENDS, Objects
 
 _LEADS = having(lambda kind: kind.leads)
 _CONNECTS, _HOLDS = having(lambda kind: kind.connects), having(lambda kind: kind.holds)

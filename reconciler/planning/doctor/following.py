@@ -11,9 +11,9 @@ from reconciler.model.keys import Key
 from reconciler.model.rows import Ask, ScopeState, Surroundings
 from reconciler.planning.doctor import obstacles, routes
 from reconciler.planning.doctor.classes import Classes
-from reconciler.planning.doctor.finding import SENDS, Finding, Objects
 from reconciler.planning.doctor.flows import Flow, Ground, flows
 from reconciler.planning.doctor.walk import BELOW_IP, Marks, marked
+from reconciler.planning.finding import SENDS, Finding, Objects
 
 
 class Followed:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconciler.kinds import BY_NAME, sysctl
 from reconciler.model.keys import Key
 from reconciler.model.rows import Surroundings
-from reconciler.planning.doctor.finding import Finding, Objects, inside
+from reconciler.planning.finding import Finding, Objects, inside
 
 FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconciler.kinds import having
 from reconciler.model.keys import Key
 from reconciler.planning import loops
-from reconciler.planning.doctor.finding import LISTED, Finding, Objects
+from reconciler.planning.finding import LISTED, Finding, Objects
 
 _PORTS, _HOLDS = having(lambda kind: kind.ports), having(lambda kind: kind.holds)
 

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.kinds import BY_NAME
 from reconciler.model.keys import Key
 from reconciler.model.rows import Listener, Surroundings
-from reconciler.planning.doctor.finding import Finding
+from reconciler.planning.finding import Finding
 
 
 def on_published_ports(

@@ -8,10 +8,10 @@ from reconciler.model.firewall import LEGACY, Chain, Chains, Do, Doubt, Rule, St
 from reconciler.model.keys import Key
 from reconciler.planning.doctor import words
 from reconciler.planning.doctor.advice import USER, advised, is_managed
-from reconciler.planning.doctor.finding import LISTED, Finding, Topic, inside
 from reconciler.planning.doctor.flows import Flow
 from reconciler.planning.doctor.rules import Place
 from reconciler.planning.doctor.walk import Obstacle, Routes, walk
+from reconciler.planning.finding import LISTED, Finding, Topic, inside
 
 OURS = -100  # the priority of netrecon's chains that translate published ports
 _ROUNDS = 30  # obstacles in a row that one flow is followed through

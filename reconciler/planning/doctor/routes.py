@@ -7,10 +7,10 @@ from ipaddress import ip_address, ip_network
 
 from reconciler.kinds import sysctl
 from reconciler.model.rows import Ask, Surroundings, Way
-from reconciler.planning.doctor.finding import Finding, Objects, Topic, inside
 from reconciler.planning.doctor.flows import Flow, Ground
 from reconciler.planning.doctor.packet import PROTOCOLS, Link
 from reconciler.planning.doctor.walk import Marks, Routes
+from reconciler.planning.finding import Finding, Objects, Topic, inside
 
 _MAIN = 254
 

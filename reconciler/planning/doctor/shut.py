@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.model.keys import HOST
-from reconciler.planning.doctor.finding import LISTED, Finding
+from reconciler.planning.finding import LISTED, Finding
 
 
 def sentence(findings: Iterable[Finding]) -> str:

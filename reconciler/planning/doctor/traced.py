@@ -9,9 +9,9 @@ from reconciler.model.firewall import LEGACY, Chain
 from reconciler.model.keys import Key
 from reconciler.model.tracing import Traced
 from reconciler.planning.doctor import words
-from reconciler.planning.doctor.finding import Finding
 from reconciler.planning.doctor.flows import Flow
 from reconciler.planning.expectations import Ends
+from reconciler.planning.finding import Finding
 
 MOST = 200  # probes; the others are of ports and networks that differ from these in addresses only
 
