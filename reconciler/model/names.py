@@ -10,6 +10,7 @@ PUBLISHED_ANY = {4: "pub_any4", 6: "pub_any6"}
 PUBLISHED_ADDRESS = {4: "pub_addr4", 6: "pub_addr6"}
 
 BORN_MAC = "6e:72"  # the first two bytes, locally administered, of a MAC address that netrecon draws for a new bridge
+HIGH_MAC = "fe:ff"  # the same for a port of somebody else's bridge, which takes the lowest MAC address of its ports
 
 FILE_STAMP = "# netrecon:"  # and the topology: the first line of a DNS file in /etc/netns/<name>
 BLOCK_BEGIN = "# BEGIN netrecon:"  # and the topology: the lines around its block in the host's own DNS file

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from reconciler.model.data import dataclass
+from reconciler.model.names import BORN_MAC
 from reconciler.model.port_ranges import PortRanges
 
 # Netlink.flags: make it if it is missing; fail with EEXIST if it exists; replace it if it exists (netlink(7)).
@@ -30,6 +31,7 @@ class NewMac(NamedTuple):
 
     scope: str
     name: str
+    begins: str = BORN_MAC
 
 
 @dataclass(frozen=True, slots=True)

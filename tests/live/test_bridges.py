@@ -111,6 +111,48 @@ def test_the_port_with_the_lowest_mac_goes_first(netrecon: Apply) -> None:
     assert " 0% packet loss" in ping.communicate(timeout=60)[0]
 
 
+FOREIGN = (
+    "ip link add br0 type bridge; ip link set br0 up",
+    "ip addr add 10.5.0.1/24 dev br0; ip addr add fd05::1/64 dev br0 nodad",
+    "ip netns add app; ip link add v0 address fe:54:00:00:00:01 type veth peer name eth0 netns app",
+    "ip link set v0 up master br0; ip -n app link set lo up; ip -n app link set eth0 up",
+    "ip -n app addr add 10.5.0.2/24 dev eth0; ip -n app addr add fd05::2/64 dev eth0 nodad",
+)
+BESIDE: dict[str, Any] = {"interfaces": {"br0": {}}}
+
+
+@pytest.mark.parametrize("where", ["end", "peer", "moved"])
+def test_a_strangers_bridge_keeps_its_mac_while_our_ports_join_and_leave(where: str, netrecon: Apply) -> None:
+    """It has the lowest MAC address of its ports, which none of ours may be."""
+    sh("; ".join(FOREIGN))
+    before = mac()
+    free: dict[str, Any] = {f"v{at}": {"peer": {"name": f"p{at}"}} for at in range(1, 6)}
+    port = {"master": "br0", "peer": {"name": "p1"}} if where != "peer" else {"peer": {"name": "p1", "master": "br0"}}
+    joined = {name: {**port, "peer": {**port["peer"], **veth["peer"]}} for name, veth in free.items()}
+    left = {**BESIDE, "veths": free if where == "moved" else {}}
+    assert netrecon("apply", left, "-q") == 0
+    command = "ip netns exec app ping -i 0.01 -q -c 300 -W 1"
+    pings = [
+        subprocess.Popen(f"{command} {to}", shell=True, stdout=subprocess.PIPE, text=True)
+        for to in ("10.5.0.1", "fd05::1")
+    ]
+    time.sleep(0.5)
+    for _ in range(3):
+        assert netrecon("apply", {**BESIDE, "veths": joined}, "-q") == 0
+        assert mac() == before
+        assert netrecon("check", {**BESIDE, "veths": joined}) == 0
+        assert netrecon("apply", left, "-q") == 0
+        assert mac() == before
+    for ping in pings:
+        assert " 0% packet loss" in ping.communicate(timeout=60)[0]
+
+
+def test_a_declared_mac_on_a_strangers_bridge_is_as_declared(netrecon: Apply) -> None:
+    sh("; ".join(FOREIGN))
+    assert netrecon("apply", {**BESIDE, "veths": {"v1": {**LOWER}}}, "-q") == 0
+    assert mac("v1") == LOWER["mac"]
+
+
 @pytest.mark.parametrize("alias", ["", "netrecon:case"])
 def test_a_bridge_with_a_mac_of_zeros_comes_back(alias: str, netrecon: Apply, tmp_path: pathlib.Path) -> None:
     """A bridge without ports that once had some: it cannot be given such an address, only be made again."""

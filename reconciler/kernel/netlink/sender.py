@@ -13,7 +13,6 @@ from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare,
 from reconciler.kernel.netlink.encode import Reference, encode, references
 from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.names import BORN_MAC
 from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink, NewMac
 from reconciler.model.rows import ScopeState
 
@@ -96,7 +95,7 @@ class Sender:
 
     def _resolve(self, reference: Reference | NewMac, fds: dict[str, int], macs: dict[NewMac, str]) -> int | str:
         if isinstance(reference, NewMac):
-            return macs.setdefault(reference, f"{BORN_MAC}:{os.urandom(4).hex(':')}")
+            return macs.setdefault(reference, f"{reference.begins}:{os.urandom(4).hex(':')}")
         if isinstance(reference, LinkRef):
             return self.links.index(reference)
         if reference.scope not in fds:

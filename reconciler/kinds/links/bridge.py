@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.kinds.context import Names, Noting, Reading
 from reconciler.kinds.grounds import Ground, Taking
 from reconciler.kinds.links import bridge_follows, bridge_ports, bridge_shown, effects, going_back, link, requests
-from reconciler.kinds.links.link import NO_MAC, Link
+from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Link
 from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
 from reconciler.model.attributes import Table, bool8, bool32, u16, u32
@@ -37,7 +37,6 @@ DATA = Table(
     u16("group_fwd_mask", 9, birth=0),
     u16("vlan_default_pvid", 39, birth=1),
 )
-_NEW = "new"  # the word of a plan for a MAC address that is drawn when the request is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def settle(wanted: Bridge, live: Bridge) -> Bridge:
     wanted = going_back.filled(wanted, live)
     ours = (live.alias or "").startswith(STAMP)
     if ours and "mac" in live.followed and wanted.mac in (None, live.mac):
-        return dataclasses.replace(wanted, keep_mac=_NEW if live.mac == NO_MAC else live.mac)
+        return dataclasses.replace(wanted, keep_mac=NEW_MAC if live.mac == NO_MAC else live.mac)
     return wanted
 
 
@@ -129,7 +128,7 @@ def update(before: Bridge, after: Bridge, owner: str) -> Iterator[Request]:
 
 
 def _own_mac(bridge: Bridge, mac: str | None) -> Any:
-    return NewMac(bridge.scope, bridge.name) if mac in (None, NO_MAC, _NEW) else mac
+    return NewMac(bridge.scope, bridge.name) if mac in (None, NO_MAC, NEW_MAC) else mac
 
 
 def adopt(live: Bridge, wanted: Bridge, owner: str) -> Iterator[Request]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reconciler.kinds.grounds import Ground, Place, Taking
-from reconciler.kinds.links.link import NO_MAC, Port, ends
+from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Port, ends
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import Key
-from reconciler.model.names import BORN_MAC, IPV6_MIN_MTU
+from reconciler.model.names import BORN_MAC, HIGH_MAC, IPV6_MIN_MTU
 from reconciler.model.rows import LinkRow, ScopeState
 
 _BORN_MTU = 1500  # of a bridge without ports
@@ -123,6 +123,8 @@ def _changes_mac(bridge: Any, ports: set[str], before: Any, after: Any) -> bool:
     if before is not None and before.mac == bridge.mac:
         return True  # it may be the one that goes
     mac = getattr(after, "mac", None) or getattr(before, "mac", None)
+    if getattr(after, "high", False) and mac in (None, NEW_MAC):
+        mac = HIGH_MAC
     return after is not None and (not ports or mac is None or mac < bridge.mac)
 
 

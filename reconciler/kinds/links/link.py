@@ -58,12 +58,18 @@ class Port(Link):
 
 @dataclass(frozen=True, slots=True)
 class End(Port):
-    """A veth's end, or a link that exists already; ``quiet`` matters only when it is created."""
+    """A veth's end, or a link that exists already; ``quiet`` matters only when it is created.
+
+    ``high``: a port of a bridge that the topology does not make.  Such a bridge may take the lowest MAC address of its
+    ports, and would lose its own when the port joins, and again when it leaves.
+    """
 
     quiet: bool = field(default=False, compare=False)  # created without a link-local address (see no_link_local.py)
+    high: bool = field(default=False, compare=False)
 
 
 NO_MAC = "00:00:00:00:00:00"  # of lo, and of a bridge whose last port has left
+NEW_MAC = "new"  # the word of a plan for a MAC address that is drawn when the request is sent
 UNREAD = End("", "")  # the peer of a veth whose other end is in a namespace we did not read
 _Port = TypeVar("_Port", bound=Port)
 

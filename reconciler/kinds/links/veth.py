@@ -12,15 +12,16 @@ from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
 from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
-from reconciler.kinds.links.link import End
+from reconciler.kinds.links.link import NEW_MAC, End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.changes import KERNEL, NOBODY, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
+from reconciler.model.names import HIGH_MAC
 from reconciler.model.quoting import Path
-from reconciler.model.requests import NamespaceRef, Request
+from reconciler.model.requests import NamespaceRef, NewMac, Request
 from reconciler.model.rows import LinkRow, ScopeState
 
 _FAR = "peer."  # the prefix of the peer's words
@@ -54,7 +55,7 @@ def parse(source: Source) -> Iterator[Parsed]:
 
 
 def imply(names: Names) -> Iterator[Parsed]:
-    """The veths with ``quiet`` ends (see no_link_local.py), and with hairpin mode where a port map needs it."""
+    """The veths with ``quiet`` (see no_link_local.py) and ``high`` ends; hairpin mode where a port map needs it."""
     quiet = quiet_links(names)
     published: dict[str, dict[str, Key]] = {}
     for key in [key for key in names.objects if key.kind == "veth"]:
@@ -66,8 +67,9 @@ def imply(names: Names) -> Iterator[Parsed]:
             if end.hairpin is None and end.master in published[end.scope]:
                 names.lines[key, word] = names.origins[published[end.scope][end.master]]
             hairpin, is_quiet = link.hairpin(end, published[end.scope]), (end.scope, end.name) in quiet
-            if (hairpin, is_quiet) != (end.hairpin, end.quiet):
-                end = dataclasses.replace(end, hairpin=hairpin, quiet=is_quiet)
+            high = end.mac is None and any(master.kind == "interface" for master in link.master_of(end, names))
+            if (hairpin, is_quiet, high) != (end.hairpin, end.quiet, end.high):
+                end = dataclasses.replace(end, hairpin=hairpin, quiet=is_quiet, high=high)
             ends.append(end)
         yield key, Veth(*ends), names.origins[key]
 
@@ -138,8 +140,26 @@ def record(key: Key, wanted: Veth, noting: Noting) -> dict[str, tuple[Any, Any]]
 
 
 def settle(wanted: Veth, live: Veth) -> Veth:
-    end, peer = going_back.filled(wanted.end, live.end), going_back.filled(wanted.peer, live.peer)
+    end, peer = _settled(wanted.end, live.end), _settled(wanted.peer, live.peer)
     return wanted if end is wanted.end and peer is wanted.peer else Veth(end, peer)
+
+
+def _settled(wanted: End, live: End) -> End:
+    """The end with what goes back; with a new MAC address where it joins a bridge that must not take its own."""
+    wanted = going_back.filled(wanted, live)
+    joins = wanted.high and wanted.master != live.master and live.mac is not None
+    if joins and wanted.mac is None and not str(live.mac).startswith(HIGH_MAC):
+        return dataclasses.replace(wanted, mac=NEW_MAC)
+    return wanted
+
+
+def _with_mac(end: End) -> End:
+    """A new end, with a request to draw its MAC address if it must be a high one."""
+    return dataclasses.replace(end, mac=_drawn(end)) if end.high and end.mac is None else end
+
+
+def _drawn(end: End) -> Any:
+    return NewMac(end.scope, end.name, HIGH_MAC)
 
 
 def _far_owner(reading: Reading, row: LinkRow, state: ScopeState, wanted: bool) -> str:
@@ -153,7 +173,7 @@ def mask(wanted: Veth, live: Veth) -> Veth:
 
 
 def create(veth: Veth, owner: str) -> Iterator[Request]:
-    end, peer = veth.end, veth.peer
+    end, peer = _with_mac(veth.end), _with_mac(veth.peer)
     far: tuple[tuple[str, Any], ...] = (
         ("IFLA_IFNAME", peer.name),
         ("IFLA_GROUP", BIRTH_GROUP),
@@ -173,7 +193,10 @@ def create(veth: Veth, owner: str) -> Iterator[Request]:
 
 def update(before: Veth, after: Veth, _owner: str) -> Iterator[Request]:
     for old, new in ((before.end, after.end), (before.peer, after.peer)):
-        yield from requests.set_link(new.scope, new.name, link.changed_end(old, new))
+        values = link.changed_end(old, new)
+        if values.get("mac") == NEW_MAC:
+            values["mac"] = _drawn(new)
+        yield from requests.set_link(new.scope, new.name, values)
 
 
 def delete(veth: Veth) -> Iterator[Request]:

@@ -13,7 +13,6 @@ from reconciler.kernel.proc import dns_files
 from reconciler.model import port_ranges
 from reconciler.model.attributes import Attribute
 from reconciler.model.errors import Failure, KernelError
-from reconciler.model.names import BORN_MAC
 from reconciler.model.requests import (
     Announce,
     CreateNamespace,
@@ -224,7 +223,7 @@ class Host:
         if kind == "veth":
             theirs = dict(data["VETH_INFO_PEER"]["attrs"])
             far = self.space(theirs["IFLA_NET_NS_FD"].scope) if "IFLA_NET_NS_FD" in theirs else space
-            links.pair(self, space, values["name"], values, far, theirs["IFLA_IFNAME"], _link_values(theirs))
+            links.pair(self, space, values["name"], values, far, theirs["IFLA_IFNAME"], self._plain_values(theirs))
         else:
             links.born(self, space, values["name"], kind, values)
 
@@ -237,15 +236,19 @@ class Host:
 
     def _values(self, space: Space, request: Netlink) -> dict[str, Any]:
         given = dict(request.attributes)
-        values = _link_values(given)
-        if isinstance(values.get("mac"), NewMac):
-            values["mac"] = BORN_MAC + self.new_mac()[5:]
+        values = self._plain_values(given)
         if "IFLA_MASTER" in given:
             values["master"] = space.link(given["IFLA_MASTER"].name).index if given["IFLA_MASTER"] else 0
         if "IFLA_LINK" in given:
             values["link"] = space.link(given["IFLA_LINK"].name).index
         if "IFLA_NET_NS_FD" in given:
             values["space"] = self.space(given["IFLA_NET_NS_FD"].scope)
+        return values
+
+    def _plain_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = _link_values(given)
+        if isinstance(values.get("mac"), NewMac):
+            values["mac"] = values["mac"].begins + self.new_mac()[5:]
         return values
 
     def _dellink(self, space: Space, request: Netlink) -> None:
