@@ -141,7 +141,8 @@ class Writer:
         self._kernel.delete_namespace(request.name, self._parking)
 
     def _write_sysctl(self, request: WriteSysctl) -> Failure | None:
-        return sysctl.write_sysctl(self._kernel, request.scope, request.key, request.value)
+        failure = sysctl.write_sysctl(self._kernel, request.scope, request.key, request.value)
+        return None if request.optional else failure
 
     def _reserve_ports(self, request: ReservePorts) -> Failure | None:
         return sysctl.reserve_ports(self._kernel, request.scope, request.add, request.drop)

@@ -89,6 +89,11 @@ def route_localnet(link: str) -> str:
     return f"net.ipv4.conf.{link.replace('.', '/')}.route_localnet"
 
 
+def accept_dad(link: str) -> str:
+    """The sysctl that turns duplicate address detection of a link on and off."""
+    return f"net.ipv6.conf.{link.replace('.', '/')}.accept_dad"
+
+
 def default_of(key: str) -> str:
     """The sysctl that a new link takes its value from, "" for none; mtu is the link's own."""
     parts = split(key)

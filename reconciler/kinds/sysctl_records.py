@@ -174,6 +174,8 @@ def _born(reading: Reading, name: str, topology: str) -> str | None:
     whose = {topology, *([""] if name == route_localnet(link) else [])}
     row = next((row for row in rows if row.name == link and stamped(row.alias) in whose), None)
     default = sysctl_effects.default_of(name)
+    if row is not None and row.kind == "bridge" and name == sysctl_effects.accept_dad(link):
+        return "0"  # as netrecon makes every bridge
     if row is None or not default:
         return None if row is None else str(row.mtu)  # net.ipv6.conf.LINK.mtu has no default
     return _after(reading, default)

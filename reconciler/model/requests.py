@@ -89,11 +89,15 @@ class DeleteNamespace:
 
 @dataclass(frozen=True, slots=True)
 class WriteSysctl:
-    """Write a /proc/sys value in one namespace; ``key`` is spelled as in sysctl(8)."""
+    """Write a /proc/sys value in one namespace; ``key`` is spelled as in sysctl(8).
+
+    ``optional``: if the kernel has no such setting or refuses the value, it does not count as a failure.
+    """
 
     scope: str
     key: str
     value: str
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

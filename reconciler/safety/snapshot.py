@@ -101,10 +101,11 @@ def _taken(planned: Planned) -> Iterable[Ground]:
 
 
 def lost_links(planned: Planned) -> Iterator[tuple[str, str]]:
-    """The links, as (scope, name), that the plan deletes: their sysctls are deleted with them."""
+    """The links, as (scope, name), that lose their sysctls: they are deleted, or get an MTU too small for IPv6."""
     for change in planned.changes:
         if change.action in ("delete", "replace") and change.before is not None:
             yield from BY_NAME[change.key.kind].links(change.before)
+    yield from ((ground.scope, ground.name) for ground in _taken(planned) if ground.what == "narrow")
 
 
 def upset(planned: Planned) -> dict[str, set[str]]:

@@ -575,3 +575,23 @@ def test_settings_are_as_before(apply: Apply) -> None:
     before = sh("sysctl -a 2>/dev/null | grep -E 'arp_notify|ndisc_notify|arp_accept'")
     apply(SWAPPED)
     assert sh("sysctl -a 2>/dev/null | grep -E 'arp_notify|ndisc_notify|arp_accept'") == before
+
+
+def test_the_lan_reaches_a_published_port_on_a_bridge_that_has_just_been_made(apply: Apply, answer: Answerer) -> None:
+    """A bridge whose link-local address is still being looked for asks for no neighbour on behalf of the LAN."""
+    sh("ip netns add lan; ip link add eth1 type veth peer name eth0 netns lan; ip link set eth1 up")
+    sh("ip addr add 203.0.113.1/24 dev eth1; ip addr add 2001:db8::1/64 dev eth1 nodad")
+    sh("ip -n lan link set eth0 up; ip -n lan addr add 203.0.113.2/24 dev eth0")
+    sh("ip -n lan addr add 2001:db8::2/64 dev eth0 nodad")
+    network: dict[str, Any] = {"subnets": ["10.9.0.0/24", "fd09::/64"]}
+    box = {"endpoints": {"web": {"address": ["10.9.0.5", "fd09::5"]}}, "publish": [f"{PORT}:{PORT}/udp"]}
+    time.sleep(2.5)  # eth1's own link-local address
+    for number, by_hand in enumerate(["", "", "ip link del br2"]):
+        apply({"networks": {"web": {**network, "bridge": f"br{number}"}}, "sandboxes": {"blue": box}})
+        if not number:
+            answer("blue")
+        assert [ask("lan", address) for address in ("203.0.113.1", "2001:db8::1")] == ["blue"] * 2, number
+        if by_hand:
+            sh(by_hand)
+            apply({"networks": {"web": {**network, "bridge": "br2"}}, "sandboxes": {"blue": box}})
+            assert [ask("lan", address) for address in ("203.0.113.1", "2001:db8::1")] == ["blue"] * 2

@@ -12,12 +12,13 @@ from reconciler.kinds.links import bridge_follows, bridge_ports, bridge_shown, e
 from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Link
 from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
+from reconciler.kinds.sysctl_effects import accept_dad
 from reconciler.model.attributes import Table, bool8, bool32, u16, u32
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
-from reconciler.model.keys import STAMP, Key
+from reconciler.model.keys import BIRTH_GROUP, STAMP, Key
 from reconciler.model.quoting import Path
-from reconciler.model.requests import NewMac, Request
+from reconciler.model.requests import NewMac, Request, WriteSysctl
 from reconciler.model.rows import LinkRow
 from reconciler.model.ticks import held
 
@@ -114,8 +115,18 @@ def create(bridge: Bridge, owner: str) -> Iterator[Request]:
     # A bridge read from the kernel gets its attributes in a later update: no kernel accepts all that it shows.
     own = link.changed(None, bridge, DATA.words) if bridge.alias is None else {}
     yield requests.born(dataclasses.replace(bridge, mtu=None, mac=mac), "bridge", requests.of_table(DATA, own))
+    yield _without_detection(bridge)
     later: dict[str, Any] = {"up": bridge.up} if mtu is None else {"up": bridge.up, "mtu": mtu}
     yield from requests.set_link(bridge.scope, bridge.name, later | requests.birth_stamp(bridge, owner))
+
+
+def _without_detection(bridge: Bridge) -> Request:
+    """The request for a link-local address that can be used at once.
+
+    While the kernel looks for duplicates of it, one to two seconds, the bridge asks for no neighbour on behalf of
+    others (ndisc_send_ns in net/ipv6/ndisc.c): what is forwarded to it over IPv6 is lost.
+    """
+    return WriteSysctl(bridge.scope, accept_dad(bridge.name), "0", optional=True)
 
 
 def update(before: Bridge, after: Bridge, owner: str) -> Iterator[Request]:
@@ -134,6 +145,8 @@ def _own_mac(bridge: Bridge, mac: str | None) -> Any:
 def adopt(live: Bridge, wanted: Bridge, owner: str) -> Iterator[Request]:
     """The stamp; and its present MAC address as its own."""
     mac = {"mac": _own_mac(live, live.mac)} if wanted.mac in (None, live.mac) and wanted.keep_mac is None else {}
+    if live.group == BIRTH_GROUP:  # a run was killed while it made it
+        yield _without_detection(live)
     yield from requests.stamp(live, owner, mac)
 
 
