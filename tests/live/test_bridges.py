@@ -147,6 +147,25 @@ def test_a_strangers_bridge_keeps_its_mac_while_our_ports_join_and_leave(where: 
         assert " 0% packet loss" in ping.communicate(timeout=60)[0]
 
 
+def test_a_strangers_bridge_without_other_ports_keeps_the_mac_of_our_first_one(netrecon: Apply) -> None:
+    sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.5.0.1/24 dev br0")
+    first = {"v9": {"master": "br0", "peer": {"namespace": "app", "name": "eth0", "addresses": ["10.5.0.2/24"]}}}
+    alone: dict[str, Any] = {**BESIDE, "namespaces": {"app": {}}, "veths": first}
+    others = {f"v{at}": {"master": "br0", "peer": {"name": f"p{at}"}} for at in range(1, 5)}
+    assert netrecon("apply", alone, "-q") == 0
+    before = mac()
+    ping = subprocess.Popen(
+        "ip netns exec app ping -i 0.01 -q -c 200 -W 1 10.5.0.1", shell=True, stdout=subprocess.PIPE, text=True
+    )
+    time.sleep(0.3)
+    for _ in range(3):
+        assert netrecon("apply", {**alone, "veths": {**first, **others}}, "-q") == 0
+        assert mac() == before
+        assert netrecon("apply", alone, "-q") == 0
+        assert mac() == before
+    assert " 0% packet loss" in ping.communicate(timeout=60)[0]
+
+
 def test_a_declared_mac_on_a_strangers_bridge_is_as_declared(netrecon: Apply) -> None:
     sh("; ".join(FOREIGN))
     assert netrecon("apply", {**BESIDE, "veths": {"v1": {**LOWER}}}, "-q") == 0

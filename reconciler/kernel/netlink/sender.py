@@ -12,6 +12,7 @@ from reconciler.kernel.netlink import blame, transport
 from reconciler.kernel.netlink.delete_groups import delete_group, groups, spare, to_group
 from reconciler.kernel.netlink.encode import Reference, encode, references
 from reconciler.kernel.netlink.indexes import LinkIndexes, Missing
+from reconciler.kernel.netlink.new_macs import NewMacs
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink, NewMac
 from reconciler.model.rows import ScopeState
@@ -28,6 +29,7 @@ class Sender:
     def __init__(self, kernel: Kernel, live: Mapping[str, ScopeState]) -> None:
         self._kernel = kernel
         self.links = LinkIndexes(kernel, live)
+        self._macs = NewMacs(kernel)
         self.grouped = 0
 
     def send(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
@@ -71,14 +73,13 @@ class Sender:
     def _send_window(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
         """Send one window; the namespaces that it refers to are open only while it is sent."""
         fds: dict[str, int] = {}
-        macs: dict[NewMac, str] = {}
         results: list[Failure | None] = [None] * len(requests)
         messages: list[bytes] = []
         places: list[int] = []
         try:
             for place, request in enumerate(requests):
                 try:
-                    messages.append(encode(request, lambda reference: self._resolve(reference, fds, macs)))
+                    messages.append(encode(request, lambda reference: self._resolve(reference, fds)))
                     places.append(place)
                 except Missing as missing:
                     results[place] = missing.failure
@@ -93,9 +94,9 @@ class Sender:
                 results[place] = blame.named(failure, requests[place], message)
         return results
 
-    def _resolve(self, reference: Reference | NewMac, fds: dict[str, int], macs: dict[NewMac, str]) -> int | str:
+    def _resolve(self, reference: Reference | NewMac, fds: dict[str, int]) -> int | str:
         if isinstance(reference, NewMac):
-            return macs.setdefault(reference, f"{reference.begins}:{os.urandom(4).hex(':')}")
+            return self._macs.of(reference)
         if isinstance(reference, LinkRef):
             return self.links.index(reference)
         if reference.scope not in fds:
