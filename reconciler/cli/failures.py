@@ -28,6 +28,8 @@ def hint(change: Change, failure: Failure) -> str:
     else:
         text = HINTS.get(failure.errno, "")
         words = _sent(change) if text and failure.errno in _OF_VALUES else []
+        if failure.errno == errno.EINVAL and len(words) == 1:
+            text = "the kernel does not take this value"
     return f"{text} ({', '.join(words[:_LISTED])}{', ...' * (len(words) > _LISTED)})" if words else text
 
 

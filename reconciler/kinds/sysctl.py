@@ -6,8 +6,9 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from typing import TYPE_CHECKING
 
-from reconciler.kinds import ipv6, sysctl_cuts, sysctl_effects, sysctl_records
+from reconciler.kinds import ipv6, sysctl_cuts, sysctl_effects, sysctl_records, sysctl_values
 from reconciler.kinds.context import Names, Noted, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.grounds import Ground, Taking
@@ -24,6 +25,9 @@ from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
 from reconciler.model.rows import ScopeState
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 _UNNOTED = Noted("", (None, ""))
 # The modules that bring settings which do not always exist.
@@ -68,7 +72,7 @@ def parse(source: Source) -> Iterator[Parsed]:
     """The declared sysctls: those for all links first, then the defaults of new links, then those of single links."""
     listed = [(canonical(key), key, value) for key, value in (source.data.get("sysctls") or {}).items()]
     for name, key, value in sorted(listed, key=lambda entry: sysctl_effects.level(entry[0])):
-        sysctl = Sysctl(source.scope, name, folded(value))
+        sysctl = Sysctl(source.scope, name, sysctl_values.normal(name, folded(value)))
         yield key_of(source.scope, sysctl.key), sysctl, source.at(("sysctls", key))
 
 
@@ -94,6 +98,8 @@ def check(sysctl: Sysctl, names: Names) -> Iterator[tuple[Path, str]]:
         yield (), f'no link "{link}" in {sysctl.scope}; declare it there'
     elif lost := _lost_below_ipv6(sysctl, link, names):
         yield (), lost
+    if text := sysctl_values.wrong(sysctl.key, sysctl.value):
+        yield (), text
     other = names.objects.get(key_of(sysctl.scope, sysctl_effects.IP_FORWARD))
     if sysctl.key == sysctl_effects.ALL_FORWARDING and other is not None and other.value != sysctl.value:
         yield (), f"it is the same setting as {other.key}, which is {other.value} here"
@@ -297,6 +303,15 @@ def modules(sysctl: Sysctl) -> Iterator[str]:
     return (module for start, module in _MODULES if sysctl.key.startswith(start))
 
 
+def asks(change: Change) -> Iterator[tuple[str, str]]:
+    yield change.key.scope, change.key.name
+
+
+def refused(change: Change, ahead: Ahead) -> str:
+    live = ahead.setting(change.key.scope, change.key.name)
+    return "" if live is None else sysctl_values.unlike(change.key.name, change.after.value, live)
+
+
 def is_local(change: Change) -> bool:
     """Whether each namespace has its own value of the sysctl."""
     return change.key.name.startswith(_OF_ONE_SCOPE)
@@ -346,6 +361,8 @@ KIND = Kind(
     shows=EVERYWHERE,
     local=is_local,
     modules=modules,
+    asks=asks,
+    refused=refused,
     impossible=impossible,
     settings=settings,
     shown_by=shown_by,

@@ -16,6 +16,7 @@ _T = TypeVar("_T")
 FOLDER = "/run/netrecon"
 SPARE = "spare.tmp"  # room for the files of the run when the disk fills up; the run's end deletes it
 _SPARE_BYTES = 1 << 15
+_MOST_BYTES = 1 << 28  # the snapshot of 60,000 ports takes a tenth of it
 
 
 def understood(name: str, understand: Callable[[dict[str, Any]], _T]) -> _T | None:
@@ -41,7 +42,14 @@ def _read_file(name: str) -> dict[str, Any]:
     """The data of a JSON file.  Raises OSError; and whatever json raises, RecursionError among others."""
     handle = os.open(os.path.join(FOLDER, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, encoding="utf-8") as file:
-        if os.fstat(handle).st_uid not in (0, os.geteuid()):
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if status.st_size > _MOST_BYTES:
+            raise OSError(errno.EFBIG, "it is larger than any that netrecon writes")
+        if status.st_uid not in (0, os.geteuid()):
             raise PermissionError(errno.EPERM, "it was put there by somebody else")
         return dict(json.load(file))
 

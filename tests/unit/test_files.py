@@ -6,6 +6,7 @@ import errno
 import os
 import pathlib
 import stat
+from collections.abc import Callable
 
 import pytest
 
@@ -153,6 +154,22 @@ def test_what_is_no_regular_file_holds_nobody_up(etc: pathlib.Path) -> None:
         dns_files.scopes(), ""
     )
     assert dns_files.scopes() == ["folder", "pipe", "ring", "zeros"]
-    os.mkfifo(etc / "hosts")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("hosts")])
+def test_what_is_no_regular_file_is_not_written(etc: pathlib.Path, make: Callable[[pathlib.Path], None]) -> None:
+    (etc / "hosts").unlink(missing_ok=True)
+    make(etc / "hosts")
+    assert not dns_files.read_file("host", "hosts")
+    assert dns_files.managed_elsewhere("hosts")
     with pytest.raises(KernelError):
-        dns_files.read_file("host", "hosts")
+        dns_files.write_file("host", "hosts", "x\n", "lab")
+
+
+def test_what_root_cannot_write_is_told_before(etc: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    (etc / "hosts").write_text("")
+    assert dns_files.managed_elsewhere("hosts") == ""
+    for closed in (etc / "hosts", etc):
+        monkeypatch.setattr(os, "access", lambda path, _mode, closed=closed: str(path) != str(closed))
+        assert dns_files.managed_elsewhere("hosts").startswith(f"{closed} is read-only or immutable")

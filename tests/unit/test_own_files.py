@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import stat
 from typing import Any
 
 import pytest
@@ -49,6 +51,31 @@ def test_nonsense_stops_nothing_and_is_named(name: str, text: str, pretended: Pr
         named += str(file) in told
     assert named
     assert "br0" not in str(pretended.picture())
+
+
+@pytest.mark.parametrize("name", ["case.json", "confirmation", "snapshot"])
+@pytest.mark.usefixtures("pretended")
+def test_what_is_no_file_is_not_read(name: str, netrecon: Netrecon) -> None:
+    file = pathlib.Path(state_dir.FOLDER, name)
+    file.parent.mkdir(exist_ok=True)
+    command = "rollback" if name == "snapshot" else "list"
+    for make in (os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(name)):
+        make(file)
+        assert f"{file} cannot be read and counts as lost" in netrecon(command, code=None)
+        file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+    with file.open("wb") as huge:
+        huge.truncate(1 << 40)
+    assert "larger than any that netrecon writes" in netrecon(command, code=None)
+    file.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a device")
+@pytest.mark.usefixtures("pretended")
+def test_a_device_without_an_end_is_not_read(netrecon: Netrecon) -> None:
+    file = pathlib.Path(state_dir.FOLDER, "case.json")
+    file.parent.mkdir(exist_ok=True)
+    os.mknod(file, stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    assert "it is no regular file" in netrecon("list")
 
 
 @pytest.mark.usefixtures("pretended")

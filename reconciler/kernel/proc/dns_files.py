@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import TextIO
 
 from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.netns_files import refuse_odd_name
@@ -19,6 +18,7 @@ ETC = "/etc"
 NAMES = ("resolv.conf", "hosts")
 UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers that systemd-resolved asks; it listens on loopback only
 _MODE = 0o644
+_NO_FILE = (errno.EISDIR, errno.ENXIO, errno.ELOOP)  # open's answers for a folder, a socket, a ring of symlinks
 _SYMLINK_OWNERS = {
     "systemd/resolve": "systemd-resolved",
     "resolvconf": "resolvconf",
@@ -38,26 +38,20 @@ def scopes() -> list[str]:
 def read_file(scope: str, name: str) -> str | None:
     """The text of a scope's file, None where there is none; ``name`` is one of NAMES.
 
-    A file that cannot be read, or that is not a regular file, is "" in a namespace's folder (it may belong to a
+    What is not a regular file is "".  A file that cannot be read is "" in a namespace's folder (it may belong to a
     namespace that is not ours) and a KernelError in the host scope.
     """
     path = f"{_folder(scope)}/{_checked(name)}"
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # O_NONBLOCK: opening a FIFO would block
         with open(fd, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return _regular_text(file)
+            return file.read() if stat.S_ISREG(os.fstat(fd).st_mode) else ""
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        if scope != HOST:
+        if scope != HOST or error.errno in _NO_FILE:
             return ""
         raise libc.refused(f"read {path}", error.errno or errno.EIO) from None
-
-
-def _regular_text(file: TextIO) -> str:
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file.read()
 
 
 def upstream_resolver() -> str:
@@ -188,16 +182,25 @@ def _refuse_symlink(path: str) -> None:
 
 
 def managed_elsewhere(name: str) -> str:
-    """Why netrecon does not write the host's file: it is a symlink to a file that a program manages; "" if it is not.
+    """Why netrecon does not write the host's file: a symlink to a file that a program manages, no file, or read-only.
 
-    The text names the program.
+    The text names the program; "" where nothing speaks against it.
     """
     path = f"{ETC}/{name}"
-    if not os.path.islink(path):
-        return ""
-    target = os.readlink(path)
-    manager = next((who for part, who in _SYMLINK_OWNERS.items() if part in target), "something else")
-    return f"it is a symlink to {target}: {manager} manages it; set names there instead"
+    if os.path.islink(path):
+        target = os.readlink(path)
+        manager = next((who for part, who in _SYMLINK_OWNERS.items() if part in target), "something else")
+        return f"it is a symlink to {target}: {manager} manages it; set names there instead"
+    if os.path.lexists(path) and not os.path.isfile(path):
+        return f"{path} is no regular file; remove it"
+    return "" if os.geteuid() else _read_only(path)
+
+
+def _read_only(path: str) -> str:
+    """What root cannot write of a file and its folder; a new file is renamed over the old one, but for a mount."""
+    needed = [path] if os.path.ismount(path) else [os.path.dirname(path), path]
+    closed = next((one for one in needed if os.path.exists(one) and not os.access(one, os.W_OK)), "")
+    return f"{closed} is read-only or immutable; make it writable (mount -o remount,rw; chattr -i)" if closed else ""
 
 
 def _rewrite(path: str, text: str) -> None:

@@ -153,6 +153,8 @@ def _write_list(parts: list[str], at: int) -> Failure | None:
 
 
 def _why(error: OSError, key: str, value: str) -> str:
+    if error.errno == errno.ENOENT and os.path.exists(f"{ROOT}/{path_of(key)}"):
+        return f"the kernel knows no {value!r} for {key}"  # of congestion controls: no such module
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
         return f"the kernel has no sysctl {key} here"
     if error.errno in (errno.EINVAL, errno.ERANGE):
