@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from reconciler import startup
 from reconciler.cli.commands import Options
 from reconciler.cli.exit_codes import ERROR, INTERRUPTED, LOCKED, OK
 from reconciler.cli.options import Misused, parser
+from reconciler.cli.output import Output
 from reconciler.model import notes, timings
 from reconciler.model.errors import InputError, LockHeld, NetreconError, Problem
 from reconciler.model.keys import NO_ORIGIN
+
+_DOING = ("apply", "delete")  # their exit codes tell what was done, whether or not that could be written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _misused(error, words)
     except SystemExit:  # --help or --version has been printed
         return _run(Options(run=lambda _options: OK, json=False, debug=""))
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except OSError as error:  # or could not be printed
         _give_up_output()
+        if isinstance(error, BrokenPipeError):
+            return OK
         return _fail(Options(json=False), [Problem(NO_ORIGIN, _unwritten(error))], ERROR)
     if options.debug == "timings":
         timings.started()
@@ -55,10 +63,17 @@ def _with_debug(arguments: Sequence[str]) -> list[str]:
 
 
 def _run(options: Options) -> int:
-    code = _carried_out(options)
-    for text in notes.taken():
-        _note(text)
-    return code
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    with contextlib.redirect_stdout(cast("TextIO", out)), contextlib.redirect_stderr(cast("TextIO", err)):
+        code = _carried_out(options)
+        for text in notes.taken():
+            _note(text)
+        out.flush()
+        if out.error is None or isinstance(out.error, BrokenPipeError):  # nobody reads our output any more
+            return code
+        _note(_unwritten(out.error))
+        err.flush()
+    return code if code or getattr(options, "command", "") in _DOING else ERROR
 
 
 def _note(text: str) -> None:
@@ -69,18 +84,13 @@ def _note(text: str) -> None:
 
 def _carried_out(options: Options) -> int:
     try:
-        code = int(options.run(options))
-        sys.stdout.flush()  # an error of writing is raised here instead of at the interpreter's exit
-        return code
+        return int(options.run(options))
     except InputError as error:
         return _fail(options, error.problems, ERROR)
     except LockHeld as error:
         return _fail(options, [Problem(NO_ORIGIN, str(error))], LOCKED)
     except NetreconError as error:
         return _fail(options, [Problem(NO_ORIGIN, str(error))], ERROR)
-    except BrokenPipeError:  # nobody reads our output any more
-        _give_up_output()
-        return ERROR
     except KeyboardInterrupt:
         return _fail(
             options, [Problem(NO_ORIGIN, "interrupted; run netrecon plan to see what is left to do")], INTERRUPTED
@@ -99,8 +109,9 @@ def _fail(options: Options, problems: list[Problem], code: int) -> int:
     try:
         if options.json:
             as_json.write(as_json.errors(options.command, problems))
-            for_stderr = []
         sys.stdout.flush()
+        if options.json and getattr(sys.stdout, "error", None) is None:  # see Output
+            for_stderr = []
     except OSError as error:
         _give_up_output()
         for_stderr = [*problems, Problem(NO_ORIGIN, _unwritten(error))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from reconciler.model.quoting import Path, quoted, shortened
@@ -87,9 +88,14 @@ def _nearest(word: str, words: list[str]) -> str:
 
 def _closest(word: str, words: list[str]) -> str:
     """The word of the list that is most like ``word``, "" where none is close."""
+    return _compared(word[:64], tuple(words))
+
+
+@cache
+def _compared(word: str, words: tuple[str, ...]) -> str:
     from difflib import get_close_matches  # takes 1 ms to import, and is needed only for mistakes
 
-    return next(iter(get_close_matches(word[:64], words, 1)), "")
+    return next(iter(get_close_matches(word, words, 1)), "")
 
 
 def _const(value: Any, rule: Any) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from command import Netrecon
+from pretended.seam import Pretended
 
 from reconciler.cli import main
 
@@ -74,6 +78,31 @@ def test_a_full_disk_is_one_line(command: str) -> None:
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
 def test_the_exit_code_tells_where_nothing_else_can(command: str, code: int, closed: str) -> None:
     assert shell(f"netrecon {command} {closed}").returncode == code
+
+
+@pytest.mark.parametrize("stream", [">/dev/full", "2>/dev/full", "| true", "2>&1 | true"])
+@pytest.mark.parametrize("words", [[], ["--json"], ["-v"]])
+def test_who_reads_changes_neither_what_is_done_nor_the_exit_code(
+    stream: str, words: list[str], pretended: Pretended, netrecon: Netrecon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "x") if "|" in stream else OSError(errno.ENOSPC, "x")
+
+    file = netrecon.file({"bridges": {"br0": {}}})
+    before = pretended.picture()
+    for command, code, silent in (("plan", 2, False), ("check", 2, False), ("apply", 0, False), ("check", 0, True)):
+        with monkeypatch.context() as patch:
+            for name in ("stdout", "stderr"):
+                closed = (name == "stdout" and stream[0] in ">|") or (name == "stderr" and stream[0] == "2")
+                patch.setattr(sys, name, Closed() if closed else io.StringIO())
+            found = main.main([command, *words, file])
+        assert found == code or (silent and words), command
+    assert pretended.picture() != before
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Closed())
+        assert main.main(["delete", *words, file]) == 0
+    assert pretended.picture() == before
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -190,3 +190,32 @@ def test_numbers_beyond_any_word_size() -> None:
 def test_problems_end_somewhere() -> None:
     text = HEAD + "routes:\n" + "  - {}\n" * 5_000
     assert len(messages(text)) == document.MAX_PROBLEMS
+
+
+@pytest.mark.parametrize("file", [*EXAMPLES, *CASES[:71]], ids=lambda file: file.stem)
+def test_what_is_right_is_left_out_without_another_answer(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        loaded = document.load(file.name, file.read_bytes())
+    except InputError:
+        pytest.skip("no document")
+    whole = schema.check(loaded)
+    monkeypatch.setattr(schema, "_LONG", 0)
+    short = schema.check(loaded)
+    lost = {problem for problem in whole if problem.origin.path}  # with 0 even version and name are left out
+    assert lost <= set(short)
+
+
+def test_one_mistake_in_a_long_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = "".join(f"  b{number}: {{{'stp' if number != 300 else 'stq'}: true}}\n" for number in range(500))
+    loaded = document.load("t.yaml", (HEAD + "bridges:\n" + names).encode())
+    seen = []
+    real = schema._validator()
+    monkeypatch.setattr(schema, "_validator", lambda: type("V", (), {"iter_errors": lambda _, data: told(data)})())
+
+    def told(data: Any) -> Any:
+        seen.append(data["bridges"])
+        return real.iter_errors(data)
+
+    (problem,) = schema.check(loaded)
+    assert 'unknown key "stq"' in problem.message
+    assert seen == [{"b300": {"stq": True}}]

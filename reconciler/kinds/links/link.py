@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from reconciler.model.quoting import Path
 from reconciler.model.rows import LinkRow, ScopeState
 
 WORDS = ("mac", "mtu", "txqueuelen", "master", "up", *PORT.words)  # the attributes that can change, in the order sent
+
+_COMPARED = 100  # links on either side of a name in alphabetical order; with all of 10,000 it would take minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +206,32 @@ def declared_end(scope: str, name: str, names: Names) -> Any:
 
 def nearest(name: str, scope: str, names: Names) -> str:
     """A hint for the message "no link X in SCOPE": the most similar link, else the links of the scope."""
+    where = f"links like {name} in {scope}"
+    if where not in names.near:
+        names.near[where] = _nearest(name, _known(scope, names), names.sections)
+    hint: str = names.near[where]
+    return hint
+
+
+def _nearest(name: str, known: list[str], sections: Sequence[str]) -> str:
     import difflib
 
-    known = sorted(link for where, link in names.links if where == scope)
-    close = difflib.get_close_matches(name, known, 1)
+    at = bisect.bisect(known, name)
+    close = difflib.get_close_matches(name, known[max(0, at - _COMPARED) : at + _COMPARED], 1)
     if close:
         return f'; did you mean "{close[0]}"?'
-    if not known and names.sections:
-        *first, last = names.sections
+    if not known and sections:
+        *first, last = sections
         return f"; declare it under {', '.join(first)} or {last}"
     return "; it has " + ", ".join(known[:8]) + (", ..." if len(known) > 8 else "") if known else ""
+
+
+def _known(scope: str, names: Names) -> list[str]:
+    where = f"links of {scope}"
+    if where not in names.near:
+        names.near[where] = sorted(link for place, link in names.links if place == scope)
+    known: list[str] = names.near[where]
+    return known
 
 
 def master_of(port: Port, names: Names) -> tuple[Key, ...]:
