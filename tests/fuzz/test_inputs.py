@@ -5,7 +5,9 @@ NETRECON_FUZZ=3600 runs it for an hour instead of a minute; NETRECON_FUZZ_SEED r
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import json
 import os
 import pathlib
@@ -17,9 +19,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pretended.host import Host
 from pretended.seam import Pretended
 from situations import CASES
 
+from reconciler.cli import main
 from reconciler.model.errors import NetreconError
 from reconciler.planning.intent import to_have
 from reconciler.run import load, pipeline
@@ -29,7 +33,10 @@ SEED = int(os.environ.get("NETRECON_FUZZ_SEED", "0")) or random.randrange(1 << 3
 ROOT = pathlib.Path(__file__).parents[2]
 TOPOLOGIES = sorted(ROOT.glob("topologies/*.yaml"))
 COMPOSE = sorted(ROOT.glob("tests/cases/compose/*.yaml"))
-SHARES = (("a file as data", 0.45), ("a file as text", 0.2), ("a plan", 0.25), ("a Compose file", 0.1))
+SHARES = (
+    ("a file as data", 0.35), ("a file as text", 0.15), ("a plan", 0.2), ("a Compose file", 0.1),
+    ("several files", 0.05), ("an apply", 0.15),
+)  # fmt: skip
 
 STRANGE: tuple[Any, ...] = (
     *(None, True, False, {}, [], [[]], [None], {"": None}, {"a": {"b": None}}),
@@ -170,7 +177,27 @@ def test_no_mutated_input_ends_in_an_unforeseen_error(pretended: Pretended, tmp_
         file.write_bytes(text().encode("utf-8", "surrogatepass"))
         load.load([str(file)])
 
+    def together() -> None:
+        files = [file, tmp_path / "other.yaml"]
+        for one in files:
+            one.write_text(json.dumps({**mutator.topology(), "name": one.stem}))
+        pipeline.plan(kernel, to_have(load.load([str(one) for one in files])))
+
+    def applied() -> None:
+        """What validates is applied whole, refused, or gone back from; then it is deleted."""
+        file.write_text(json.dumps({**mutator.topology(), "name": "fuzz"}))
+        load.load([str(file)])
+        for words in (["apply", "--debug", "-q", str(file)], ["delete", "--debug", "-q", "--force", "--name", "fuzz"]):
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+                code = main.main(words)
+            if code not in (0, 1, 3):
+                raise AssertionError(f"{words[0]}: exit {code}: {out.getvalue()}")
+        pretended.host = Host()
+
     targets: dict[str, Callable[[], None]] = {
+        "several files": together,
+        "an apply": applied,
         "a file as data": lambda: checked(lambda: json.dumps(mutator.topology())),
         "a file as text": lambda: checked(mutator.text),
         "a plan": planned,
