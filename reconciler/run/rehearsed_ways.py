@@ -68,7 +68,12 @@ def _can_be_copied(planned: Planned) -> bool:
     kinds = [(BY_NAME[change.key.kind], change) for change in planned.changes]
     steers = any(kind.transaction != NFT for kind, _ in kinds)
     shared = any(kind.sets is not None and not kind.local(change) for kind, change in kinds)
-    return steers and not shared and len(planned.live) + len(planned.changes) <= _MOST and threading.active_count() <= 2
+    return steers and not shared and len(planned.live) + len(planned.changes) <= _MOST and _may_fork()
+
+
+def _may_fork() -> bool:
+    """Whether nobody else's threads run: a copy of the process would have their locks and not them."""
+    return threading.active_count() <= 2  # this one, and the kernel's worker, which is ended first
 
 
 def _settings(kernel: Kernel, scopes: set[str]) -> Settings:

@@ -183,7 +183,7 @@ def test_applied_checked_and_deleted_without_the_secret_in_sight(netrecon: Any) 
 def test_a_failed_apply_gives_the_secret_back(netrecon: Any) -> None:
     assert netrecon("apply", WHOLE)[0] == 0
     other = {**WHOLE, "macvtaps": {"t0": {**WHOLE["macvtaps"]["t0"], "queue": 777}}}
-    code, said = netrecon("apply", {**other, "sysctls": {"net.ipv4.ip_forward": "maybe"}})
+    code, said = netrecon("apply", {**other, "sysctls": {"net.ipv4.tcp_congestion_control": "nosuch"}})
     assert code == 3, said
     assert "failed and rolled back" in said
     assert f"bcqueuelen {WORD}" in sh("ip -d link show t0")

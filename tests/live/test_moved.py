@@ -513,7 +513,7 @@ def ip_json_bridge(arguments: str) -> Any:
 
 # ------------------------------------------------------------------ going back, deleting
 
-BROKEN = {"sysctls": {"net.ipv4.conf.all.rp_filter": 99999999999}}
+BROKEN = {"sysctls": {"net.ipv4.tcp_congestion_control": "nosuch"}}
 
 
 def test_after_a_rollback_the_old_places_are_reached_at_once(apply: Apply, answer: Answerer) -> None:

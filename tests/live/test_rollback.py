@@ -228,7 +228,11 @@ def test_what_a_setting_for_all_links_changed_on_others_goes_back_with_it(
     sh("sysctl -qw net.ipv4.conf.default.forwarding=1 net.ipv4.conf.theirs.forwarding=1")
     sh("sysctl -qw net.ipv6.conf.off.disable_ipv6=1")
     before = sh(SETTINGS)
-    refused = {"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.disable_ipv6": 1, "net.ipv4.tcp_syncookies": "word"}
+    refused = {
+        "net.ipv4.ip_forward": 1,
+        "net.ipv6.conf.all.disable_ipv6": 1,
+        "net.ipv4.tcp_congestion_control": "nosuch",
+    }
     file = tmp_path / "case.yaml"
     file.write_text(json.dumps({"version": 1, "name": "case", "sysctls": refused}))
     assert main.main(["apply", "--json", str(file)]) == 3
@@ -245,7 +249,7 @@ def test_the_order_of_addresses_and_a_lease_come_back(
 
     def write(addresses: list[str], **more: Any) -> None:
         data = {"version": 1, "name": "case", "interfaces": {"eth1": {"addresses": addresses, **more}}}
-        file.write_text(json.dumps(data | ({"sysctls": {"net.ipv4.tcp_syncookies": "word"}} if more else {})))
+        file.write_text(json.dumps(data | ({"sysctls": {"net.ipv4.tcp_congestion_control": "nosuch"}} if more else {})))
 
     def there() -> list[str]:
         return [line for line in sh("ip addr show eth1; ip route; ip -6 route").splitlines() if "_lft" not in line]

@@ -15,6 +15,7 @@ import yaml
 from throwaway import inside, sh
 
 from reconciler.cli import main
+from reconciler.run import rehearsed_ways
 
 pytestmark = pytest.mark.live
 CASES = yaml.safe_load((pathlib.Path(__file__).parents[1] / "cases" / "sessions.yaml").read_text())
@@ -206,6 +207,11 @@ def line(case: dict[str, Any], words: dict[str, str]) -> Iterator[Line]:
     finally:
         os.environ.pop("SSH_CONNECTION", None)
         made.close()
+
+
+@pytest.fixture(autouse=True)
+def forking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsed_ways, "_may_fork", lambda: True)  # where tests run side by side they have threads
 
 
 PARAMETERS = [
