@@ -20,11 +20,11 @@ from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetUnmasqueraded, ForgetUntranslated
 from reconciler.model.rows import Way
 
-# The start of an entry: nfgenmsg, then the original tuple; the source follows the 16 bytes (see flows._BEGINNINGS).
+# The start of an entry: nfgenmsg and the length of the original tuple (6 bytes), then this; its source is at byte 16.
 _SOURCE = 16
 _BEGINNINGS = {
-    struct.pack("=HHHH", 52, TUPLE_ORIG | NESTED, 20, TUPLE_IP | NESTED): 4,
-    struct.pack("=HHHH", 76, TUPLE_ORIG | NESTED, 44, TUPLE_IP | NESTED): 16,
+    struct.pack("=HHH", TUPLE_ORIG | NESTED, 20, TUPLE_IP | NESTED): 4,
+    struct.pack("=HHH", TUPLE_ORIG | NESTED, 44, TUPLE_IP | NESTED): 16,
 }
 
 
@@ -78,7 +78,7 @@ def _of_sources(
     kernel: Kernel, scope: str, wanted: Mapping[_Prefix, ForgetUnmasqueraded]
 ) -> Iterator[tuple[bytes, ForgetUnmasqueraded]]:
     def request_of(body: bytes) -> ForgetUnmasqueraded | None:
-        length = _BEGINNINGS.get(body[4:12])
+        length = _BEGINNINGS.get(body[6:12])
         if length is None:
             return None
         source = int.from_bytes(body[_SOURCE : _SOURCE + length], "big")
