@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Many tests wait for the kernel: three of them keep two cores busy.
+WORKERS := $(shell echo $$(($$(nproc) * 3 / 2)))
 export PYTHON
 
 .PHONY: demo test test-lowest unit check format venv bench bench-full setup setup-test clean
@@ -18,7 +20,7 @@ demo: $(VENV)/.run
 
 test: check
 	@status=0; $(BIN)/coverage erase; \
-	$(BIN)/coverage run -m pytest --numprocesses auto </dev/null || status=$$?; \
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal </dev/null || status=$$?; \
 	$(BIN)/coverage combine -q && $(BIN)/coverage report; \
 	exit $$status
 
