@@ -187,17 +187,20 @@ class Listener(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A packet whose way is asked of the kernel; with ``iif`` (an ifindex) it comes in by that link.
+    """A packet to ask about: addresses without a prefix length, ifindexes of the links (0: none), firewall mark.
 
-    ``mark`` is its firewall mark.
+    With ``iif`` it comes in by that link and is forwarded or delivered; else it is sent by this host.  ``protocol``
+    is the number of IP (6 TCP, 17 UDP, 0 any) that rules with ports look at.
     """
 
     to: str
     source: str = ""
     iif: int = 0
-    protocol: int = 0
-    port: int = 0
+    oif: int = 0
     mark: int = 0
+    protocol: int = 0
+    source_port: int = 0
+    port: int = 0
 
 
 class Way(NamedTuple):

@@ -6,12 +6,11 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import transport
 from reconciler.model.errors import Failure
-from reconciler.model.rows import Way
+from reconciler.model.rows import Ask, Way
 
 RTM_GETROUTE = 26
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_METRICS = 1, 2, 3, 4, 5, 7, 8
@@ -23,22 +22,7 @@ _TYPES = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"
 # The kernel answers for a route that drops the packet with an error (fib_props in net/ipv4/fib_semantics.c).
 _DROPS = {errno.EINVAL: "blackhole", errno.EHOSTUNREACH: "unreachable", errno.EACCES: "prohibit"}
 
-
-class Packet(NamedTuple):
-    """A packet to ask about: addresses without a prefix length, ifindexes of the links (0: none), firewall mark.
-
-    With ``iif`` it comes in by that link and is forwarded or delivered; else it is sent by this host.  ``protocol``
-    is the number of IP (6 TCP, 17 UDP, 0 any) that rules with ports look at.
-    """
-
-    to: str
-    source: str = ""
-    iif: int = 0
-    oif: int = 0
-    mark: int = 0
-    protocol: int = 0
-    source_port: int = 0
-    port: int = 0
+Packet = Ask
 
 
 def ways(kernel: Kernel, scope: str, packets: Sequence[Packet]) -> list[Way]:

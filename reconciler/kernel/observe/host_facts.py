@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path
@@ -30,13 +30,8 @@ def read(
         four,
         six,
         tuple(sock_diag.listeners(kernel, scope, ports)) if ports else (),
-        dict(zip(asks, path.ways(kernel, scope, [*_packets(asks)]), strict=True)) if asks else {},
+        dict(zip(asks, path.ways(kernel, scope, [*asks]), strict=True)) if asks else {},
         tuple(link_programs.read(kernel, scope, links)) if links else (),
         {place: int(value) for place, key in keys.items() if (value := values.get(key))},
         frozenset(family for key, family in _BRIDGE_NF.items() if values.get(key) == "1"),
     )
-
-
-def _packets(asks: Iterable[Ask]) -> Iterator[path.Packet]:
-    for to, source, iif, protocol, port, mark in asks:
-        yield path.Packet(to, source, iif=iif, mark=mark, protocol=protocol, port=port)

@@ -19,12 +19,12 @@ def there(flow: Flow, marks: Marks) -> Ask:
     """The question for the way of a flow's packet to its end."""
     source = flow.source if flow.iif.index else ""
     port = flow.target[1] if flow.target else flow.port
-    return Ask(flow.end, source, flow.iif.index or 0, PROTOCOLS[flow.protocol], port, marks.out)
+    return Ask(flow.end, source, flow.iif.index or 0, mark=marks.out, protocol=PROTOCOLS[flow.protocol], port=port)
 
 
 def back(flow: Flow, marks: Marks) -> Ask:
     """The question for the way of the answer; from the host for what the host itself began."""
-    return Ask(flow.source, flow.end, flow.oif.index or 0, PROTOCOLS[flow.protocol], mark=marks.back)
+    return Ask(flow.source, flow.end, flow.oif.index or 0, mark=marks.back, protocol=PROTOCOLS[flow.protocol])
 
 
 def comes_from(flow: Flow) -> Ask:
