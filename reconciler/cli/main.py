@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import NoReturn, TextIO, cast
 
 from reconciler import startup
-from reconciler.cli.commands import Options
+from reconciler.cli import commands, options
 from reconciler.cli.exit_codes import ERROR, INTERRUPTED, LOCKED, OK
-from reconciler.cli.options import Misused, parser
 from reconciler.cli.output import Output
+from reconciler.cli.parsing import Misused, Options
 from reconciler.model import notes, timings
 from reconciler.model.errors import InputError, LockHeld, NetreconError, Problem
 from reconciler.model.keys import NO_ORIGIN
@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stderr is None:  # or 2: then only the exit code reports an error
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
-        options = parser().parse_args(words)
+        parsed = options.parse(words)
     except Misused as error:
         return _misused(error, words)
     except SystemExit:  # --help or --version has been printed
-        return _run(Options(run=lambda _options: OK, json=False, debug=""))
+        return _run(None)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:  # or could not be printed
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return OK
         return _fail(Options(json=False), [Problem(NO_ORIGIN, _unwritten(error))], ERROR)
-    if options.debug == "timings":
+    if parsed.debug == "timings":
         timings.started()
-    code = _run(options)
-    if options.debug == "timings":
+    code = _run(parsed)
+    if parsed.debug == "timings":
         sys.stderr.writelines(f"{line}\n" for line in timings.lines())
     return code
 
@@ -62,10 +62,11 @@ def _with_debug(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def _run(options: Options) -> int:
+def _run(parsed: Options | None) -> int:
+    """Carry the command out and flush its output; None: only flush what was printed."""
     out, err = Output(sys.stdout), Output(sys.stderr)
     with contextlib.redirect_stdout(cast("TextIO", out)), contextlib.redirect_stderr(cast("TextIO", err)):
-        code = _carried_out(options)
+        code = OK if parsed is None else _carried_out(parsed)
         for text in notes.taken():
             _note(text)
         out.flush()
@@ -73,7 +74,7 @@ def _run(options: Options) -> int:
             return code
         _note(_unwritten(out.error))
         err.flush()
-    return code if code or getattr(options, "command", "") in _DOING else ERROR
+    return code if code or (parsed is not None and parsed.command in _DOING) else ERROR
 
 
 def _note(text: str) -> None:
@@ -82,35 +83,35 @@ def _note(text: str) -> None:
     as_text.note(text)
 
 
-def _carried_out(options: Options) -> int:
+def _carried_out(parsed: Options) -> int:
     try:
-        return int(options.run(options))
+        return int(commands.module(parsed.command).run(parsed))
     except InputError as error:
-        return _fail(options, error.problems, ERROR)
+        return _fail(parsed, error.problems, ERROR)
     except LockHeld as error:
-        return _fail(options, [Problem(NO_ORIGIN, str(error))], LOCKED)
+        return _fail(parsed, [Problem(NO_ORIGIN, str(error))], LOCKED)
     except NetreconError as error:
-        return _fail(options, [Problem(NO_ORIGIN, str(error))], ERROR)
+        return _fail(parsed, [Problem(NO_ORIGIN, str(error))], ERROR)
     except KeyboardInterrupt:
         return _fail(
-            options, [Problem(NO_ORIGIN, "interrupted; run netrecon plan to see what is left to do")], INTERRUPTED
+            parsed, [Problem(NO_ORIGIN, "interrupted; run netrecon plan to see what is left to do")], INTERRUPTED
         )
     except Exception as error:
-        if options.debug:
+        if parsed.debug:
             raise
         text = f"unforeseen {type(error).__name__}: {error}; --debug shows where"
-        return _fail(options, [Problem(NO_ORIGIN, text)], ERROR)
+        return _fail(parsed, [Problem(NO_ORIGIN, text)], ERROR)
 
 
-def _fail(options: Options, problems: list[Problem], code: int) -> int:
+def _fail(parsed: Options, problems: list[Problem], code: int) -> int:
     from reconciler.cli import as_json, as_text
 
     for_stderr = problems
     try:
-        if options.json:
-            as_json.write(as_json.errors(options.command, problems))
+        if parsed.json:
+            as_json.write(as_json.errors(parsed.command, problems))
         sys.stdout.flush()
-        if options.json and getattr(sys.stdout, "error", None) is None:  # see Output
+        if parsed.json and getattr(sys.stdout, "error", None) is None:  # see Output
             for_stderr = []
     except OSError as error:
         _give_up_output()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+TOPOLOGY_RULE = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
 TABLE_PREFIX = "netrecon-"  # a topology's nftables table (family inet) in a scope is called netrecon-<topology>
 STAMP_CHAIN = "stamp"  # empty; its comment has the version of the table's fixed part and a digest of each chain's rules
 ADMIN_CHAIN = "admin"  # belongs to the administrator: its rules are never read or changed
@@ -15,6 +18,11 @@ HIGH_MAC = "fe:ff"  # the same for a port of somebody else's bridge, which takes
 FILE_STAMP = "# netrecon:"  # and the topology: the first line of a DNS file in /etc/netns/<name>
 BLOCK_BEGIN = "# BEGIN netrecon:"  # and the topology: the lines around its block in the host's own DNS file
 BLOCK_END = "# END netrecon:"
+
+
+def is_topology(name: str) -> bool:
+    """Whether a topology can have this name."""
+    return re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) is not None
 
 
 def table_name(topology: str) -> str:

@@ -19,7 +19,7 @@ from situations import NOT_PRETENDED, Situation
 from pretended import nft, settings
 from pretended.host import Host, ours
 from pretended.picture import picture
-from reconciler.cli import main
+from reconciler.cli import options
 from reconciler.kernel import live, writer
 from reconciler.kernel.namespaces import libc
 from reconciler.kernel.netlink import neighbours, reader, transport
@@ -316,7 +316,8 @@ def _ways(kernel: Kernel, scope: str, packets: Sequence[kernel_path.Packet]) -> 
 # ------------------------------------------------------------------ plugged in
 
 
-_parser = cache(main.parser)  # a run makes it once, which takes longer than the run itself does here
+# A run makes these once, which takes longer than the run itself does here.
+_root, _of_command = cache(options.root), cache(options.of_command)
 
 
 def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
@@ -338,7 +339,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     monkeypatch.setattr(reader, "_release", lambda: pretended.host.release)
     monkeypatch.setattr(host, "need_root", lambda: None)
     monkeypatch.setattr(os, "fsync", lambda _file: None)  # nothing here has to outlive the machine
-    monkeypatch.setattr(main, "parser", _parser)
+    monkeypatch.setattr(options, "root", _root)
+    monkeypatch.setattr(options, "of_command", _of_command)
     (folder / "etc" / "netns").mkdir(parents=True)
     for name in dns_files.NAMES:
         (folder / "etc" / name).write_text("")

@@ -1,0 +1,27 @@
+"""``netrecon confirm``: keeps what ``apply --confirm-within`` has applied."""
+
+from __future__ import annotations
+
+import sys
+
+from reconciler.cli.exit_codes import OK
+from reconciler.cli.parsing import Options, Parser
+from reconciler.cli.showing import show_settled
+
+
+def options(_parser: Parser) -> None:
+    """No options of its own."""
+
+
+def run(options: Options) -> int:
+    from reconciler.run import host
+    from reconciler.safety import lock
+    from reconciler.safety.commit_confirmed import committing
+
+    with lock.held(options.lock_timeout), host.kernel() as kernel:
+        kept = committing.confirm(kernel)
+    if options.json:
+        show_settled(options, "confirmed", list(kept.topologies))
+    elif not options.quiet:
+        sys.stdout.write(f"{', '.join(kept.topologies)}: confirmed, and stays as it is.\n")
+    return OK

@@ -1,0 +1,36 @@
+"""``netrecon delete``: deletes what topologies own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.cli.changing import add_changing, carry_out
+from reconciler.cli.parsing import Options, Parser, add_files
+from reconciler.model.errors import NetreconError
+
+if TYPE_CHECKING:
+    from reconciler.planning.intent import Intent
+
+
+def options(parser: Parser) -> None:
+    add_files(parser, "*")
+    parser.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
+    add_changing(parser)
+
+
+def run(options: Options) -> int:
+    return carry_out(options, _intent(options))
+
+
+def _intent(options: Options) -> Intent:
+    from reconciler.model import names
+    from reconciler.planning.intent import to_be_gone, to_have
+    from reconciler.run import load
+
+    if bool(options.files) == bool(options.name):
+        raise NetreconError("delete: give FILE or --name NAME, one of them")
+    for name in options.name or ():
+        if not names.is_topology(name):
+            raise NetreconError(f"delete: --name {name!r} is not a topology name; {names.TOPOLOGY_RULE}")
+    declared = to_have(load.load(options.files) if options.files else ())
+    return to_be_gone(options.name or declared.names, options.force, options.keep_going, declared.relaxed)
