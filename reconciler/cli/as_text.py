@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -207,21 +207,6 @@ def print_trace(traced: Trace, colour: str, verbose: bool) -> None:
             out.print(Text(f"    {answer}{clean(place)}: {by}: {line.verdict}", style="dim"))
     for (scope, why), alike in itertools.groupby(sorted(traced.untraced), lambda one: (one.scope, one.why)):
         out.print(Text(clean(f"not traced in {scope}: {', '.join(one.what for one in alike)}: {why}")))
-
-
-def print_holdings(counts: Mapping[str, Mapping[str, int]], colour: str) -> None:
-    """Print a table: topology, number of its objects, their kinds; ``counts`` is topology -> kind -> number."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("topology")
-    table.add_column("objects", justify="right")
-    table.add_column("kinds")
-    for name, kinds in counts.items():
-        listed = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-        table.add_row(clean(name), str(sum(kinds.values())), clean(listed))
-    console(colour).print(table)
 
 
 def print_proofs(proved: Proved, topologies: Sequence[str], colour: str) -> None:

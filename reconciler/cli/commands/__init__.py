@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "confirm": Command("confirm", "keep what apply --confirm-within has applied"),
     "rollback": Command("rollback", "undo an apply that waits for confirmation, or that was killed"),
     "list": Command("list_held", "list the topologies that have objects in the kernel"),
+    "show": Command("show", "show what the kernel holds: networks, links, addresses, routes, ports, NAT"),
     "exec": Command("exec_command", "run a command in a namespace, with its resolv.conf and hosts"),
     "schema": Command("schema", "print the JSON Schema of the language"),
 }

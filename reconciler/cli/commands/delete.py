@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli.changing import add_changing, carry_out
+from reconciler.cli.exit_codes import CHANGES, OK
 from reconciler.cli.parsing import Options, Parser, add_files
 from reconciler.model.errors import NetreconError
 
@@ -15,11 +16,24 @@ if TYPE_CHECKING:
 def options(parser: Parser) -> None:
     add_files(parser, "*")
     parser.add_argument("--name", action="append", metavar="NAME", help="a topology by its name, without its file")
+    parser.add_argument("--plan", action="store_true", help="only show what would be deleted (exit 2: something)")
     add_changing(parser)
 
 
 def run(options: Options) -> int:
-    return carry_out(options, _intent(options))
+    intent = _intent(options)
+    return _show(options, intent) if options.plan else carry_out(options, intent)
+
+
+def _show(options: Options, intent: Intent) -> int:
+    from reconciler.cli.showing import show_plan
+    from reconciler.run import host, pipeline
+
+    protect = None if intent.force or options.confirm_within else options.protect
+    with host.kernel() as kernel:
+        planned = pipeline.plan(kernel, intent, protect=protect)
+    show_plan(options, planned, quiet=options.quiet)
+    return OK if planned.in_sync else CHANGES
 
 
 def _intent(options: Options) -> Intent:
