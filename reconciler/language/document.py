@@ -79,7 +79,8 @@ def _must_be_mapping(file: str, builder: Builder) -> None:
     if root is None:
         fail(file, "the file is empty; a topology starts with version: 1 and name: NAME")
     if not isinstance(root, dict):
-        message = f"the top level is {quoted(root)}, not a mapping; start with version: 1 and name: NAME"
+        what = "a list" if isinstance(root, list) else "text"  # not which text: it may be any file, and secret
+        message = f"the top level is {what}, not a mapping; start with version: 1 and name: NAME"
         fail(file, message, *builder.start)
 
 

@@ -12,6 +12,7 @@ from reconciler.model.quoting import Path, quoted, shortened
 Schema = Mapping[str, Any]
 
 _FALSE, _TRUE = ("no", "off", "n", "0"), ("yes", "on", "y", "1")
+_LIKE = 0.75  # difflib ratio: "rules" is not "routes"
 _NAMES = {
     "boolean": "true or false",
     "integer": "a whole number",
@@ -87,15 +88,19 @@ def _nearest(word: str, words: list[str]) -> str:
 
 
 def _closest(word: str, words: list[str]) -> str:
-    """The word of the list that is most like ``word``, "" where none is close."""
-    return _compared(word[:64], tuple(words))
+    """The word of the list that ``word`` is a misspelling of, "" where none is close.
+
+    Such a word has the same first letter: ``external`` is not ``internal``.
+    """
+    return _compared(word[:64], tuple(one for one in words if one[:1] == word[:1]))
 
 
 @cache
 def _compared(word: str, words: tuple[str, ...]) -> str:
     from difflib import get_close_matches  # takes 1 ms to import, and is needed only for mistakes
 
-    return next(iter(get_close_matches(word, words, 1)), "")
+    swapped = (one for one in words if sorted(one) == sorted(word))
+    return next(iter(get_close_matches(word, words, 1, cutoff=_LIKE)), "") or next(swapped, "")
 
 
 def _const(value: Any, rule: Any) -> str:

@@ -57,6 +57,11 @@ def faults(document: Document) -> Iterator[Fault]:
     """All violations of the schema with their paths, in no order, at most MAX_PROBLEMS."""
     if _accepts(document.data):
         return
+    if isinstance(document.data, dict) and document.data.keys().isdisjoint(bundle()["properties"]):
+        yield Fault(
+            (), "this is no topology: it has none of its keys; start with version: 1 and name: NAME", "required"
+        )
+        return
     wrong = _validator().iter_errors(_reduced(document.data))
     explained = (fault for error in wrong for fault in _explained(error))
     yield from islice(explained, MAX_PROBLEMS)

@@ -26,9 +26,6 @@ def held(timeout: float) -> Iterator[None]:
         raise KernelError(f"open the lock {path}", Failure(error.errno or 0)) from error
     try:
         _wait(handle, timeout)
-        with contextlib.suppress(OSError):  # the pid is for people: a full disk must not stop us here
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(handle)
@@ -48,10 +45,26 @@ def _wait(handle: int, timeout: float) -> None:
 
 
 def _busy(handle: int) -> LockHeld:
-    text = os.pread(handle, 20, 0).decode("ascii", "replace").strip()
-    pid = int(text) if text.isdigit() else 0
+    pid = _holder(handle)
+    if not pid:
+        return LockHeld("another process holds the lock of netrecon; wait for it or give --lock-timeout", 0)
     command = ""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         command = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
     who = f"pid {pid} ({command})" if command else f"pid {pid}"
-    return LockHeld(f"another netrecon is at work: {who}; wait for it or give --lock-timeout", pid)
+    return LockHeld(f"another process holds the lock: {who}; wait for it or give --lock-timeout", pid)
+
+
+def _holder(handle: int) -> int:
+    """The pid of the process that holds the lock; 0 where the kernel does not name it (one of another container).
+
+    The lines of /proc/locks are "1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> ..." (proc_locks(5)); the file
+    itself has the pid of the last netrecon, which may not be the holder: flock(1) can be.
+    """
+    there = os.fstat(handle)
+    place = f"{os.major(there.st_dev):02x}:{os.minor(there.st_dev):02x}:{there.st_ino}"
+    with contextlib.suppress(OSError), open("/proc/locks", encoding="ascii") as file:
+        for words in map(str.split, file):
+            if words[1] == "FLOCK" and words[5:6] == [place] and words[4].isdigit():
+                return int(words[4])
+    return 0

@@ -212,3 +212,16 @@ def test_a_lock_that_is_held_is_told_with_its_holder(files: dict[str, str], caps
         assert "holder" in message
         holder.kill()
     assert main.main(["apply", "-q", files["before"]]) == 0  # the kernel has let go of it
+
+
+def test_a_lock_held_by_flock_is_told_with_its_holder(
+    files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["apply", "-q", files["before"]]) == 0  # the last netrecon's pid is not the holder's
+    with subprocess.Popen(["flock", "/run/netrecon/lock", "sh", "-c", "echo held; sleep 60"], stdout=-1) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert main.main(["apply", "--json", files["before"]]) == 5
+        assert f"pid {holder.pid} (flock " in json.loads(capsys.readouterr().out)["errors"][0]["message"]
+        sh(f"pkill -P {holder.pid}")
+        holder.kill()

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from reconciler.cli.exit_codes import NO_COMMAND, NOT_RUN
 from reconciler.cli.parsing import Options, Parser
 from reconciler.model.errors import NetreconError
 
@@ -29,4 +30,5 @@ def run(options: Options) -> int:
     try:
         os.execvp(command[0], command)
     except OSError as error:
-        raise NetreconError(f"exec: {command[0]}: {error.strerror}") from None
+        sys.stderr.write(f"netrecon: exec: {command[0]}: {error.strerror}\n")
+        return NO_COMMAND if isinstance(error, FileNotFoundError) else NOT_RUN
