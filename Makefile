@@ -8,7 +8,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Many tests wait for the kernel: three of them keep two cores busy.
 WORKERS := $(shell echo $$(($$(nproc) * 3 / 2)))
 export PYTHON
@@ -72,13 +71,11 @@ setup-test:
 
 # .run holds what the program needs, .dev the tools as well; the stamps make a second run quick.
 $(VENV)/.run: pyproject.toml | setup
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable .
+	@scripts/install.sh $(VENV) .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | setup-test
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --editable '.[dev]'
+	@scripts/install.sh $(VENV) '.[dev]'
 	@touch $(VENV)/.run $@
 
 clean:

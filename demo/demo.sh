@@ -12,7 +12,12 @@ topology=topologies/docker-by-hand.yaml
 # ------------------------------------------------------------------ outside: make the copy
 
 enter_copy() {
-    ((EUID == 0)) || { echo "demo: needs root, to make network namespaces" >&2; exit 1; }
+    ((EUID == 0)) || { echo "demo: needs root, to make network namespaces; run sudo make demo" >&2; exit 1; }
+    local denied
+    if ! denied=$(unshare --net --mount --pid --fork --mount-proc true 2>&1); then
+        echo "demo: this machine does not let root make namespaces ($denied); a container needs --privileged" >&2
+        exit 1
+    fi
     made=()
     local place
     for place in "${private[@]}"; do
@@ -188,6 +193,7 @@ inside() {
     damage_and_repair
     delete_all
     printf '\ndemo: all as expected, in %s seconds\n' "$SECONDS"
+    printf 'go on with: .venv/bin/netrecon --help, and README.md\n'
 }
 
 if [[ ${1:-} == --inside ]]; then inside; else enter_copy; fi

@@ -72,6 +72,10 @@ if ((EUID)); then
 fi
 echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -q </dev/null
-apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+log=$(mktemp)
+if ! { apt-get update -q && apt-get install -q -y --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+    echo "setup: apt-get cannot install ${missing[*]}: $(grep '^[EW]:' "$log" | tail -n 1); is there a network?" >&2
+    exit 1
+fi
+rm -f "$log"
 [[ ${1:-run} != test ]] || unpack_docker
