@@ -124,17 +124,23 @@ class Writer:
     def _forbidden(self, scope: str, requests: list[ForgetForbidden]) -> Results:
         return [_caught(partial(forbidden_flows.forget, self._kernel, scope, requests))] * len(requests)
 
+    def _create_namespaces(self, _scope: str, requests: list[CreateNamespace]) -> Results:
+        for request in requests:
+            self._netlink.links.forget(request.name)
+        new = [(request.name, request.alias, request.group) for request in requests if not request.parked]
+        try:
+            made = iter([error.failure if error else None for error in self._kernel.create_namespaces(new)])
+        except KernelError as error:
+            return [error.failure] * len(requests)
+        return [self._unpark(request.name) if request.parked else next(made) for request in requests]
+
+    def _unpark(self, name: str) -> Failure | None:
+        return _caught(partial(self._kernel.unpark_namespace, name))
+
     # -------------------------------------------------------------- one by one
 
     def _each(self, _scope: str, requests: list[Request]) -> Results:
         return [_caught(partial(_ALONE[type(request)], self, request)) for request in requests]
-
-    def _create_namespace(self, request: CreateNamespace) -> None:
-        self._netlink.links.forget(request.name)
-        if request.parked:
-            self._kernel.unpark_namespace(request.name)
-        else:
-            self._kernel.create_namespace(request.name, request.alias, request.group)
 
     def _delete_namespace(self, request: DeleteNamespace) -> None:
         self._netlink.links.forget_all()  # the peers of its veths are deleted too, in any scope
@@ -161,7 +167,6 @@ def _caught(call: Callable[[], Failure | None]) -> Failure | None:
 # ------------------------------------------------------------------ what sends each type of request
 
 _ALONE: dict[type[Request], Callable[[Writer, Any], Failure | None]] = {
-    CreateNamespace: Writer._create_namespace,
     DeleteNamespace: Writer._delete_namespace,
     WriteSysctl: Writer._write_sysctl,
     ReservePorts: Writer._reserve_ports,
@@ -169,6 +174,7 @@ _ALONE: dict[type[Request], Callable[[Writer, Any], Failure | None]] = {
 }
 _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     Netlink: Writer._netlinks,
+    CreateNamespace: Writer._create_namespaces,
     NftFrame: Writer._transaction,
     NftElement: Writer._transaction,
     ForgetFlows: Writer._flows,

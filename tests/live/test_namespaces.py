@@ -12,7 +12,7 @@ import threading
 import pytest
 from throwaway import ip_json, sh
 
-from reconciler.kernel.namespaces import libc, netns_files, worker
+from reconciler.kernel.namespaces import kept_sockets, libc, netns_files
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import transport
 from reconciler.model.errors import KernelError
@@ -123,12 +123,37 @@ def test_a_socket_is_kept_and_follows_the_name(kernel: Kernel) -> None:
 
 
 def test_more_namespaces_than_descriptors(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_MAX_SOCKETS", 100)
-    for number in range(300):
-        kernel.create_namespace(f"n{number}", "")
+    monkeypatch.setattr(kept_sockets, "_LOW", 100)
+    monkeypatch.setattr(libc, "allow_descriptors", lambda _wanted: 1024)
+    _make_and_read(kernel, 300)
+    assert len(os.listdir("/proc/self/fd")) < 200
+
+
+def test_sockets_of_many_namespaces_leave_the_low_descriptors_free(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_sockets, "_LOW", 100)
+    monkeypatch.setattr(kept_sockets, "_MOST", 200)
+    _make_and_read(kernel, 300)
+    descriptors = [int(name) for name in os.listdir("/proc/self/fd")]
+    assert 100 <= len([fd for fd in descriptors if fd >= 1024]) <= 200
+    assert len([fd for fd in descriptors if fd < 1024]) < 200
+
+
+def _make_and_read(kernel: Kernel, number: int) -> None:
+    assert kernel.create_namespaces([(f"n{one}", "", 0) for one in range(number)]) == [None] * number
     assert all(len(transport.dump(kernel.socket(name), 18, bytes(16))) == 1 for name in kernel.namespaces())
     assert list(kernel.with_sockets(kernel.namespaces())) == kernel.namespaces()
-    assert len(os.listdir("/proc/self/fd")) < 200
+
+
+def test_many_are_made_at_once_and_each_has_its_own_error(kernel: Kernel) -> None:
+    sh("ip netns add n1")
+    errors = kernel.create_namespaces([("n0", "a", 0), ("n1", "b", 0), ("a/b", "c", 0), ("n2", "d", 7)])
+    assert [error and error.failure.errno for error in errors] == [None, errno.EEXIST, errno.EINVAL, None]
+    assert kernel.namespaces() == ["n0", "n1", "n2"]
+    assert [link["group"] for link in ip_json("-n n2 link")] == ["7"]
+    here = os.stat("/proc/self/ns/net").st_ino
+    assert kernel.run("host", lambda: os.stat("/proc/thread-self/ns/net").st_ino) == here
 
 
 def test_many_visits_in_one_go(kernel: Kernel) -> None:

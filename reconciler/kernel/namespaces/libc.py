@@ -1,4 +1,4 @@
-"""The system calls that Python 3.11 does not wrap: setns, unshare, mount and umount2."""
+"""System calls that Python 3.11 does not wrap (setns, unshare, mount, umount2), or in a module that takes time."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MS_REC = 0x4000
 MS_SLAVE = 0x80000
 MS_SHARED = 0x100000
 MNT_DETACH = 2
+_RLIMIT_NOFILE = 7
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -52,3 +53,14 @@ def mount(source: str, target: str, kind: str, flags: int) -> None:
 def umount(target: str) -> None:
     """umount2(2) with MNT_DETACH; raises KernelError (EINVAL: not a mount point)."""
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"unmount {target}")
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Let the process open descriptors up to ``wanted``, as far as the hard limit goes; returns the limit."""
+    limits = (ctypes.c_ulong * 2)()  # soft, hard
+    _libc.getrlimit(_RLIMIT_NOFILE, limits)
+    if limits[0] < wanted:
+        limits[0] = min(wanted, limits[1])
+        _libc.setrlimit(_RLIMIT_NOFILE, limits)
+        _libc.getrlimit(_RLIMIT_NOFILE, limits)
+    return int(limits[0])

@@ -31,9 +31,10 @@ def path_of(name: str) -> str:
 
     Raises KernelError for a name that cannot be one.
     """
-    if not _OF_PROCESS.fullmatch(name):
-        refuse_odd_name(name)
-    return os.path.join(RUN_NETNS, name)
+    if name.startswith("/proc/") and _OF_PROCESS.fullmatch(name):
+        return name
+    refuse_odd_name(name)
+    return f"{RUN_NETNS}/{name}"
 
 
 def open_namespace(name: str) -> int:
@@ -71,10 +72,11 @@ def namespace_names() -> list[str]:
         names = os.listdir(RUN_NETNS)
     except FileNotFoundError:
         return []
-    return sorted(name for name in names if name != HOST and _exists(name))
+    return sorted(name for name in names if name != HOST and is_namespace(name))
 
 
-def _exists(name: str) -> bool:
+def is_namespace(name: str) -> bool:
+    """Whether a namespace has the name, or the process of that path runs."""
     try:
         os.close(open_namespace(name))
     except KernelError:
@@ -93,7 +95,7 @@ def in_the_way(name: str) -> str:
         status = os.lstat(path)
     except FileNotFoundError:
         return ""
-    if _exists(name):
+    if is_namespace(name):
         return ""
     if os.path.ismount(path):
         return "something else that is mounted there"

@@ -1,4 +1,4 @@
-"""One worker thread that enters network namespaces, and the sockets that it opened in them."""
+"""One worker thread that enters network namespaces and opens sockets in them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from reconciler.kernel.namespaces import libc
+from reconciler.kernel.namespaces.kept_sockets import Identity, KeptSockets
 from reconciler.kernel.namespaces.netns_files import (
     PARKED,
     bind,
     in_the_way,
+    is_namespace,
     namespace_names,
     open_namespace,
     park,
@@ -34,11 +36,9 @@ from reconciler.model.keys import HOST
 
 _T = TypeVar("_T")
 _HERE = "/proc/thread-self/ns/net"
-# Sockets kept open at a time.  libnftables waits with select(), which aborts the process on a descriptor of 1,024 or
-# more; opening a socket again takes ten microseconds.
-_MAX_SOCKETS = 400
 _BATCH = 64  # namespaces whose sockets are opened in one visit of the worker
 
+_Opened = tuple[sockets.socket, Identity]
 _Job = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
 
 
@@ -50,7 +50,7 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        self._sockets: dict[tuple[str, int], tuple[sockets.socket, tuple[int, int]]] = {}
+        self._sockets = KeptSockets()
         self._home = os.open(_HERE, os.O_RDONLY | os.O_CLOEXEC)
         self._broken = ""
         self._shared = False
@@ -76,9 +76,7 @@ class Kernel:
             return
         self._jobs.put(None)
         self._worker.join()
-        for sock, _ in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
+        self._sockets.close_all()
         os.close(self._home)
         self._home = -1
 
@@ -170,27 +168,19 @@ class Kernel:
 
     def exists(self, name: str) -> bool:
         """Whether a namespace of that name is mounted under /run/netns, or the process by which it is called runs."""
-        try:
-            os.close(open_namespace(name))
-        except KernelError:
-            return False
-        return True
+        return is_namespace(name)
 
     def socket(self, scope: str, protocol: int = transport.ROUTE) -> sockets.socket:
         """A netlink socket in the scope, opened once and kept; the caller must not close it.
 
-        It is opened again when the name means another namespace now.  At most _MAX_SOCKETS stay open, so
-        ask for it each time instead of storing it.
+        It is opened again when the name means another namespace now.  Not all stay open, so ask for it each time
+        instead of storing it.
         """
         identity = _identity(scope)
-        kept = self._sockets.pop((scope, protocol), None)
-        if kept is not None and kept[1] != identity:
-            kept[0].close()
-            kept = None
-        if kept is None:
-            kept = (self.run(scope, transport.open_socket, protocol), identity)
-        self._keep(scope, protocol, *kept)
-        return kept[0]
+        kept = self._sockets.get(scope, protocol, identity)
+        if kept is not None:
+            return kept
+        return self._sockets.keep(scope, protocol, self.run(scope, transport.open_socket, protocol), identity)
 
     def with_sockets(self, scopes: Iterable[str], *protocols: int) -> Iterator[str]:
         """Yield the scopes in order; the sockets of each are open by then, so that ``socket`` need not open them.
@@ -202,18 +192,16 @@ class Kernel:
         for at in range(0, len(listed), _BATCH):
             batch = listed[at : at + _BATCH]
             self._open_batch(
-                [(s, p) for s in batch for p in protocols or (transport.ROUTE,) if (s, p) not in self._sockets]
+                [(s, p) for s in batch for p in protocols or (transport.ROUTE,) if not self._sockets.has(s, p)]
             )
             yield from batch
 
     def _open_batch(self, wanted: list[tuple[str, int]]) -> None:
         if wanted:
             for place, opened in self._in_worker(self._open_each, (wanted,)).items():
-                self._keep(*place, *opened)
+                self._sockets.keep(*place, *opened)
 
-    def _open_each(
-        self, wanted: list[tuple[str, int]]
-    ) -> dict[tuple[str, int], tuple[sockets.socket, tuple[int, int]]]:
+    def _open_each(self, wanted: list[tuple[str, int]]) -> dict[tuple[str, int], _Opened]:
         protocols: dict[str, list[int]] = {}
         for scope, protocol in wanted:
             protocols.setdefault(scope, []).append(protocol)
@@ -224,15 +212,6 @@ class Kernel:
                 opened = _open_here(*arguments) if scope == HOST else self._visit(scope, _open_here, arguments)
                 sockets_by_place.update({(scope, protocol): kept for protocol, kept in opened.items()})
         return sockets_by_place
-
-    def _keep(self, scope: str, protocol: int, sock: sockets.socket, identity: tuple[int, int]) -> None:
-        while len(self._sockets) >= _MAX_SOCKETS:
-            self._sockets.pop(next(iter(self._sockets)))[0].close()
-        self._sockets[scope, protocol] = (sock, identity)
-
-    def _forget(self, scope: str) -> None:
-        for key in [key for key in self._sockets if key[0] == scope]:
-            self._sockets.pop(key)[0].close()
 
     # -------------------------------------------------------------- making and deleting namespaces
 
@@ -254,34 +233,41 @@ class Kernel:
         return [path for identity, path in paths.items() if identity not in known]
 
     def create_namespace(self, name: str, alias: str, group: int = 0) -> None:
-        """Make the namespace; ``lo`` is up and has ``alias`` and ``group`` before the name can be seen.
+        """As ``create_namespaces``, for one; raises its error."""
+        (error,) = self.create_namespaces([(name, alias, group)])
+        if error is not None:
+            raise error
 
-        A process killed half way leaves at most an empty file, which does not count as a namespace.
-        Raises KernelError; EEXIST where the namespace exists.
+    def create_namespaces(self, wanted: Sequence[tuple[str, str, int]]) -> list[KernelError | None]:
+        """Make namespaces, given as (name, alias, group); an error for each, None where it was made.
+
+        ``lo`` is up and has its alias and group before the name can be seen.  A process killed half way leaves at most
+        an empty file, which does not count as a namespace.  EEXIST where the namespace exists.
         """
-        refuse_odd_name(name)
-        if self.exists(name):
-            raise KernelError(f"create namespace {name}", Failure(errno.EEXIST, "it exists already"))
-        self._forget(name)
         if not self._shared:
             share_folder()
             self._shared = True
-        sock = self._in_worker(self._create, (name, alias, group))
-        self._keep(name, transport.ROUTE, sock, _identity(name))
+        errors: list[KernelError | None] = []
+        for at in range(0, len(wanted), _BATCH):
+            batch = wanted[at : at + _BATCH]
+            for (name, _, _), made in zip(batch, self._in_worker(self._create_each, (batch,)), strict=True):
+                errors.append(made if isinstance(made, KernelError) else None)
+                if not isinstance(made, KernelError):
+                    self._sockets.close(name)
+                    self._sockets.keep(name, transport.ROUTE, *made)
+        return errors
 
-    def _create(self, name: str, alias: str, group: int) -> sockets.socket:
-        libc.unshare(libc.CLONE_NEWNET, f"create namespace {name}")
+    def _create_each(self, wanted: Sequence[tuple[str, str, int]]) -> list[_Opened | KernelError]:
+        made: list[_Opened | KernelError] = []
         try:
-            sock = transport.open_socket(transport.ROUTE)
-            try:
-                stamp_loopback(sock, alias, group)
-                bind(_HERE, name)
-            except BaseException:
-                sock.close()
-                raise
-            return sock
+            for name, alias, group in wanted:
+                try:
+                    made.append(_create(name, alias, group))
+                except KernelError as error:
+                    made.append(error)
         finally:
             self._return()
+        return made
 
     def delete_namespace(self, name: str, keep: bool = False) -> None:
         """Unmount and remove /run/netns/<name>; the kernel deletes what is in it a little later.
@@ -290,7 +276,7 @@ class Kernel:
         Our sockets in it are closed first: each would keep the namespace alive.
         """
         refuse_odd_name(name)
-        self._forget(name)
+        self._sockets.close(name)
         if keep:
             park(name)
         else:
@@ -299,7 +285,7 @@ class Kernel:
     def unpark_namespace(self, name: str) -> None:
         """Bring back a parked namespace with all that is in it; raises KernelError."""
         refuse_odd_name(name)
-        self._forget(name)
+        self._sockets.close(name)
         share_folder()
         unpark(name)
 
@@ -336,7 +322,7 @@ def _namespace_of(pid: int) -> tuple[int, int]:
     return (status.st_dev, status.st_ino)
 
 
-def _identity(scope: str) -> tuple[int, int]:
+def _identity(scope: str) -> Identity:
     """Device and inode: they are equal only for the same namespace."""
     if scope == HOST:
         return (0, 0)
@@ -347,6 +333,22 @@ def _identity(scope: str) -> tuple[int, int]:
     return (status.st_dev, status.st_ino)
 
 
-def _open_here(scope: str, protocols: list[int]) -> dict[int, tuple[sockets.socket, tuple[int, int]]]:
+def _create(name: str, alias: str, group: int) -> _Opened:
+    """Make one namespace, in which the calling thread is afterwards."""
+    refuse_odd_name(name)
+    if is_namespace(name):
+        raise KernelError(f"create namespace {name}", Failure(errno.EEXIST, "it exists already"))
+    libc.unshare(libc.CLONE_NEWNET, f"create namespace {name}")
+    sock = transport.open_socket(transport.ROUTE)
+    try:
+        stamp_loopback(sock, alias, group)
+        bind(_HERE, name)
+        return sock, _identity(name)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _open_here(scope: str, protocols: list[int]) -> dict[int, _Opened]:
     identity = _identity(scope)
     return {protocol: (transport.open_socket(protocol), identity) for protocol in protocols}
