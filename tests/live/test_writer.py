@@ -142,6 +142,32 @@ def test_a_name_made_anew_is_not_the_old_index(writer: Writer) -> None:
     assert failure.errno == errno.ENODEV
 
 
+@pytest.mark.parametrize("echo", ["echo", "no echo"])
+def test_both_ends_of_a_new_veth_are_known_by_its_echo(
+    kernel: Kernel, writer: Writer, monkeypatch: pytest.MonkeyPatch, echo: str
+) -> None:
+    if echo == "no echo":  # as Linux before 6.2
+        monkeypatch.setattr(transport, "echoed", lambda request: request)
+    sh("ip netns add blue; ip -n blue link add other type bridge; ip link add v1 type bridge")
+    dumps: list[str] = []
+    real = reader.read_links
+    monkeypatch.setattr(reader, "read_links", lambda kernel, scope: dumps.append(scope) or real(kernel, scope))
+
+    def pair(number: int) -> list[Request]:
+        name, peer = f"v{number}", f"p{number}"
+        return [veth("host", name, "blue", peer), up("host", name), up("blue", peer, ("IFLA_IFALIAS", peer))]
+
+    assert writer.send([pair(0), pair(2)]) == [None, None]
+    assert not (dumps and echo == "echo" and reader._release() >= (6, 2))
+    refused, *others = writer.send([pair(1), pair(3), [up("host", "v1", ("IFLA_IFALIAS", "bridge"))]])
+    assert refused is not None
+    assert refused.errno == errno.EEXIST
+    assert others == [None, None]
+    aliases = {link["ifname"]: link.get("ifalias") for link in ip_json("-n blue link")}
+    assert aliases == {"lo": None, "other": None, "p0": "p0", "p2": "p2", "p3": "p3"}
+    assert [link["ifalias"] for link in ip_json("link show v1")] == ["bridge"]
+
+
 def test_multipath_and_a_rule_given_back(kernel: Kernel, writer: Writer) -> None:
     sh("ip link add br0 type bridge; ip link set br0 up; ip addr add 10.0.0.1/24 dev br0")
     hops = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -85,15 +85,13 @@ def _value(name: str, value: Any, resolve: Resolve) -> Any:
     return value
 
 
-def references(value: Any) -> list[Reference]:
+def references(value: Any) -> Iterator[Reference]:
     """Every LinkRef and NamespaceRef in a request's fields or attributes."""
     if isinstance(value, LinkRef | NamespaceRef):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [reference for item in value for reference in references(item)]
-    return []
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from references(item)
 
 
 # ------------------------------------------------------------------ nothing may be dropped

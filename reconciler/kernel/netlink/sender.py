@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from functools import partial
+from itertools import chain, groupby
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import blame, transport
@@ -41,7 +42,8 @@ class Sender:
                 self._delete_links(scope, listed) if deleting and len(listed) > 1 else self._send_all(scope, listed)
             )
         for request in requests:
-            self._forget_renamed(request)
+            if not _creates(request):
+                self._forget_renamed(request)
         return results
 
     def _send_all(self, scope: str, requests: Sequence[Netlink]) -> list[Failure | None]:
@@ -76,25 +78,31 @@ class Sender:
         results: list[Failure | None] = [None] * len(requests)
         messages: list[bytes] = []
         places: list[int] = []
+        answers: list[transport.Answer] = []
+        resolve = partial(self._resolve, fds)
         try:
             for place, request in enumerate(requests):
                 try:
-                    messages.append(encode(request, lambda reference: self._resolve(reference, fds)))
+                    message = encode(request, resolve)
+                    messages.append(transport.echoed(message) if _creates(request) else message)
                     places.append(place)
                 except Missing as missing:
                     results[place] = missing.failure
-            failures = transport.send_window(self._kernel.socket(scope), messages) if messages else []
+            answers = transport.exchange(self._kernel.socket(scope), messages) if messages else []
         except KernelError as error:
+            self.links.forget_all()
             return [result or error.failure for result in results]
         finally:
             for fd in fds.values():
                 os.close(fd)
-        for place, failure, message in zip(places, failures, messages, strict=True):
+        for place, (failure, answer), message in zip(places, answers, messages, strict=True):
+            if _creates(requests[place]) and not self.links.learn(requests[place], answer):
+                self._forget_renamed(requests[place])
             if failure is not None and not requests[place].optional:
                 results[place] = blame.named(failure, requests[place], message)
         return results
 
-    def _resolve(self, reference: Reference | NewMac, fds: dict[str, int]) -> int | str:
+    def _resolve(self, fds: dict[str, int], reference: Reference | NewMac) -> int | str:
         if isinstance(reference, NewMac):
             return self._macs.of(reference)
         if isinstance(reference, LinkRef):
@@ -118,14 +126,18 @@ class Sender:
                     self.links.forget(reference.scope)
 
 
+def _creates(request: Netlink) -> bool:
+    return request.command == "newlink" and bool(request.flags & NLM_F_CREATE)
+
+
 def renames(request: Netlink) -> bool:
     """Whether a link's name may mean another link after the request."""
-    if request.command == "dellink" or (request.command == "newlink" and request.flags & NLM_F_CREATE):
+    if request.command == "dellink" or _creates(request):
         return True
     return request.command in ("newlink", "setlink") and any(name in _RENAMING for name, _ in request.attributes)
 
 
 def names_links(request: Netlink) -> bool:
     """Whether a link's ifindex must be looked up for the request."""
-    named = references(request.fields) + references(request.attributes)
+    named = chain(references(request.fields), references(request.attributes))
     return any(isinstance(reference, LinkRef) for reference in named)

@@ -17,6 +17,7 @@ NETFILTER = 12
 NLM_F_REQUEST = 0x1
 NLM_F_MULTI = 0x2
 NLM_F_ACK = 0x4
+NLM_F_ECHO = 0x8
 NLM_F_DUMP_INTR = 0x10
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
@@ -45,6 +46,7 @@ WINDOW = 64  # requests sent before their ACKs are read; 2,000 ACKs would overfl
 WINDOW_BYTES = 1 << 16
 
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
+_FLAGS = struct.Struct("=H")
 _SEQUENCE = struct.Struct("=I")
 _ERROR = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -52,6 +54,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _sequence = itertools.count(1)
 
 Message = tuple[int, bytes]  # type, and what follows the nlmsghdr
+Answer = tuple[Failure | None, bytes]  # of a request: its failure, and the body of what the kernel answered beside ACK
 
 
 def open_socket(protocol: int) -> socket.socket:
@@ -71,6 +74,12 @@ def open_socket(protocol: int) -> socket.socket:
 def message(kind: int, body: bytes, flags: int = 0) -> bytes:
     """One request with NLM_F_ACK; its sequence number is filled in when it is sent."""
     return HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST | NLM_F_ACK, 0, 0) + body
+
+
+def echoed(request: bytes) -> bytes:
+    """The request with NLM_F_ECHO: the kernel answers with its notification of the change too."""
+    (flags,) = _FLAGS.unpack_from(request, 6)
+    return request[:6] + _FLAGS.pack(flags | NLM_F_ECHO) + request[8:]
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -198,9 +207,9 @@ def send_window(sock: socket.socket, messages: list[bytes]) -> list[Failure | No
     return [failure for failure, _ in exchange(sock, messages)]
 
 
-def exchange(sock: socket.socket, messages: list[bytes]) -> list[tuple[Failure | None, bytes]]:
+def exchange(sock: socket.socket, messages: list[bytes]) -> list[Answer]:
     """As send_window; each result is (failure, body of the kernel's answer), the body b"" where there was none."""
-    results: list[tuple[Failure | None, bytes]] = []
+    results: list[Answer] = []
     at = 0
     while at < len(messages):
         end, size = at, 0
@@ -212,7 +221,7 @@ def exchange(sock: socket.socket, messages: list[bytes]) -> list[tuple[Failure |
     return results
 
 
-def _exchange_window(sock: socket.socket, messages: list[bytes]) -> list[tuple[Failure | None, bytes]]:
+def _exchange_window(sock: socket.socket, messages: list[bytes]) -> list[Answer]:
     numbers = {}
     data = bytearray()
     for place, request in enumerate(messages):
@@ -233,7 +242,7 @@ def _append(data: bytearray, request: bytes, number: int) -> None:
     _SEQUENCE.pack_into(data, start + 8, number)
 
 
-def _collect(sock: socket.socket, numbers: dict[int, int]) -> list[tuple[Failure | None, bytes]]:
+def _collect(sock: socket.socket, numbers: dict[int, int]) -> list[Answer]:
     lost = Failure(errno.ENOBUFS, "the acknowledgement was lost: whether it was done is not known")
     failures: list[Failure | None] = [lost] * len(numbers)
     bodies = [b""] * len(numbers)
