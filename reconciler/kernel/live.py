@@ -40,15 +40,21 @@ def read_again(
     before: LiveState,
     scopes: Collection[str],
     tables: Iterable[str],
+    still: Container[str],
     sysctls: Mapping[str, Iterable[str]],
     links: Tables,
 ) -> LiveState:
     """``before``, with the ``scopes`` read again, and with the nftables tables of the scopes in ``tables`` read again.
 
-    A scope that does not exist any more is left out.  Raises KernelError.
+    The tables of ``scopes`` that are ``still`` are taken to be as before.  A scope that does not exist any more is left
+    out.  Raises KernelError.
     """
     existing = [scope for scope in scopes if scope == HOST or kernel.exists(scope)]
-    fresh = _read(kernel, existing, sysctls, links, [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes])
+    with_files = [scope for scope in (HOST, *dns_files.scopes()) if scope in scopes]
+    fresh = _read(kernel, existing, sysctls, links, with_files, still)
+    for scope, state in fresh.scopes.items():
+        if scope in still and scope in before.scopes:
+            state.tables = before.scopes[scope].tables
     others = {scope: state for scope, state in before.scopes.items() if scope not in scopes}
     kept = peers.carry_over(before.scopes, fresh.scopes, others)
     for scope in tables:
@@ -125,11 +131,12 @@ def _read(
     sysctls: Mapping[str, Iterable[str]],
     links: Tables,
     with_files: Iterable[str],
+    still: Container[str] = (),
 ) -> LiveState:
     live = LiveState(scopes=reader.read(kernel, scopes, links))
     live.keeps_protocol = reader.keeps_protocol(live.scopes.values())
     live.changes_protocol = reader.changes_protocol()
-    for scope in kernel.with_sockets(scopes, NETFILTER):
+    for scope in kernel.with_sockets((scope for scope in scopes if scope not in still), NETFILTER):
         live.scopes[scope].tables = nft_tables.read_tables(kernel, scope)
     live.sysctls.update(sysctl.read_many(kernel, {scope: sysctls[scope] for scope in scopes if scope in sysctls}))
     for scope in with_files:

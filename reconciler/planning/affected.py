@@ -15,23 +15,25 @@ _EVERY = frozenset(BY_NAME)
 _WITH_ENDS = frozenset(kind.name for kind in KINDS if kind.shows == ENDS)
 _TWO_ENDED = frozenset(kind.rtnl for kind in KINDS if kind.shows == ENDS)
 _IN_TABLES = frozenset(kind.name for kind in KINDS if kind.transaction)
+_OUTSIDE_TABLES = _EVERY - _IN_TABLES
 
 
 class Reach(NamedTuple):
     """The scopes where something can differ after a plan.
 
     ``whole``: anything; ``tables``: nftables objects only; ``beside``: veths whose other end is in a scope of
-    ``whole`` only.
+    ``whole`` only; ``still``: those of ``whole`` in which no nftables object can differ.
     """
 
     whole: frozenset[str]
     tables: frozenset[str]
     beside: frozenset[str]
+    still: frozenset[str]
 
     def kinds(self, scope: str) -> frozenset[str]:
         """The kinds whose objects can differ in the scope."""
         if scope in self.whole:
-            return _EVERY
+            return _OUTSIDE_TABLES if scope in self.still else _EVERY
         return (_IN_TABLES if scope in self.tables else frozenset()) | (
             _WITH_ENDS if scope in self.beside else frozenset()
         )
@@ -58,7 +60,7 @@ def of(changes: Iterable[Change], rows: LiveState) -> Reach | None:
             return None
         near |= leaning
     beside = {far for scope in near & rows.scopes.keys() for far, _ in rows.scopes[scope].peers.values()} - near
-    return Reach(frozenset(near), frozenset(tables - near), frozenset(beside))
+    return Reach(frozenset(near), frozenset(tables - near), frozenset(beside), frozenset(near - tables))
 
 
 def _reaches_out(change: Change) -> bool:

@@ -102,7 +102,8 @@ def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | N
     with stage("read"):
         if again is not None:
             reach = again.reach
-            return live.read_again(kernel, again.planned.found, reach.whole, reach.tables, settings, TABLES)
+            before = again.planned.found
+            return live.read_again(kernel, before, reach.whole, reach.tables, reach.still, settings, TABLES)
         if _unsettled(intent):
             from reconciler.language.networks.lower import BRIDGE_NF
 

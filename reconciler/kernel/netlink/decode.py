@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from ipaddress import IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any, ParamSpec, TypeVar
@@ -135,6 +135,7 @@ _LINK_WANTED = frozenset(
 )
 
 
+@lru_cache(maxsize=256)  # every new namespace has the same lo
 @decoder("RTM_NEWLINK")
 def link(body: bytes, tables: Tables = NO_TABLES) -> LinkRow:
     """A LinkRow from an RTM_NEWLINK's body; KernelError when it is malformed.
