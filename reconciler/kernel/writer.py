@@ -67,14 +67,14 @@ class Writer:
             return self._send(batch)
 
     def _send(self, batch: list[list[Request]]) -> list[Failure | None]:
-        runs = [list(_runs(entry)) for entry in batch]
+        runs = [_runs(entry) for entry in batch]
         results: list[Failure | None] = [None] * len(batch)
         for stage in range(max(map(len, runs), default=0)):
             places: dict[Destination, list[tuple[int, Request]]] = {}
             for number, entry in enumerate(runs):
                 if results[number] is None and stage < len(entry):
-                    for request in entry[stage]:
-                        places.setdefault(_destination(request), []).append((number, request))
+                    destination, requests = entry[stage]
+                    places.setdefault(destination, []).extend([(number, request) for request in requests])
             self._send_stage(places, results)
         return results
 
@@ -189,21 +189,21 @@ def _destination(request: Request) -> Destination:
     return _TOGETHER.get(type(request), Writer._each), getattr(request, "scope", "")
 
 
-def _runs(entry: list[Request]) -> Iterator[list[Request]]:
-    """Runs of consecutive requests with one destination.
+def _runs(entry: list[Request]) -> list[tuple[Destination, list[Request]]]:
+    """Runs of consecutive requests with one destination, each with it.
 
     A request that names a link also starts a new run after one that made or renamed links, because its ifindex can
     be looked up only then.
     """
-
-    run: list[Request] = []
+    runs: list[tuple[Destination, list[Request]]] = []
     renamed = False
     for request in entry:
+        destination = _destination(request)
         stale = renamed and isinstance(request, Netlink) and names_links(request)
-        if run and (stale or _destination(request) != _destination(run[0])):
-            yield run
-            run, renamed = [], False
-        run.append(request)
+        if runs and not stale and runs[-1][0] == destination:
+            runs[-1][1].append(request)
+        else:
+            runs.append((destination, [request]))
+            renamed = False
         renamed = renamed or (isinstance(request, Netlink) and renames(request))
-    if run:
-        yield run
+    return runs

@@ -12,8 +12,8 @@ from reconciler.model.secret import Secret, is_lost
 def declared(wanted: Any, live: Any) -> Any:
     """``live`` with None in every field that is None in ``wanted``, which means: not managed."""
     form: Any = type(live)
-    values = ((getattr(wanted, name), getattr(live, name), compared) for name, compared in _fields(form))
-    return form(*(None if compared and mine is None else its for mine, its, compared in values))
+    managed = [not compared or getattr(wanted, name) is not None for name, compared in _fields(form)]
+    return form(*[getattr(live, name) if its else None for its, (name, _) in zip(managed, _fields(form), strict=True)])
 
 
 @functools.cache

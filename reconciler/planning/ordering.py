@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Any, TypeVar
 
 Node = TypeVar("Node", bound=Hashable)
@@ -23,16 +24,20 @@ def levels(needs: Mapping[Node, Iterable[Node]], rank: Callable[[Node], Any]) ->
     A need that is no node counts as met.  Raises Cycle.
     """
     inner = {node: [other for other in needed if other in needs and other != node] for node, needed in needs.items()}
-    if inner and not any(inner.values()):  # thousands of ports, for example
-        return [sorted(inner, key=rank)]
-    sorter: TopologicalSorter[Node] = TopologicalSorter(inner)
+    needed = set(chain.from_iterable(inner.values()))
+    alone = [node for node, others in inner.items() if not others and node not in needed]  # thousands of ports
+    sorter: TopologicalSorter[Node] = TopologicalSorter()
+    for node, others in inner.items():
+        if others or node in needed:
+            sorter.add(node, *others)
     try:
         sorter.prepare()
     except CycleError as error:
         raise Cycle(list(error.args[1])) from None
     stages: list[list[Node]] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready(), key=rank)
-        stages.append(ready)
+    while alone or sorter.is_active():
+        ready = sorter.get_ready()
         sorter.done(*ready)
+        stages.append(sorted((*ready, *alone), key=rank))
+        alone = []
     return stages

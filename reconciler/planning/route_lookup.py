@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from reconciler.kinds import having
@@ -172,13 +172,14 @@ def _leading(objects: Objects) -> dict[Key, Any]:
     return {key: value for key, value in objects.items() if key.kind in _LEADING}
 
 
-def then(planned: Planned) -> dict[Key, Any]:
-    """The addresses and routes after the plan."""
+def then(planned: Planned, scopes: Collection[str]) -> dict[Key, Any]:
+    """The addresses and routes of some scopes after the plan."""
     taken = planned.plan.measures.taken or Consequences(planned.changes, Standing(planned.live))
     after = Afterwards(planned.changes, planned.live, taken)
     for change in planned.plan.measures.restored:
         after.put_back(change.key, change.after)
-    return _connected(planned.changes, _leading(after.objects))
+    left = {key: value for key, value in _leading(after.objects).items() if key.scope in scopes}
+    return _connected([change for change in planned.changes if change.key.scope in scopes], left)
 
 
 def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:

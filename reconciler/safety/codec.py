@@ -12,16 +12,18 @@ from typing import Any
 from reconciler.model.secret import Secret
 
 Plain = Any  # what json.dumps takes
+_PLAIN = frozenset({str, bool, int})  # nine values of ten
 
 
 def encode(value: Any) -> Plain:
     """A dataclass or tuple as a list of its parts, bytes in hexadecimal, a secret as its digest; other values as is."""
     form: Any = type(value)
-    if form is str or value is None or form is bool or form is int:  # nine values of ten
+    if value is None or form in _PLAIN:
         return value
     names = _names(form)
     if names is not None:
-        return [encode(getattr(value, name)) for name in names]
+        parts = [getattr(value, name) for name in names]
+        return [part if part is None or type(part) in _PLAIN else encode(part) for part in parts]
     if isinstance(value, tuple | list):
         return [encode(part) for part in value]
     if isinstance(value, Secret):

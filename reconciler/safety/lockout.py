@@ -49,7 +49,10 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, Course]]) -> 
 
     ``protected`` are the remote addresses, each with the present course of its packets.
     """
-    now, then = route_lookup.now(planned), route_lookup.then(planned)
+    protected = list(protected)
+    courses = [course for _, course in protected]
+    scopes = {HOST, *(place.scope for course in courses for place in (course.home, *course.passages))}
+    now, then = route_lookup.now(planned), route_lookup.then(planned, scopes)
     listed = [danger for user, course in protected for danger in _cut(planned, now, then, user, course)]
     listed += _default_routes(planned, now, then)
     return [Problem(origin, f"{text}; {_HINT}") for origin, text in dict.fromkeys(listed)]

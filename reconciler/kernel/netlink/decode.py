@@ -73,8 +73,9 @@ def attributes(data: bytes, at: int, known: frozenset[int] | None = None) -> dic
     """
     payloads: dict[int, bytes] = {}
     end = len(data)
+    unpack = _ATTRIBUTE.unpack_from
     while at + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        length, kind = unpack(data, at)
         if length < 4 or at + length > end:
             raise ValueError("attribute length")
         kind &= 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER

@@ -35,6 +35,8 @@ _COMMANDS = {
     "newroute": (24, *_ROUTE),
     "delroute": (25, *_ROUTE),
 }
+_FIELDS = {names: frozenset(names) for _, _, names in _COMMANDS.values()}
+_RESOLVED = frozenset({LinkRef, NamespaceRef, NewMac})
 
 
 class Unknown(Exception):
@@ -61,7 +63,7 @@ def _ip(value: str) -> bytes:
     return inet_pton(AF_INET6 if ":" in value else AF_INET, value)
 
 
-_PLAIN: dict[str, tuple[int, Pack]] = {
+_PLAIN: dict[str | Attribute, tuple[int, Pack]] = {
     "IFLA_IFNAME": (decode.IFLA_IFNAME, _text),
     "IFLA_ADDRESS": (decode.IFLA_ADDRESS, _mac),
     "IFLA_TXQLEN": (decode.IFLA_TXQLEN, _u32),
@@ -106,30 +108,29 @@ def encode(request: Netlink, resolve: Resolve) -> bytes | None:
     if request.command not in _COMMANDS or request.body:
         return None
     kind, header, names = _COMMANDS[request.command]
-    if not request.fields.keys() <= set(names):
+    fields = request.fields
+    if not fields.keys() <= _FIELDS[names]:
         return None
-    fields = (request.fields.get(name, 0) for name in names)
     try:
         attributes = _attributes(request.attributes, resolve)
     except Unknown:
         return None
-    return transport.message(
-        kind, header.pack(*(_number(value, resolve) for value in fields)) + attributes, request.flags
-    )
+    values = [_number(fields[name], resolve) if name in fields else 0 for name in names]
+    return transport.message(kind, header.pack(*values) + attributes, request.flags)
 
 
 def _number(value: Any, resolve: Resolve) -> Any:
-    return resolve(value) if isinstance(value, LinkRef | NamespaceRef | NewMac) else value
+    return resolve(value) if type(value) in _RESOLVED else value
 
 
 def _attributes(listed: Iterable[tuple[str | Attribute, Any]], resolve: Resolve) -> bytes:
     parts = []
     for name, value in listed:
-        if isinstance(name, Attribute):
-            parts.append(_of_table(name, value))
-        elif name in _PLAIN:
+        if name in _PLAIN:
             number, pack = _PLAIN[name]
             parts.append(transport.attribute(number, pack(_number(value, resolve))))
+        elif isinstance(name, Attribute):
+            parts.append(_of_table(name, value))
         elif name in _NESTED and value.keys() == {"attrs"}:
             number, header = _NESTED[name]
             parts.append(transport.attribute(number, header + _attributes(value["attrs"], resolve)))

@@ -18,6 +18,7 @@ from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import NLM_F_CREATE, LinkRef, NamespaceRef, Netlink, NewMac
 from reconciler.model.rows import ScopeState
 
+_OF_LINKS = frozenset({"newlink", "setlink", "dellink"})
 _RENAMING = frozenset({"IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NET_NS_PID", "IFLA_TARGET_NETNSID"})
 
 
@@ -132,9 +133,11 @@ def _creates(request: Netlink) -> bool:
 
 def renames(request: Netlink) -> bool:
     """Whether a link's name may mean another link after the request."""
+    if request.command not in _OF_LINKS:
+        return False
     if request.command == "dellink" or _creates(request):
         return True
-    return request.command in ("newlink", "setlink") and any(name in _RENAMING for name, _ in request.attributes)
+    return any(name in _RENAMING for name, _ in request.attributes)
 
 
 def names_links(request: Netlink) -> bool:

@@ -11,6 +11,7 @@ AF_INET, AF_INET6 = 2, 10
 TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8, "throw": 9}  # RTN_*
 SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}  # RT_SCOPE_*
 TABLES = {"default": 253, "main": 254}
+_NAMES = {number: name for name, number in TABLES.items()}
 NOWHERE_SCOPE = 255  # RT_SCOPE_NOWHERE: in a deletion it stands for any scope
 RTNH_F_ONLINK = 4
 RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA = 1, 2, 9
@@ -59,7 +60,7 @@ class Route:
 
 def key_of(route: Route) -> Key:
     """The key, such as ``route/test/main/default``; a metric other than the kernel's default is part of it."""
-    table = next((name for name, number in TABLES.items() if number == route.table), str(route.table))
+    table = _NAMES.get(route.table) or str(route.table)
     to = "default" if route.to == "0.0.0.0/0" else route.to
     metric = f" metric {route.metric}" if route.metric != METRIC[route.family] else ""
     return Key("route", route.scope, f"{table}/{to}{metric}" + (f" tos {route.tos}" if route.tos else ""))
