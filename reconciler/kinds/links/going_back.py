@@ -44,7 +44,9 @@ def of_ours(
 ) -> dict[str, tuple[Any, Any]]:
     """The record of a link that netrecon creates; ``born_alike`` are the words with the same value on each new link."""
     record = {}
-    for word, value in _wanted(wanted, (word for word in words if word not in ALWAYS)):
+    for word, value in _wanted(wanted, words):
+        if word in ALWAYS:
+            continue
         if word in noted:
             record[word] = (noted[word][0], value)
         elif live is None or getattr(live, word) != value:
@@ -60,8 +62,7 @@ def _restorable(live: Link, word: str) -> Any:
 
 
 def _wanted(wanted: Link, words: Iterable[str]) -> list[tuple[str, Any]]:
-    pairs = ((word, getattr(wanted, word, None)) for word in words)
-    return [(word, value) for word, value in pairs if value is not None]
+    return [(word, value) for word in words if (value := getattr(wanted, word, None)) is not None]
 
 
 def recall(_name: str, plain: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -30,12 +30,15 @@ def dead_addresses(objects: Objects, beside: Objects) -> Iterator[Finding]:
         ports = _PORTS.get(key.kind)
         if ports is not None:
             masters.update(ports(value))
-    for key, value in {**beside, **objects}.items() if masters else ():
-        holds = _HOLDS.get(key.kind)
-        link, address = holds(value) if holds is not None else ("", "")
+    for key, value in {**_holding(beside), **_holding(objects)}.items() if masters else ():
+        link, address = _HOLDS[key.kind](value)
         bridge = masters.get((key.scope, link))
         if bridge is not None and not address.startswith("fe80:"):
             message = f"{link} is a port of {bridge}, so what is sent from this address gets no answer"
             off = f"foreign_addresses: remove on {link} takes it off, unless it is a lease"
             hint = f"give it to {bridge}" if key in objects else off
             yield Finding(key.scope, "dead", key, message, hint)
+
+
+def _holding(objects: Objects) -> Objects:
+    return {key: value for key, value in objects.items() if key.kind in _HOLDS}
