@@ -56,22 +56,26 @@ def load(file: str, data: bytes) -> Document:
     Raises InputError with every problem: syntax, encoding, duplicate keys, unknown
     aliases, limits (MAX_*), more than one document, a top level that is no mapping.
     """
-    if len(data) > MAX_BYTES:
-        too_big(file)
-    text = _decode(file, data)
     builder = Builder(file)
+    fill(builder, data)
+    _must_be_mapping(file, builder)
+    return Document(file, builder.roots[0], builder.marks, builder.start)
+
+
+def fill(builder: Builder, data: bytes) -> None:
+    """Give a builder the events of a text.  Raises InputError with every problem."""
+    if len(data) > MAX_BYTES:
+        too_big(builder.file)
+    text = _decode(builder.file, data)
     try:
         for event in _events(text):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        builder.problems.append(_syntax(file, text, error))
+        builder.problems.append(_syntax(builder.file, text, error))
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # OverflowError: the pure parser on "\\UFFFFFFFF"
-        builder.problems.append(Problem(Origin(file), f"not YAML: {_one_line(error)}"))
-    if not builder.problems:
-        _must_be_mapping(file, builder)
+        builder.problems.append(Problem(Origin(builder.file), f"not YAML: {_one_line(error)}"))
     if builder.problems:
         raise InputError(sorted(builder.problems))
-    return Document(file, builder.roots[0], builder.marks, builder.start)
 
 
 def _must_be_mapping(file: str, builder: Builder) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from reconciler.language.document import Document
+from reconciler.language.yaml_events import Mark, Marks
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
-Tags = Mapping[tuple[int, str | int], str]  # (id(dict or list), key or index) -> !reset or !override
+RESET = "!reset"  # what an earlier file says is gone
+OVERRIDE = "!override"  # what an earlier file says is replaced
+
+
+class Built(Protocol):
+    """The places of values in YAML, and their tags by (id(dict or list), key or index)."""
+
+    marks: Any
+    tags: dict[tuple[int, str | int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,17 @@ class Node:
         """The items of a list; [] for anything else."""
         return self.value if isinstance(self.value, list) else []
 
-    def get(self, word: str) -> Node | None:
-        """The value of a key, None where it is absent or this is no mapping."""
-        return self.entries.get(word)
+    @property
+    def mark(self) -> Mark:
+        """Line and column."""
+        return self.origin.line, self.origin.column
+
+    def get(self, *path: str) -> Node | None:
+        """The value at a path of keys, None where it is absent."""
+        node: Node | None = self
+        for key in path:
+            node = node.entries.get(key) if node is not None else None
+        return node
 
     def of(self, value: Any) -> Node:
         """Another value, written at the same place."""
@@ -57,20 +72,26 @@ def _item(items: list[Node], part: str | int) -> Node | None:
     return items[part] if isinstance(part, int) and part < len(items) else None
 
 
-def tree(document: Document, tags: Tags) -> Node:
-    """The nodes of a file."""
+def node_of(data: Any, built: Built, origin: Origin) -> Node:
+    """Data of a file as nodes; ``origin`` is its own place."""
+    marks: Marks = built.marks
 
-    def node(value: Any, path: Path, tag: str) -> Node:
+    def node(value: Any, mark: Mark, path: Path, tag: str) -> Node:
+        held: Any = value
         at = id(value)
         if isinstance(value, dict):
-            held: Any = {key: node(item, (*path, key), tags.get((at, key), "")) for key, item in value.items()}
+            held = {
+                key: node(item, marks[at][key], (*path, key), built.tags.get((at, key), ""))
+                for key, item in value.items()
+            }
         elif isinstance(value, list):
-            held = [node(item, (*path, index), tags.get((at, index), "")) for index, item in enumerate(value)]
-        else:
-            held = value
-        return Node(held, document.place(path), tag)
+            held = [
+                node(item, marks[at][index], (*path, index), built.tags.get((at, index), ""))
+                for index, item in enumerate(value)
+            ]
+        return Node(held, Origin(origin.file, *mark, path), tag)
 
-    return node(document.data, (), "")
+    return node(data, (origin.line, origin.column), origin.path, "")
 
 
 def plain(node: Node) -> Any:
