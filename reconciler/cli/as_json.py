@@ -32,7 +32,12 @@ def write(document: Mapping[str, Any]) -> None:
 
 
 def errors(command: str, problems: Iterable[Problem]) -> dict[str, Any]:
-    return {"format": FORMAT, "command": command, "errors": [_problem(problem) for problem in problems]}
+    return {"format": FORMAT, "command": command, "errors": rows(problems)}
+
+
+def rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """The rows of problems."""
+    return [_problem(problem) for problem in problems]
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

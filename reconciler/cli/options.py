@@ -56,7 +56,7 @@ def parse(words: Sequence[str]) -> Options:
     options.command, *rest = options.words
     if options.command not in COMMANDS:
         root().error(_unknown(options.command))
-    return of_command(options.command).parse_args(rest, options)
+    return of_command(options.command).parse(rest, options)
 
 
 def _unknown(name: str) -> str:

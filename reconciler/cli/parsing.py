@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from reconciler import startup
@@ -19,10 +20,16 @@ class Misused(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Usage errors exit 1, so that 2 always means drift."""
+    """Usage errors exit 1, so that 2 always means drift.  ``intermixed``: options may stand between the other words."""
+
+    intermixed = False
 
     def __init__(self, **words: Any) -> None:
         super().__init__(formatter_class=startup.help_formatter, **words)
+
+    def parse(self, words: Sequence[str], options: Options) -> Options:
+        """Fill the options with the words.  Raises Misused; SystemExit after --help."""
+        return (self.parse_intermixed_args if self.intermixed else self.parse_args)(words, options)
 
     def error(self, message: str) -> NoReturn:
         raise Misused(self.format_usage(), f"{self.prog}: {message}")

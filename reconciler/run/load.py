@@ -87,11 +87,22 @@ class Seen(NamedTuple):
     mtus: Mapping[int, int] = MappingProxyType({})
 
 
-def import_compose(file: str) -> tuple[dict[str, Any], list[Problem]]:
-    """A Docker Compose file as the data of a topology, and a problem for each part without an equivalent."""
-    from reconciler.language.compose import convert
+class Imported(NamedTuple):
+    """A Compose project as the data of a topology, what of it has no equivalent, and what Compose warns of."""
 
-    return convert.convert(_loaded(file))
+    topology: dict[str, Any]
+    left_out: list[Problem]
+    warnings: Sequence[Problem]
+
+
+def import_compose(
+    files: Sequence[str], env_files: Sequence[str] = (), profiles: Sequence[str] = (), project_name: str = ""
+) -> Imported:
+    """The topology of a Docker Compose project.  Raises InputError where Compose would refuse the files."""
+    from reconciler.language.compose import convert, project
+
+    read = project.read(files, env_files, profiles, project_name)
+    return Imported(*convert.convert(read), read.warnings)
 
 
 def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]:

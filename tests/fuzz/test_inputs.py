@@ -167,7 +167,7 @@ def test_no_mutated_input_ends_in_an_unforeseen_error(pretended: Pretended, tmp_
         data = yaml.load(chance.choice(COMPOSE).read_text(), yaml.CSafeLoader)
         mutator._change(data)
         file.write_text(json.dumps(data, default=str))
-        load.import_compose(str(file))
+        load.import_compose([str(file)])
 
     def planned() -> None:
         file.write_text(json.dumps(mutator.topology()))

@@ -49,7 +49,7 @@ def test_a_project_without_a_name_is_called_as_its_folder(tmp_path: Path, capsys
     folder.mkdir()
     (folder / "compose.yaml").write_text("services: {a: {}}\n")
     assert main.main(["import", "compose", str(folder / "compose.yaml")]) == 0
-    assert "name: p-1-my-shop\n" in capsys.readouterr().out
+    assert "name: p-1-myshop\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "services: [\n", "services: {a: {}, a: {}}\n"])

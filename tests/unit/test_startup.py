@@ -47,7 +47,12 @@ LATE = {
     *("reconciler.kernel.observe.foreign_rules", "reconciler.planning.doctor.following"),
     *("reconciler.kernel.observe.probes", "reconciler.kernel.observe.sock_diag"),
     *("reconciler.kernel.proc.link_settings", "reconciler.kernel.writer", "reconciler.kinds.nat.port_map_rows"),
-    *("reconciler.language.compose.convert", "reconciler.language.networks.lower", "reconciler.language.partial_check"),
+    *(
+        "reconciler.language.compose.convert",
+        "reconciler.language.compose.project",
+        "reconciler.language.networks.lower",
+        "reconciler.language.partial_check",
+    ),
     *(
         "reconciler.model.secret",
         "reconciler.planning.expectations",

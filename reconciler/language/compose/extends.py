@@ -55,7 +55,7 @@ def _resolved(name: str, services: _Services, chain: tuple[tuple[str, str], ...]
     other, ref = _named(extends, services)
     base = settled(_resolved(ref, other, (*chain, (services.file, name))))
     own = service.of({word: value for word, value in service.entries.items() if word != "extends"})
-    return merged(base, own, ("services", name))
+    return service.of(merged(base, own, ("services", name)).value)
 
 
 def _named(extends: Node, services: _Services) -> tuple[_Services, str]:
