@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from reconciler.language.compose.file import strings
@@ -11,6 +12,7 @@ from reconciler.model.errors import Problem
 from reconciler.model.quoting import quoted
 
 EVERY = "*"  # the profile that stands for all
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MODEL = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -27,6 +29,8 @@ def shape(model: Node) -> Iterator[Problem]:
         for name, value in found.entries.items() if found is not None else ():
             if not isinstance(value.value, dict | None):
                 yield Problem(value.origin, f"{section}.{name} is {quoted(plain(value))}, not a mapping")
+            if not _NAME.fullmatch(name):
+                yield Problem(value.origin, f"{quoted(name)} is no name; it has letters, digits, '.', '_' and '-'")
 
 
 def with_profiles(model: Node, profiles: Sequence[str]) -> Node:
@@ -54,8 +58,8 @@ def references(running: Node, whole: Node) -> Iterator[Problem]:
                 yield Problem(
                     place.origin, f"service {name} is on the network {quoted(network)}, which is not declared"
                 )
-        for other, place in _needs(service):
-            if other not in known:
+        for other, place, required in _needs(service):
+            if other not in known and (required or other not in every):
                 why = "is in a profile that is not active" if other in every else "is not declared"
                 yield Problem(place.origin, f"service {name} needs the service {quoted(other)}, which {why}")
     yield from _circles(known)
@@ -66,28 +70,24 @@ def _entries(model: Node, section: str) -> dict[str, Node]:
     return found.entries if found is not None else {}
 
 
-def _needs(service: Node) -> Iterator[tuple[str, Node]]:
-    """The services that must be there for this one, each with its place."""
+def _needs(service: Node) -> Iterator[tuple[str, Node, bool]]:
+    """The services that this one needs, each with its place, and whether it has to run."""
     depends = service.get("depends_on")
     for name, place in names_of(depends).items() if depends is not None else ():
         required = place.get("required")
-        if required is None or required.value is not False:
-            yield name, place
+        yield name, place, required is None or required.value is not False
     for link in strings(service.get("links")):
-        yield link.value.partition(":")[0], link
+        yield link.value.partition(":")[0], link, True
     for word in ("network_mode", "ipc", "pid"):
         for mode in strings(service.get(word)):
             kind, _, name = mode.value.partition(":")
             if kind == "service":
-                yield name, mode
+                yield name, mode, True
 
 
 def _circles(services: dict[str, Node]) -> Iterator[Problem]:
     """A problem for each service at which a circle of dependencies was found to close."""
-    needs = {
-        name: [(other, place) for other, place in _needs(service) if other in services]
-        for name, service in services.items()
-    }
+    needs = {name: [need for need in _needs(service) if need[0] in services] for name, service in services.items()}
     done: set[str] = set()
     for start in needs:
         way: list[str] = []
@@ -103,4 +103,4 @@ def _circles(services: dict[str, Node]) -> Iterator[Problem]:
             elif name not in done:
                 way.append(name)
                 left.append((name, None, True))
-                left += [(other, at, False) for other, at in reversed(needs[name])]
+                left += [(other, at, False) for other, at, _ in reversed(needs[name])]

@@ -15,7 +15,7 @@ Unset = Callable[[str, Origin], None]
 
 _BLANK = "\t\v\f\r \x85\xa0"  # within a line
 _EXPORT = re.compile(r"export\s+")
-_KEY = re.compile(rf"[\w.\-\[\]{_BLANK}]*")
+_KEY = re.compile(rf"[\w.\-\[\]{_BLANK}]")
 _ESCAPE = re.compile(r"\\(?:([abcfnrtv$\"\\])|0(\d{0,3}))")
 _ESCAPED = {**dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), "$": "$$", '"': '"', "\\": "\\"}
 
@@ -72,18 +72,19 @@ class _Reader:
         """The name of a variable, and whether it stands alone, without a value."""
         if export := _EXPORT.match(self._text, self._at):
             self._at = export.end()
-        match = _KEY.match(self._text, self._at)
-        start, end = self._at, match.end() if match else self._at
-        ending = self._text[end : end + 1]
-        if ending not in ("=", ":", "\n", ""):
-            self._fail(f"{quoted(ending)} may not stand in the name of a variable; write NAME=VALUE", end)
-        key = self._text[start:end].strip()
-        if " " in key:
+        start = self._at
+        while self._text[self._at : self._at + 1] and _KEY.fullmatch(self._text[self._at]):
+            self._at += 1
+        key, ending = self._text[start : self._at].strip(), self._text[self._at : self._at + 1]
+        if ending not in ("=", ":", "\n"):
+            what = f"{quoted(ending)} may not stand in the name of a variable" if ending else "a name ends the file"
+            self._fail(f"{what}; write NAME=VALUE", self._at)
+        if not key or " " in key:
             self._fail(f"{quoted(key)} is not the name of a variable; write NAME=VALUE", start)
-        self._at = end + 1
+        self._at += 1
         while self._text[self._at : self._at + 1] in tuple(_BLANK):
             self._at += 1
-        return key, ending in ("\n", "")
+        return key, ending == "\n"
 
     def _value(self) -> str:
         quote = self._text[self._at : self._at + 1]

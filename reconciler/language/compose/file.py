@@ -42,14 +42,16 @@ class _Builder(Builder):
             self.tags[id(frame.container), key] = tag
 
     def _merge(self, frame: Any) -> None:
-        """Tags of what << brings in come along."""
+        """!override comes along with what << brings in; what is reset does not, as for Compose."""
         own = set(frame.container)
         super()._merge(frame)
-        for value, _place in frame.merges:
-            for source in value if isinstance(value, list) else [value]:
-                for key in (key for key in frame.container if key not in own and isinstance(source, dict)):
-                    if frame.container[key] is source.get(key) and (id(source), key) in self.tags:
-                        self.tags[id(frame.container), key] = self.tags[id(source), key]
+        sources = [one for value, _ in frame.merges for one in (value if isinstance(value, list) else [value])]
+        for key in [key for key in frame.container if key not in own]:
+            source = next(one for one in sources if isinstance(one, dict) and key in one)
+            tag = self.tags.get((id(source), key), "")
+            if tag == RESET:
+                del frame.container[key]
+            self.tags[id(frame.container), key] = tag
 
 
 def shown(path: str) -> str:

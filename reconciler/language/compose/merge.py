@@ -16,10 +16,11 @@ _REPLACED: tuple[Path, ...] = (  # the later one counts alone; build, logging an
 )
 _TEXTS: tuple[Path, ...] = (  # a text, a list of texts, or a mapping
     *((*_SERVICE, word) for word in ("annotations", "dns", "dns_opt", "dns_search", "env_file", "environment")),
-    *((*_SERVICE, word) for word in ("extra_hosts", "label_file", "labels", "sysctls", "tmpfs")),
+    *((*_SERVICE, word) for word in ("label_file", "labels", "sysctls", "tmpfs")),
     (*_SERVICE, "deploy", "labels"),
     *((section, ANY, "labels") for section in ("networks", "volumes")),
 )
+_HOSTS: tuple[Path, ...] = ((*_SERVICE, "extra_hosts"),)
 _NAMES: tuple[Path, ...] = ((*_SERVICE, "networks"), (*_SERVICE, "depends_on"))  # a list of keys, or a mapping
 _SUBNETS: tuple[Path, ...] = (("networks", ANY, "ipam", "config"),)
 
@@ -60,6 +61,15 @@ def _texts(base: Node, over: Node, _path: Path) -> Node:
     return base.of([*texts_of(base), *texts_of(over)])
 
 
+def _hosts(base: Node, over: Node, _path: Path) -> Node:
+    """As texts, each once; NAME:ADDRESS is the same as NAME=ADDRESS."""
+    kept: dict[str, Node] = {}
+    for item in (*texts_of(base), *texts_of(over)):
+        text = str(item.value)
+        kept.setdefault(text if "=" in text else text.replace(":", "=", 1), item)
+    return base.of(list(kept.values()))
+
+
 def _by_name(base: Node, over: Node, path: Path) -> Node:
     return _by_key(base.of(names_of(base)), over.of(names_of(over)), path)
 
@@ -81,6 +91,7 @@ def _subnet(item: Node) -> str:
 _RULES: tuple[tuple[tuple[Path, ...], Callable[[Node, Node, Path], Node]], ...] = (
     (_REPLACED, _replaced),
     (_TEXTS, _texts),
+    (_HOSTS, _hosts),
     (_NAMES, _by_name),
     (_SUBNETS, _by_subnet),
 )

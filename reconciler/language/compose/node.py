@@ -73,22 +73,28 @@ def _item(items: list[Node], part: str | int) -> Node | None:
 
 
 def node_of(data: Any, built: Built, origin: Origin) -> Node:
-    """Data of a file as nodes; ``origin`` is its own place."""
+    """Data of a file as nodes; ``origin`` is its own place.
+
+    What is reset does not come along with an alias, as for Compose.
+    """
     marks: Marks = built.marks
+    seen: set[int] = set()
+
+    def tag_of(container: Any, key: str | int) -> str:
+        return built.tags.get((id(container), key), "")
 
     def node(value: Any, mark: Mark, path: Path, tag: str) -> Node:
         held: Any = value
-        at = id(value)
-        if isinstance(value, dict):
-            held = {
-                key: node(item, marks[at][key], (*path, key), built.tags.get((at, key), ""))
-                for key, item in value.items()
+        if isinstance(value, dict | list):
+            again = id(value) in seen
+            seen.add(id(value))
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            nodes = {
+                key: node(item, marks[id(value)][key], (*path, key), tag_of(value, key))
+                for key, item in pairs
+                if not (again and tag_of(value, key) == RESET)
             }
-        elif isinstance(value, list):
-            held = [
-                node(item, marks[at][index], (*path, index), built.tags.get((at, index), ""))
-                for index, item in enumerate(value)
-            ]
+            held = nodes if isinstance(value, dict) else list(nodes.values())
         return Node(held, Origin(origin.file, *mark, path), tag)
 
     return node(data, (origin.line, origin.column), origin.path, "")
