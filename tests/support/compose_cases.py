@@ -71,13 +71,19 @@ def reduced(config: dict[str, Any]) -> dict[str, Any]:
         if "depends_on" in service:
             service["depends_on"] = sorted(service["depends_on"])
         if "networks" in service:
-            service["networks"] = {name: entry or {} for name, entry in service["networks"].items()}
+            service["networks"] = {name: _full(entry or {}) for name, entry in service["networks"].items()}
+        if "extra_hosts" in service:  # a merge can repeat one
+            service["extra_hosts"] = list(dict.fromkeys(service["extra_hosts"]))
     networks = {name: _kept(network, NETWORK) for name, network in config.get("networks", {}).items()}
     return {"name": config["name"], "services": services, "networks": networks}
 
 
 def _kept(entry: dict[str, Any], words: tuple[str, ...]) -> dict[str, Any]:
-    return {word: entry[word] for word in words if entry.get(word) not in (None, {}, [])}
+    return _full({word: entry[word] for word in words if word in entry})
+
+
+def _full(entry: dict[str, Any]) -> dict[str, Any]:
+    return {word: value for word, value in entry.items() if value not in (None, {}, [], "")}
 
 
 # ------------------------------------------------------------------ generated texts

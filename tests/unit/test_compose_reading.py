@@ -67,6 +67,8 @@ def entries(node: Node | None) -> dict[str, Node]:
 def _network(found: project.Project, name: str) -> dict[str, Any]:
     network = plain(found.root.get("networks", name) or Node({}, NO_ORIGIN)) or {}
     implied = {"name": name if network.get("external") else f"{found.name}_{name}"}
+    if "driver_opts" in network:
+        network["driver_opts"] = {word: str(value) for word, value in network["driver_opts"].items()}
     return {word: value for word, value in (implied | network).items() if value is not False}
 
 
@@ -82,12 +84,17 @@ def _service(node: Node) -> dict[str, Any]:
     long = {
         **{word: texts(word) for word in ("dns", "dns_search", "dns_opt")},
         "ports": [_port(plain(port)) for item in items(node, "ports") for port in ports.expanded(item)],
-        "extra_hosts": sorted(text if "=" in text else text.replace(":", "=", 1) for text in texts("extra_hosts")),
+        "extra_hosts": sorted(_host(text) for text in texts("extra_hosts")),
         "sysctls": {text.partition("=")[0]: text.partition("=")[2] for text in texts("sysctls")},
         "depends_on": list(dict.fromkeys(needed)),
         "networks": (names("networks") or {"default": {}}) if node.get("network_mode") is None else {},
     }
     return plain(node) | long
+
+
+def _host(text: str) -> str:
+    name, _, address = text.partition("=" if "=" in text else ":")
+    return f"{name}={address.strip('[]')}"
 
 
 def items(node: Node, word: str) -> list[Node]:

@@ -53,11 +53,15 @@ def references(running: Node, whole: Node) -> Iterator[Problem]:
     known, every = services.entries if services is not None else {}, _entries(whole, "services")
     networks = {*_entries(running, "networks"), "default"}
     for name, service in known.items():
-        for network, place in names_of(service.get("networks") or Node(None, service.origin)).items():
+        joined = names_of(service.get("networks") or Node(None, service.origin))
+        for network, place in joined.items():
             if network not in networks:
                 yield Problem(
                     place.origin, f"service {name} is on the network {quoted(network)}, which is not declared"
                 )
+        mode = service.get("network_mode")
+        if joined and mode is not None and mode.value:
+            yield Problem(mode.origin, f"service {name} has both network_mode and networks; keep one of them")
         for other, place, required in _needs(service):
             if other not in known and (required or other not in every):
                 why = "is in a profile that is not active" if other in every else "is not declared"

@@ -35,7 +35,7 @@ def with_included(document: Node, scope: Scope, chain: tuple[str, ...], read: Re
 
 
 def _included(entry: Node, scope: Scope, chain: tuple[str, ...], read: Read) -> Node:
-    named = entry.get("path") if entry.entries else entry
+    named = entry if isinstance(entry.value, str) else entry.get("path")
     files = list(strings(named))
     if not files:
         fail(entry.origin.file, "include takes a file, or a mapping with a path", *entry.mark)

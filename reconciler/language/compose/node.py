@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Protocol
 
+from reconciler.language.sources import fail
 from reconciler.language.yaml_events import Mark, Marks
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
+MAX_VALUES = 200_000  # of one file, what aliases stand for counted as written out
 RESET = "!reset"  # what an earlier file says is gone
 OVERRIDE = "!override"  # what an earlier file says is replaced
 
@@ -79,11 +82,14 @@ def node_of(data: Any, built: Built, origin: Origin) -> Node:
     """
     marks: Marks = built.marks
     seen: set[int] = set()
+    values = itertools.count(1)
 
     def tag_of(container: Any, key: str | int) -> str:
         return built.tags.get((id(container), key), "")
 
     def node(value: Any, mark: Mark, path: Path, tag: str) -> Node:
+        if next(values) > MAX_VALUES:
+            fail(origin.file, f"more than {MAX_VALUES} values; write less, or less by alias", *mark)
         held: Any = value
         if isinstance(value, dict | list):
             again = id(value) in seen
