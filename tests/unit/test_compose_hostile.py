@@ -79,3 +79,11 @@ def test_env_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_folder_called_as_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder"):
         project.read([str(tmp_path)], environment={})
+
+
+def test_many_services_extend_one_of_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    many = "".join(f"  s{n}: {{extends: {{file: lib.yaml, service: base}}}}\n" for n in range(2000))
+    Path("compose.yaml").write_text(f"services:\n{many}")
+    Path("lib.yaml").write_text("services: {base: {ports: ['80']}}\n")
+    assert len(project.read(["compose.yaml"], environment={}).data["services"]) == 2000

@@ -102,7 +102,7 @@ def test_all_mistakes_of_all_files_are_told(folder: Path) -> None:
     assert problems("a.yaml", "b.yaml") == [
         "a.yaml:2:17: services.web.ports[0]: the required variable A has no value: give A",
         'a.yaml:2:36: services.web.ports[1]: "${B!}" has no valid variable at "${B!}"; write $$ for a $',
-        'a.yaml:3:18: services.app.extends: no service "nobody" to extend in a.yaml',
+        'a.yaml:3:9: services.app.extends: no service "nobody" to extend in a.yaml',
         "b.yaml:2:9: services.web.hostname: the required variable C has no value",
         'b.yaml:3:16: networks.n.internal: "maybe" is no boolean; write true or false',
     ]
@@ -121,9 +121,11 @@ def test_a_file_that_is_not_there_is_told_where_it_is_named(folder: Path) -> Non
     write(folder, {
         "a.yaml": "services:\n  a: {extends: {file: gone.yaml, service: b}}\n",
         "b.yaml": "include:\n  - gone/compose.yaml\n",
+        "c.yaml": "include:\n  - {path: a.yaml, env_file: gone.env}\n",
     })  # fmt: skip
     assert problems("a.yaml") == ["a.yaml:2:17: services.a.extends.file: gone.yaml: no such file; check the name"]
     assert problems("b.yaml") == ["b.yaml:2:5: include[0]: gone/compose.yaml: no such file; check the name"]
+    assert problems("c.yaml") == ["c.yaml:2:5: include[0]: gone.env: no such file; check the name"]
 
 
 def test_a_mistake_in_an_env_file_has_its_line(folder: Path) -> None:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 
 from reconciler.language.compose.merge import merged, settled
-from reconciler.language.compose.node import Node
+from reconciler.language.compose.node import Node, refuse
 from reconciler.language.compose.reading import MAX_CHAIN, Scope
-from reconciler.language.sources import fail
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError
 from reconciler.model.quoting import quoted
@@ -49,9 +48,9 @@ def _resolved(name: str, services: _Services, chain: tuple[tuple[str, str], ...]
         return service
     if (services.file, name) in chain:
         listed = " extends ".join(known for _, known in (*chain, (services.file, name)))
-        fail(extends.origin.file, f"services extend one another in a circle: {listed}", *extends.mark)
+        refuse(extends, f"services extend one another in a circle: {listed}")
     if len(chain) >= MAX_CHAIN:
-        fail(extends.origin.file, f"more than {MAX_CHAIN} services extend one another", *extends.mark)
+        refuse(extends, f"more than {MAX_CHAIN} services extend one another")
     other, ref = _named(extends, services)
     base = settled(_resolved(ref, other, (*chain, (services.file, name))))
     own = service.of({word: value for word, value in service.entries.items() if word != "extends"})
@@ -62,12 +61,12 @@ def _named(extends: Node, services: _Services) -> tuple[_Services, str]:
     """The service that is extended, and the services among which it is."""
     service, file = (extends.get("service"), extends.get("file")) if extends.entries else (extends, None)
     if service is None or not isinstance(service.value, str):
-        fail(extends.origin.file, "extends takes the name of a service; write service: NAME", *extends.mark)
+        refuse(extends, "extends takes the name of a service; write service: NAME")
     if file is not None and file.value is not None:
         services = _of_file(file, services.scope)
     if service.value not in services.entries:
         message = f"no service {quoted(service.value)} to extend in {os.path.relpath(services.file)}"
-        fail(service.origin.file, message, *service.mark)
+        refuse(service, message)
     return services, service.value
 
 
@@ -85,7 +84,7 @@ def _of_file(file: Node, scope: Scope) -> _Services:
 def local(file: Node) -> str:
     """The name of a file that can be read here.  Raises InputError."""
     if not isinstance(file.value, str) or not file.value:
-        fail(file.origin.file, f"{quoted(file.value)} is not the name of a file", *file.mark)
+        refuse(file, f"{quoted(file.value)} is not the name of a file")
     if _REMOTE.match(file.value):
-        fail(file.origin.file, f"{quoted(file.value)} lies elsewhere; fetch it and name the local file", *file.mark)
+        refuse(file, f"{quoted(file.value)} lies elsewhere; fetch it and name the local file")
     return file.value

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from reconciler.language.compose.extends import local
 from reconciler.language.compose.file import strings
 from reconciler.language.compose.merge import settled
-from reconciler.language.compose.node import Node, plain
+from reconciler.language.compose.node import Node, plain, refuse
 from reconciler.language.compose.reading import MAX_CHAIN, Scope, default_env_files
-from reconciler.language.sources import fail
 from reconciler.model.errors import Problem
 from reconciler.model.quoting import quoted
 
@@ -27,7 +26,7 @@ def with_included(document: Node, scope: Scope, chain: tuple[str, ...], read: Re
     if include is None:
         return document
     if not isinstance(include.value, list | None):
-        fail(include.origin.file, "include takes a list of files; put a dash before each", *include.mark)
+        refuse(include, "include takes a list of files; put a dash before each")
     model = document.of({word: value for word, value in document.entries.items() if word != "include"})
     for entry in include.items:
         model = _imported(model, _included(entry, scope, chain, read), scope)
@@ -38,17 +37,17 @@ def _included(entry: Node, scope: Scope, chain: tuple[str, ...], read: Read) -> 
     named = entry if isinstance(entry.value, str) else entry.get("path")
     files = list(strings(named))
     if not files:
-        fail(entry.origin.file, "include takes a file, or a mapping with a path", *entry.mark)
+        refuse(entry, "include takes a file, or a mapping with a path")
     paths = [(scope.path(local(file)), file) for file in files]
     if os.path.abspath(paths[0][0]) in chain:
         listed = " includes ".join(os.path.relpath(file) for file in (*chain, paths[0][0]))
-        fail(entry.origin.file, f"files include one another in a circle: {listed}", *entry.mark)
+        refuse(entry, f"files include one another in a circle: {listed}")
     if len(chain) >= MAX_CHAIN:
-        fail(entry.origin.file, f"more than {MAX_CHAIN} files include one another", *entry.mark)
+        refuse(entry, f"more than {MAX_CHAIN} files include one another")
     folder = next(strings(entry.get("project_directory")), None)
     inner = scope.path(folder.value) if folder is not None and folder.value else os.path.dirname(paths[0][0])
     env_files = [scope.path(file.value) for file in strings(entry.get("env_file"))]
-    return read(paths, scope.within(inner, env_files or default_env_files(inner)), chain)
+    return read(paths, scope.within(inner, env_files or default_env_files(inner), entry.origin), chain)
 
 
 def _imported(model: Node, included: Node, scope: Scope) -> Node:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reconciler.language.compose.casts import ANY, matches
-from reconciler.language.compose.node import OVERRIDE, RESET, Node
-from reconciler.language.sources import fail
+from reconciler.language.compose.node import OVERRIDE, RESET, Node, refuse
 from reconciler.model.quoting import Path, dotted
 
 _SERVICE = ("services", ANY)
@@ -39,7 +38,7 @@ def merged(base: Node, over: Node, path: Path = ()) -> Node:
         return base
     if isinstance(base.value, dict | list) and type(base.value) is not type(over.value):
         kind = "a mapping" if isinstance(base.value, dict) else "a list"
-        fail(over.origin.file, f"{dotted(path)} is {kind} in {base.origin}; write it as {kind} here too", *over.mark)
+        refuse(over, f"{dotted(path)} is {kind} in {base.origin}; write it as {kind} here too")
     if isinstance(base.value, dict):
         return _by_key(base, over, path)
     return base.of([*base.items, *over.items]) if isinstance(base.value, list) else over

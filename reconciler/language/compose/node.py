@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from reconciler.language.sources import fail
 from reconciler.language.yaml_events import Mark, Marks
 from reconciler.model.data import dataclass
+from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
@@ -104,6 +105,11 @@ def node_of(data: Any, built: Built, origin: Origin) -> Node:
         return Node(held, Origin(origin.file, *mark, path), tag)
 
     return node(data, (origin.line, origin.column), origin.path, "")
+
+
+def refuse(node: Node, message: str) -> NoReturn:
+    """Raise an InputError with one problem at the place of the node."""
+    raise InputError([Problem(node.origin, message)])
 
 
 def plain(node: Node) -> Any:

@@ -112,7 +112,7 @@ def _name(files: Sequence[str], given: str, scope: Scope) -> str:
     if not written:
         folder = os.path.basename(os.path.abspath(scope.folder or "."))
         return _normal_name(folder) or fail(shown(files[0]), "its folder's name gives no project name; write -p NAME")
-    name = scope.interpolated(written[-1])
+    name = scope.reading.interpolated(written[-1], scope.environment)
     where = written[-1].origin
     return _normal_name(str(name.value)) or fail(where.file, "this gives no project name; write -p NAME", *where[1:3])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.language.compose import env_file
 from reconciler.language.compose.file import Interpolation, load, unset_text
@@ -26,19 +27,31 @@ class Reading:
         self.warnings: dict[Problem, None] = {}
         self.problems: list[Problem] = []
         self._loaded: dict[str, list[Node]] = {}
-        self._asked = 0
+        self._replaced: dict[tuple[str, int], tuple[list[Node], Mapping[str, str]]] = {}
 
     def load(self, path: str, asked: Origin = NO_ORIGIN) -> list[Node]:
         """The documents of a file as written; ``asked`` is the place that names the file.  Raises InputError."""
-        self._asked += 1
-        if self._asked > MAX_FILES:
-            fail(asked.file, f"more than {MAX_FILES} files are included or extended", asked.line, asked.column)
         if path not in self._loaded:
-            try:
+            with _asked_for(asked):
                 self._loaded[path] = load(path)
-            except InputError as error:
-                raise InputError([_asked_for(problem, asked) for problem in error.problems]) from None
         return self._loaded[path]
+
+    def documents(self, path: str, environment: Mapping[str, str], asked: Origin) -> list[Node]:
+        """The documents of a file with their variables replaced.  Raises InputError."""
+        key = path, id(environment)
+        if key not in self._replaced:
+            if len(self._replaced) >= MAX_FILES:
+                fail(asked.file, f"more than {MAX_FILES} files are included or extended", asked.line, asked.column)
+            documents = [self.interpolated(node, environment) for node in self.load(path, asked)]
+            self._replaced[key] = documents, environment  # which is kept: another one must not get its id
+        return self._replaced[key][0]
+
+    def interpolated(self, node: Node, environment: Mapping[str, str]) -> Node:
+        """The node with its variables replaced; what is wrong with them is remembered."""
+        interpolation = Interpolation(environment.get, self.warn)
+        replaced = interpolation(node)
+        self.problems += interpolation.problems
+        return replaced
 
     def warn(self, problem: Problem) -> None:
         """Remember a warning."""
@@ -59,22 +72,24 @@ class Scope:
 
     def documents(self, path: str, asked: Origin = NO_ORIGIN) -> list[Node]:
         """The documents of a file, their variables replaced; ``asked`` is the place that names the file."""
-        return [self.interpolated(node) for node in self.reading.load(path, asked)]
+        return self.reading.documents(path, self.environment, asked)
 
-    def interpolated(self, node: Node) -> Node:
-        """The node with its variables replaced."""
-        interpolation = Interpolation(self.environment.get, self.reading.warn)
-        replaced = interpolation(node)
-        self.reading.problems += interpolation.problems
-        return replaced
-
-    def within(self, folder: str, env_files: Sequence[str]) -> Scope:
+    def within(self, folder: str, env_files: Sequence[str], asked: Origin = NO_ORIGIN) -> Scope:
         """The scope of a folder, with the variables of ``env_files`` that are not known here."""
-        return Scope(folder, {**_variables(env_files, self), **self.environment}, self.reading)
+        with _asked_for(asked):
+            return Scope(folder, {**_variables(env_files, self), **self.environment}, self.reading)
 
 
-def _asked_for(problem: Problem, asked: Origin) -> Problem:
-    """A problem of a file as a whole stands where the file is named."""
+@contextlib.contextmanager
+def _asked_for(asked: Origin) -> Iterator[None]:
+    """Problems of a file as a whole, such as that it is not there, stand where the file is named."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError([_moved(problem, asked) for problem in error.problems]) from None
+
+
+def _moved(problem: Problem, asked: Origin) -> Problem:
     if problem.origin.line or not asked.line:
         return problem
     return Problem(asked, f"{problem.origin.file}: {problem.message}")
