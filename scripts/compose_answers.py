@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import compose_cases as known  # noqa: E402
+import compose_projects  # noqa: E402
 
 UNSET = "<unset>"
 KEYS = ("A", "B", "C", "SET", "UNSET", "EMPTY")
@@ -57,6 +58,12 @@ def project(program: str, case: known.Case) -> Any:
     return said
 
 
+def whole(program: str, case: known.Case) -> Any:
+    """A generated project with the answer to it."""
+    given = {word: getattr(case, word) for word in ("name", "files", "arguments", "environment")}
+    return {**given, "said": project(program, case)}
+
+
 def expression(program: str, text: str) -> Any:
     """What a text becomes; None where it is refused."""
     file = json.dumps({"services": {}, "x-text": text})
@@ -74,9 +81,10 @@ def env_file(program: str, text: str) -> Any:
 
 
 def keep(name: str, data: Any) -> None:
-    """Write one file of answers."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=False)
-    (known.ANSWERS / f"{name}.json").write_text(text + "\n")
+    """Write one file of answers, one a line."""
+    entries = data.items() if isinstance(data, dict) else data
+    lines = [json.dumps(entry, ensure_ascii=False) for entry in entries]
+    (known.ANSWERS / f"{name}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 GENERATED = {
@@ -92,10 +100,12 @@ def main(program: str, *wanted: str) -> None:
     for case in known.cases():
         topics.setdefault(case.topic, []).append(case)
     with ThreadPoolExecutor(2) as pool:
-        for topic in wanted or (*topics, *GENERATED):
+        for topic in wanted or (*topics, "projects", *GENERATED):
             if topic in topics:
                 said = pool.map(lambda case: project(program, case), topics[topic])
                 keep(topic, dict(zip([case.name for case in topics[topic]], said, strict=True)))
+            elif topic == "projects":
+                keep(topic, pool.map(partial(whole, program), compose_projects.projects(200, seed=1)))
             else:
                 ask_one, texts = GENERATED[topic]
                 listed = texts()

@@ -60,8 +60,17 @@ def _case(topic: str, entry: dict[str, Any]) -> Case:
 
 def answers(topic: str) -> dict[str, Any]:
     """What Docker Compose said of the cases of a topic, by name: a reduced answer, or {"refused": its words}."""
-    read: dict[str, Any] = json.loads((ANSWERS / f"{topic}.json").read_text())
-    return read
+    return dict(kept(topic))
+
+
+def generated() -> list[tuple[Case, Any]]:
+    """The generated projects, each with what Docker Compose said of it."""
+    return [(_case("projects", entry), entry["said"]) for entry in kept("projects")]
+
+
+def kept(topic: str) -> Any:
+    """A file of answers."""
+    return json.loads((ANSWERS / f"{topic}.json").read_text())
 
 
 def reduced(config: dict[str, Any]) -> dict[str, Any]:

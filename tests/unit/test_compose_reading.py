@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,6 @@ from reconciler.language.compose.merge import names_of, texts_of
 from reconciler.language.compose.node import Node, plain
 from reconciler.model.errors import InputError
 from reconciler.model.keys import NO_ORIGIN
-
-CASES = known.cases()
 
 
 def options(words: list[str]) -> argparse.Namespace:
@@ -37,16 +34,27 @@ def read(case: known.Case, root: Path, monkeypatch: pytest.MonkeyPatch) -> proje
     return project.read(given.f, given.env_file, given.profile, given.p, case.environment)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.topic}: {case.name}")
+@pytest.mark.parametrize("case", known.cases(), ids=lambda case: f"{case.topic}: {case.name}")
 def test_project(case: known.Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = known.answers(case.topic)[case.name]
+    compare(case, known.answers(case.topic)[case.name], case.write(tmp_path), monkeypatch)
+
+
+def test_generated_projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = known.generated()
+    assert sum("answer" in said for _, said in pairs) > 150
+    for case, said in pairs:
+        (tmp_path / case.name).mkdir()
+        compare(case, said, case.write(tmp_path / case.name), monkeypatch)
+
+
+def compare(case: known.Case, said: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if "refused" in (case.ours or said):
         with pytest.raises(InputError) as refused:
-            read(case, case.write(tmp_path), monkeypatch)
+            read(case, root, monkeypatch)
         assert (case.ours or {}).get("refused", "") in str(refused.value)
         assert all(problem.message for problem in refused.value.problems)
         return
-    found = read(case, case.write(tmp_path), monkeypatch)
+    found = read(case, root, monkeypatch)
     assert as_compose(found) == {**said.get("answer", {}), **(case.ours or {})}
     unset = {problem.message.split()[2] for problem in found.warnings if "is not set" in problem.message}
     assert sorted(unset) == said.get("unset", [])
@@ -111,7 +119,7 @@ def _port(port: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_expressions() -> None:
-    pairs = json.loads((known.ANSWERS / "expressions.json").read_text())
+    pairs = known.kept("expressions")
     assert len(pairs) > 1000
     assert [(text, said, ours) for text, said in pairs if (ours := replaced(text)) != said] == []
 
@@ -124,7 +132,7 @@ def replaced(text: str) -> str | None:
 
 
 def test_env_files() -> None:
-    pairs = json.loads((known.ANSWERS / "env_texts.json").read_text())
+    pairs = known.kept("env_texts")
     assert len(pairs) > 900
     assert [(text, said, ours) for text, said in pairs if (ours := variables(text)) != said] == []
 

@@ -81,7 +81,9 @@ class Interpolation:
         self.problems: list[Problem] = []
 
     def __call__(self, node: Node, path: Path = ()) -> Node:
-        """The node with the values of its variables, as Compose types them; keys stay as they are."""
+        """The node with the values of its variables, as Compose types them; keys, and what is reset, as they are."""
+        if node.tag == RESET:
+            return node
         if isinstance(node.value, dict):
             return node.of({key: self(item, (*path, key)) for key, item in node.value.items()})
         if isinstance(node.value, list):

@@ -68,7 +68,7 @@ class Scope:
 
     def path(self, name: str) -> str:
         """A path as it can be opened; an absolute one as it is."""
-        return os.path.normpath(os.path.join(self.folder, os.path.expanduser(name)))
+        return os.path.normpath(os.path.join(self.folder, name))
 
     def documents(self, path: str, asked: Origin = NO_ORIGIN) -> list[Node]:
         """The documents of a file, their variables replaced; ``asked`` is the place that names the file."""

@@ -42,10 +42,15 @@ def _scalar(item: Node) -> bool:
 
 def _unique_ports(items: list[Node]) -> list[Node]:
     """As written where no two publish the same port; ranges that share a port are written out one by one."""
+    items = list({_as_written(item): item for item in items}.values())
     if not _overlap(items):
         return items
     singles = [single for item in items for single in expanded(item)]
     return list({identity(single): single for single in singles}.values())
+
+
+def _as_written(item: Node) -> object:
+    return item.value if _scalar(item) else identity(item)
 
 
 def _overlap(items: Iterable[Node]) -> bool:
