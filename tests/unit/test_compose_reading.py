@@ -87,7 +87,7 @@ def _service(node: Node) -> dict[str, Any]:
     def names(word: str) -> dict[str, Any]:
         return {name: plain(entry) for name, entry in names_of(node.get(word) or Node({}, NO_ORIGIN)).items()}
 
-    shared = str(plain(node).get("network_mode")).partition("service:")[2]
+    shared = str((plain(node) or {}).get("network_mode")).partition("service:")[2]
     needed = [*names("depends_on"), *(link.partition(":")[0] for link in texts("links")), *([shared] if shared else [])]
     long = {
         **{word: texts(word) for word in ("dns", "dns_search", "dns_opt")},
@@ -97,7 +97,7 @@ def _service(node: Node) -> dict[str, Any]:
         "depends_on": list(dict.fromkeys(needed)),
         "networks": (names("networks") or {"default": {}}) if node.get("network_mode") is None else {},
     }
-    return plain(node) | long
+    return (plain(node) or {}) | long
 
 
 def _host(text: str) -> str:

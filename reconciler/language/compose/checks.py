@@ -24,7 +24,7 @@ def shape(model: Node) -> Iterator[Problem]:
         yield Problem(model.origin, f"this is no Compose file: it has no services{old}")
     for section in ("services", "networks"):
         found = model.get(section)
-        if found is not None and not isinstance(found.value, dict | None):
+        if found is not None and not isinstance(found.value, dict):
             yield Problem(found.origin, f"{section} is {quoted(plain(found))}, not a mapping")
         for name, value in found.entries.items() if found is not None else ():
             if not isinstance(value.value, dict | None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from reconciler.language.yaml_events import Builder, Mark
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted
+
+_NUMBER = re.compile(
+    r"(?P<sign>[-+]?)(?:0[xX](?P<hex>[0-9A-Fa-f][0-9A-Fa-f_]{0,15})|0[oO]?(?P<octal>[0-7][0-7_]{0,20})"
+    r"|(?P<decimal>[1-9][0-9_]{0,17}))"
+)
 
 
 class _Builder(Builder):
@@ -41,6 +47,11 @@ class _Builder(Builder):
         if key is not None:
             self.tags[id(frame.container), key] = tag
 
+    def _value(self, event: Any, place: Mark) -> Any:
+        value = super()._value(event, place)
+        unquoted = event.tag is None and event.implicit[0]
+        return _number(value) if unquoted and isinstance(value, str) else value
+
     def _merge(self, frame: Any) -> None:
         """!override comes along with what << brings in; what is reset does not, as for Compose."""
         own = set(frame.container)
@@ -52,6 +63,16 @@ class _Builder(Builder):
             if tag == RESET:
                 del frame.container[key]
             self.tags[id(frame.container), key] = tag
+
+
+def _number(text: str) -> str | int:
+    """What Compose's YAML takes for a number, and this program's for a text: 0x1F, 0o17, 017, 1_000."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    base = 16 if match["hex"] else 8 if match["octal"] else 10
+    digits = (match["hex"] or match["octal"] or match["decimal"]).replace("_", "")
+    return int(match["sign"] + digits, base)
 
 
 def shown(path: str) -> str:
@@ -85,6 +106,7 @@ class Interpolation:
         if node.tag == RESET:
             return node
         if isinstance(node.value, dict):
+            self._keys(node)
             return node.of({key: self(item, (*path, key)) for key, item in node.value.items()})
         if isinstance(node.value, list):
             return node.of([self(item, (*path, index)) for index, item in enumerate(node.value)])
@@ -95,6 +117,11 @@ class Interpolation:
         except Refused as error:
             self.problems.append(Problem(node.origin, str(error)))
             return node.of(None)
+
+    def _keys(self, node: Node) -> None:
+        for key, item in node.entries.items():
+            if "${" in key:
+                self._warn(Problem(item.origin, "variables in a key are not replaced, neither by Compose"))
 
     def _text(self, node: Node) -> str:
         def unset(name: str) -> None:
