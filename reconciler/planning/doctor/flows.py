@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple
 
 from reconciler.kinds import BY_NAME, having
@@ -79,6 +79,7 @@ class Ground:
         self.scope = scope
         self.state = state or ScopeState(scope)
         self._classes = classes
+        self._towards: dict[str, str] = {}
         self._ports: dict[int, list[str]] = {}
         for row in self.state.links.values():
             self._ports.setdefault(row.master, []).append(row.name)
@@ -92,7 +93,7 @@ class Ground:
         self._admitted = dict(
             ADMITS[key.kind](value) for key, value in objects.items() if key.kind in ADMITS and key.scope == scope
         )
-        ways = set(_gateways(scope, objects)) & self._gateways.keys()
+        ways = set(map(ip_address, set(_gateways(scope, objects)))) & self._gateways.keys()
         self.unhidden = [  # networks whose members have their way out here, and keep their addresses on it
             (prefix, link)
             for prefix, link in self.subnets
@@ -117,8 +118,12 @@ class Ground:
 
     def towards(self, address: str) -> str:
         """The link whose declared subnet contains the address, "" for none."""
-        found = ip_address(address)
-        return next((link for prefix, link in self.subnets if found in prefix), "")
+        link = self._towards.get(address)
+        if link is None:
+            found = ip_address(address)
+            link = next((name for prefix, name in self.subnets if found in prefix), "")
+            self._towards[address] = link
+        return link
 
     def admitted(self, link: str) -> frozenset[str]:
         """The links from which packets may be sent to this one; of one that admits all, what is certain: itself."""
@@ -333,12 +338,12 @@ def _sources(scope: str, objects: Objects) -> tuple[list[str], list[str]]:
     return found
 
 
-def _gateways(scope: str, objects: Objects) -> Iterator[IPv4Address | IPv6Address]:
+def _gateways(scope: str, objects: Objects) -> Iterator[str]:
     """The gateways of the default routes of other scopes."""
     for key, value in objects.items():
         route = _LEADS[key.kind](value) if key.kind in _LEADS and key.scope != scope else None
         if route is not None and route.to in ("0.0.0.0/0", "::/0"):
-            yield from (ip_address(hop.via) for hop in route.hops if hop.via)
+            yield from (hop.via for hop in route.hops if hop.via)
 
 
 def _subnets(scope: str, objects: Objects) -> Iterator[tuple[Network, str]]:
