@@ -3,7 +3,8 @@
     scale.py [--full] [--runs N] [--json FILE] [--docs FOLDER]
 
 Needs root, and works in a throwaway network.  Every round runs all of them one after the other, so that what else the
-machine does meets them alike; the processor's time is what to compare where it does much.
+machine does meets them alike; the processor's time is what to compare where it does much.  netrecon prints what it
+does by default, into a file.
 """
 
 from __future__ import annotations
@@ -88,14 +89,14 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 def netrecon(rounds: Rounds, size: Size) -> None:
     file, more = (str(FOLDER / name) for name in ("scale.yaml", "more.yaml"))
     rounds.netrecon("validate", "validate", "-q", file)
-    rounds.netrecon("first apply", "apply", "-q", file)
+    rounds.netrecon("first apply", "apply", file)
     rounds.netrecon("no-op check", "check", file)
-    rounds.netrecon("no-op apply", "apply", "-q", file)
+    rounds.netrecon("no-op apply", "apply", file)
     throwaway.sh(f"ip -n s{size[0] // 2} route del default")
-    rounds.netrecon("repair of one route", "apply", "-q", file)
-    rounds.netrecon("apply after it", "apply", "-q", file)
-    rounds.netrecon(f"{MORE:,} ports added", "apply", "-q", more)
-    rounds.netrecon("delete", "delete", "-q", file)
+    rounds.netrecon("repair of one route", "apply", file)
+    rounds.netrecon("apply after it", "apply", file)
+    rounds.netrecon(f"{MORE:,} ports added", "apply", more)
+    rounds.netrecon("delete", "delete", file)
 
 
 def floor(rounds: Rounds, size: Size) -> None:

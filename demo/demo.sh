@@ -105,7 +105,7 @@ another_host() {
 
 plan_and_apply() {
     say "What would it change? A plan exits with 2 when there is something to do."
-    run "netrecon plan $topology" 2 bridge/host/test0 port_map
+    run "netrecon plan $topology" 2 "bridge test0" "port map tcp/0.0.0.0:9091"
     say "Do it."
     run "netrecon apply $topology"
     say "The kernel has it all: a bridge with our address, a cable into the namespace, a table of ours."
@@ -153,7 +153,7 @@ damage_and_repair() {
     run "ip -n test route del default"
     run "netrecon exec test -- curl -sS --max-time 2 http://192.0.2.2:8000/" 7
     say "check names it, and exits with 2."
-    run "netrecon check $topology" 2 "route/test/main/default"
+    run "netrecon check $topology" 2 "namespace test .*default via 172.16.0.1"
     say "apply repairs that and nothing else."
     run "netrecon apply $topology" 0
     run "netrecon check $topology"

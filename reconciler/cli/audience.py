@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from reconciler.cli import as_json, as_text
+from reconciler.cli import as_json, as_text, consoles, results
+from reconciler.cli.plans import printing
 from reconciler.planning.doctor import shut
 from reconciler.planning.intent import Planned, Result
 
@@ -23,18 +24,18 @@ class Audience:
 
     def planned(self, planned: Planned) -> None:
         if self._loud and planned.changes:
-            as_text.print_plan(planned, self._options.color, self._options.verbose)
+            printing.print_plan(planned, self._options.color, self._options.verbose)
 
     def progress(self, planned: Planned) -> AbstractContextManager[Callable[[int], None]]:
-        return as_text.progress(planned, self._options.color, self._loud)
+        return consoles.progress(planned, self._options.color, self._loud)
 
     def ended(self, planned: Planned, result: Result) -> None:
         options = self._options
         if options.json:
             as_json.write(as_json.plan(options.command, planned, result))
         elif planned.changes:
-            as_text.print_result(result, planned, options.color, options.quiet)
+            results.print_result(result, planned, options.color, options.quiet)
         elif not options.quiet:
-            as_text.print_plan(planned, options.color)
+            printing.print_plan(planned, options.color)
         if options.quiet and not options.json and options.command == "apply" and result.verified:
             as_text.note(shut.sentence(planned.warnings))

@@ -12,7 +12,7 @@ _FOLDED = having(lambda kind: kind.folded)
 
 
 def grouped(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
-    """The changes in their order: ([change], "") for a single one, (changes, line) for several shown as one line."""
+    """The changes in their order: ([change], "") for a single one, (changes, text) for several shown as one line."""
     for kind, block in itertools.groupby(changes, lambda change: change.key.kind):
         yield from _FOLDED.get(kind, _each)(block)
 

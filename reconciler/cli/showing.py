@@ -14,12 +14,13 @@ def show_plan(options: Options, planned: Planned, quiet: bool, reasons: bool = T
     """Print the plan; ``reasons``: with the reasons why apply would refuse it."""
     if not options.json and quiet:
         return
-    from reconciler.cli import as_json, as_text
+    from reconciler.cli import as_json
+    from reconciler.cli.plans.printing import show
 
     if options.json:
         as_json.write(as_json.plan(options.command, planned))
     else:
-        as_text.print_plan(planned, options.color, options.verbose, reasons)
+        show(planned, options.color, options.verbose, reasons)
 
 
 def show_settled(options: Options, state: str, result: object) -> None:

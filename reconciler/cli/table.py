@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from reconciler.cli.as_text import clean
+from reconciler.cli.style import clean
 
 NONE = "-"  # an empty value, so that the columns can be counted
 

@@ -200,8 +200,14 @@ def needs(file: DnsFile, _names: Names) -> tuple[Key, ...]:
     return home(file.scope)
 
 
+def told(file: DnsFile, written: bool) -> Iterator[tuple[str, str]]:
+    lines = [line for line in file.lines if line not in _LOOPBACK] if written else ()
+    yield from ((file.name, line) for line in lines)
+
+
 KIND = Kind(
     name="dns_file",
+    told=told,
     form=DnsFile,
     schema="dns_file",
     parse=parse,

@@ -175,7 +175,9 @@ class Kind:
     translates   (object, protocol, address, port) -> the (address, port) that it sends them to, None where it does not
 
     Output:
-    folded   changes of this kind -> (changes, one line for all of them, or "" where each has its own line)
+    told     (object, whether the file has the object itself, not something that it follows from) -> (a link or a word,
+             a few words about it) for each fact that the line of a whole entry of the file shows
+    folded   changes of this kind -> (changes, a text for all of them, or "" where each has its own line)
     """
 
     name: str
@@ -268,6 +270,7 @@ class Kind:
     captures: Callable[[Any, str, int], bool] | None = None
     cuts: Callable[[Change, Course], str] | None = None
     translates: Callable[[Any, str, str, int], tuple[str, int] | None] | None = None
+    told: Callable[[Any, bool], Iterable[tuple[Place | str, str]]] | None = None
     folded: Callable[[Iterable[Change]], Iterable[tuple[list[Change], str]]] | None = None
 
     @property

@@ -95,6 +95,11 @@ def shown(namespace: Namespace) -> dict[str, Any]:
     return {"exclusive": False} if namespace.shared else {}
 
 
+def told(namespace: Namespace, _written: bool) -> Iterator[tuple[str, str]]:
+    if namespace.shared:
+        yield "", "exclusive: false"
+
+
 def is_made(change: Change) -> bool:
     """A creation has no effect outside; with a deletion the kernel deletes links that were never read."""
     return change.action == "create"
@@ -125,6 +130,7 @@ KIND = Kind(
     stamp=stamp,
     restamp=restamp,
     shown=shown,
+    told=told,
     section="namespaces",
     shows=EVERYWHERE,
     local=is_made,

@@ -329,8 +329,14 @@ def shown_by(state: ScopeState) -> Iterator[str]:
         yield from settings(key_of(state.scope, name))
 
 
+def told(sysctl: Sysctl, written: bool) -> Iterator[tuple[str, str]]:
+    if written:
+        yield "", f"{sysctl.key} {sysctl.value}"
+
+
 KIND = Kind(
     name="sysctl",
+    told=told,
     form=Sysctl,
     schema="sysctl",
     parse=parse,

@@ -48,9 +48,11 @@ def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterat
         ({"mtu": 1500, "up": False}, {"mtu": 1400, "up": True}, ["mtu: 1500 → 1400", "up: false → true"]),
         ({"master": None}, {"master": "br0"}, ["master: none → br0"]),
         ({"via": None}, {"via": ["10.0.0.1"]}, ["via: none → [10.0.0.1]"]),
-        ({"allow": ["a", "b"]}, {"allow": ["a", "c"]}, ["allow.1: b → c"]),
-        ({"allow": ("a",)}, {"allow": ("a", "c")}, ["allow.1: none → c"]),
+        ({"allow": ["a", "b"]}, {"allow": ["a", "c"]}, ["allow: - b", "allow: + c"]),
+        ({"allow": ("a",)}, {"allow": ("a", "c")}, ["allow: + c"]),
         ({"hop": {"via": "a", "weight": 1}}, {"hop": {"via": "b", "weight": 1}}, ["hop.via: a → b"]),
+        ({"hops": [{"via": "a"}]}, {"hops": [{"via": "b"}]}, ["hops.0.via: a → b"]),
+        ({"order": ["a", "b"]}, {"order": ["b", "a"]}, ["order: [a, b] → [b, a]"]),
         ({"mtu": 1500}, {"mtu": 1500}, []),
     ],
 )
@@ -71,17 +73,27 @@ def test_a_plan_of_plain_values_does_without_deepdiff(
 
 def test_lists_are_shown_by_item(pretended: Pretended, netrecon: Netrecon) -> None:
     netrecon("apply", "-q", ALLOWED)
-    assert "allow.1: none → br2" in netrecon("plan", CHANGED, code=2)
+    assert "isolation br0  allow + br2" in netrecon("plan", CHANGED, code=2)
 
 
-def test_without_sse4_2_lists_are_shown_whole(
+def nexthops(weight: int) -> dict[str, Any]:
+    hops = [{"via": "10.0.0.2", "weight": weight}, {"via": "10.0.0.3"}]
+    return {"bridges": {"br0": {"addresses": ["10.0.0.1/24"]}}, "routes": [{"to": "10.9.0.0/16", "nexthops": hops}]}
+
+
+def test_nested_values_are_shown_by_part(pretended: Pretended, netrecon: Netrecon) -> None:
+    netrecon("apply", "-q", nexthops(1))
+    assert "nexthops.0.weight 1 → 5" in netrecon("plan", nexthops(5), code=2)
+
+
+def test_without_sse4_2_nested_values_are_shown_whole(
     pretended: Pretended, netrecon: Netrecon, forbidden: None, processor: pathlib.Path
 ) -> None:
     """DeepDiff's compiled parts would end the process there, and no exception would tell."""
-    netrecon("apply", "-q", ALLOWED)
-    said = netrecon("apply", CHANGED)
-    assert "allow: [br1] → [br1, br2]" in said
-    assert "mtu: 1400 → 1450" in said
+    netrecon("apply", "-q", nexthops(1))
+    said = netrecon("apply", nexthops(5))
+    assert "nexthops [{via: 10.0.0.2, dev: br0, weight: 1}, " in said
+    assert " → [{via: 10.0.0.2, dev: br0, weight: 5}, " in said
 
 
 @pytest.mark.parametrize(

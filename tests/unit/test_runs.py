@@ -77,4 +77,4 @@ def test_runs(name: str) -> None:
     changes, expected = SITUATIONS[name]
     found = list(folding.grouped(changes))
     assert sorted(id(one) for run, _ in found for one in run) == sorted(map(id, changes))
-    assert [line or str(len(run)) for run, line in found] == expected
+    assert [f"{len(run):,} port maps {text}" if text else str(len(run)) for run, text in found] == expected

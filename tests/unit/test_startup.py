@@ -23,7 +23,8 @@ HEAVY = {
 }
 # Of ours, what takes a millisecond or more and is of use only where there is something to do or to tell.
 SELDOM = {
-    *(f"reconciler.cli.{name}" for name in ("as_json", "as_text", "audience")),
+    *(f"reconciler.cli.{name}" for name in ("as_json", "as_text", "audience", "consoles", "results")),
+    *(f"reconciler.cli.plans.{name}" for name in ("grouping", "pager", "printing", "rows")),
     *(
         "reconciler.kernel.netlink.encode",
         "reconciler.kernel.observe.foreign_rules",
@@ -43,6 +44,7 @@ LATE = {
     *("ctypes", "deepdiff", "difflib", "hashlib", "importlib.metadata", "ipaddress", "jsonschema", "jsonschema_rs"),
     *("nftables", "rich", "rich.console", "rich.progress", "rich.table", "rich.text", "shutil", "subprocess"),
     *("reconciler.cli.as_json", "reconciler.cli.as_text", "reconciler.cli.yaml_writer", "reconciler.cli.audience"),
+    "reconciler.cli.plans.printing",
     *("reconciler.kernel.namespaces.worker", "reconciler.kernel.observe.host_facts"),
     *("reconciler.kernel.observe.foreign_rules", "reconciler.planning.doctor.following"),
     *("reconciler.kernel.observe.probes", "reconciler.kernel.observe.sock_diag"),

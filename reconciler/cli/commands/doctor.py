@@ -19,7 +19,8 @@ def options(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    from reconciler.cli import as_json, as_text
+    from reconciler.cli import as_json
+    from reconciler.cli import findings as found
     from reconciler.run import host, load, survey
 
     topologies = load.load(options.files) if options.files else None
@@ -30,9 +31,9 @@ def run(options: Options) -> int:
     if options.json:
         as_json.write(as_json.findings(examined.names, findings) | (as_json.trace(traced) if traced else {}))
     elif findings or not options.quiet:
-        as_text.print_findings(findings, examined.names, options.color)
+        found.print_findings(findings, examined.names, options.color)
         if traced:
-            as_text.print_trace(traced, options.color, options.verbose)
+            found.print_trace(traced, options.color, options.verbose)
     return CHANGES if findings else OK
 
 

@@ -14,7 +14,7 @@ def options(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    from reconciler.cli import as_json, as_text
+    from reconciler.cli import as_json, results
     from reconciler.run import host
     from reconciler.safety import lock
     from reconciler.safety.commit_confirmed import committing
@@ -27,5 +27,5 @@ def run(options: Options) -> int:
     if options.json:
         show_settled(options, "not whole" if left else "rolled back", as_json.undone(undone, left))
     else:
-        as_text.print_undone(undone, left, options.color, options.quiet)
+        results.print_undone(undone, left, options.color, options.quiet)
     return NOT_WHOLE if left else OK

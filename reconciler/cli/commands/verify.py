@@ -11,7 +11,7 @@ def options(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    from reconciler.cli import as_json, as_text
+    from reconciler.cli import as_json, proofs
     from reconciler.planning.intent import to_have
     from reconciler.run import host, load, look
     from reconciler.run import verify as proving
@@ -25,5 +25,5 @@ def run(options: Options) -> int:
         told = {**as_json.proofs(proved.proofs), "unprobed": as_json.unprobed(proved.unprobed)}
         as_json.write({"format": 1, "command": "verify", "topologies": names, **told})
     elif not (options.quiet and holds):
-        as_text.print_proofs(proved, [one.name for one in intent.topologies], options.color)
+        proofs.print_proofs(proved, [one.name for one in intent.topologies], options.color)
     return OK if holds else CHANGES

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.kinds import ipv6, kind, sysctl
 from reconciler.kinds.address import effects, kernel_form, parse
-from reconciler.kinds.address.form import Address, key_of, subnet_of
+from reconciler.kinds.address.form import Address, key_of, place_of, subnet_of
 from reconciler.kinds.context import Names, Noting
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links.link import declared_end
@@ -44,6 +44,10 @@ def shown(address: Address) -> dict[str, object]:
     attributes |= {"out_of_order": True} if address.out_of_order else {}
     attributes |= {"peer": address.far} if address.far else {}
     return attributes | ({"duplicate": True} if address.duplicate else {})
+
+
+def told(address: Address, _written: bool) -> Iterator[tuple[tuple[str, str], str]]:
+    yield place_of(address), address.address + (f" peer {address.far}" if address.far else "")
 
 
 def record(_key: Key, wanted: Address, noting: Noting) -> bool | None:
@@ -101,6 +105,7 @@ KIND = Kind(
     returns=effects.returns,
     put_back=kernel_form.put_back,
     shown=shown,
+    told=told,
     replace_on=frozenset({"duplicate", "peer"}),
     disruptive_on=frozenset({"out_of_order"}),
     ownership=kind.PROTOCOL,

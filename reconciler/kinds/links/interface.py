@@ -9,8 +9,10 @@ from typing import Any
 from reconciler.kinds.address.form import key_of
 from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
+from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import RECORD, Kind
 from reconciler.kinds.links import bridge_follows, bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
@@ -124,6 +126,10 @@ def links(end: End) -> tuple[tuple[str, str]]:
     return ((end.scope, end.name),)
 
 
+def told(end: End, written: bool) -> link_told.Facts:
+    return link_told.facts((end.scope, end.name), attributes(end), written)
+
+
 def without(end: End, gone: frozenset[tuple[str, str]]) -> End:
     return link.off_lost_master(end, gone)
 
@@ -158,6 +164,7 @@ KIND = Kind(
     without=without,
     takes=effects.takes,
     cuts=cuts.cuts,
+    told=told,
     disruptive_on=frozenset({"up", "master", "mac"}),
     existing=True,
     section="interfaces",

@@ -10,7 +10,7 @@ from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests, told
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
@@ -72,6 +72,7 @@ def link_kind(
         "links": links,
         "lies_on": made.places,
         "shown": made.shown,
+        "told": made.told,
         "mask": made.mask,
         "without": made.without,
         "takes": effects.takes,
@@ -224,6 +225,9 @@ class _LinkKind:
             word: nested_words(self.data[word].inner, value) if word in self.data else value
             for word, value in attributes(device).items()
         }
+
+    def told(self, device: Any, written: bool) -> told.Facts:
+        return told.facts((device.scope, device.name), self.shown(device), written)
 
     @property
     def births(self) -> dict[str, Any]:

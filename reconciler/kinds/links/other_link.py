@@ -8,6 +8,7 @@ from dataclasses import field
 from reconciler.kinds.context import Reading
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import effects, link, requests
+from reconciler.kinds.links.told import Facts
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
@@ -61,4 +62,17 @@ def links(other: OtherLink) -> tuple[tuple[str, str]]:
     return ((other.scope, other.name),)
 
 
-KIND = Kind(name="link", form=OtherLink, read=read, delete=delete, links=links, lies_on=lies_on, follows=follows)
+def told(other: OtherLink, _written: bool) -> Facts:
+    yield (other.scope, other.name), other.type
+
+
+KIND = Kind(
+    name="link",
+    form=OtherLink,
+    read=read,
+    delete=delete,
+    links=links,
+    lies_on=lies_on,
+    follows=follows,
+    told=told,
+)

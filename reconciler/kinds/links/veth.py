@@ -12,6 +12,7 @@ from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
 from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import NEW_MAC, End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home
@@ -243,6 +244,13 @@ def shown(veth: Veth) -> Mapping[str, Any]:
     return {**attributes(veth.end), "peer.namespace": veth.peer.scope, "peer.name": veth.peer.name, **far}
 
 
+def told(veth: Veth, written: bool) -> link_told.Facts:
+    """The facts of both ends."""
+    for end in (veth.end, veth.peer):
+        if end != link.UNREAD:
+            yield from link_told.facts((end.scope, end.name), attributes(end), written)
+
+
 def partial(veth: Veth) -> bool:
     return veth.peer == link.UNREAD
 
@@ -288,6 +296,7 @@ KIND = Kind(
     takes=effects.takes,
     cuts=cuts.cuts,
     shown=shown,
+    told=told,
     replace_on=frozenset({"peer.namespace", "peer.name"}),
     disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),
     section="veths",

@@ -169,7 +169,18 @@ def words(isolation: Isolation) -> dict[str, Any]:
     return plain if isolation.within else {**plain, "within": False}
 
 
+def told(isolation: Isolation, written: bool) -> Iterator[tuple[tuple[str, str], str]]:
+    place = isolation.scope, isolation.link
+    if isolation.internal or written:
+        yield place, "internal" if isolation.internal else "isolated"
+    if not isolation.within:
+        yield place, "no traffic within"
+    if isolation.allow:
+        yield place, f"allows {' '.join(isolation.allow)}"
+
+
 KIND = element_kind(
+    told=told,
     name="isolation",
     section="isolations",
     form=Isolation,

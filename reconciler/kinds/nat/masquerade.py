@@ -199,7 +199,13 @@ def words(masquerade: Masquerade) -> dict[str, Any]:
     return {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
 
 
+def told(masquerade: Masquerade, written: bool) -> Iterator[tuple[str, str]]:
+    kept = f" except out of {' '.join(masquerade.except_out)}" if masquerade.except_out and written else ""
+    yield "masquerades", masquerade.source + (f" as {masquerade.to}" if masquerade.to else "") + kept
+
+
 KIND = element_kind(
+    told=told,
     name="masquerade",
     section="masquerades",
     form=Masquerade,

@@ -279,7 +279,18 @@ def folded(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
     return port_map_rows.folded(changes)
 
 
+def told(mapped: PortMap, written: bool) -> Iterator[tuple[str, str]]:
+    """``8080``; with an address of the host, another port of the target or another protocol where they matter."""
+    listen = f"[{mapped.listen}]" if ":" in mapped.listen else mapped.listen
+    host = "" if mapped.listen in ANY.values() else f"{listen}:"
+    protocol = "" if mapped.protocol == "tcp" else f"/{mapped.protocol}"
+    target = words(mapped)["target"] if written else mapped.target_port
+    to = "" if target == mapped.port else f" → {target}"
+    yield "publishes", f"{host}{mapped.port}{protocol}{to}"
+
+
 KIND = element_kind(
+    told=told,
     name="port_map",
     section="port_maps",
     form=PortMap,

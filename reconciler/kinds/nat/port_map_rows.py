@@ -15,7 +15,7 @@ Run = list[Change]
 
 
 def folded(changes: Iterable[Change]) -> Iterator[tuple[Run, str]]:
-    """Changes with consecutive ports together with one line for them; every other change alone with "".
+    """Changes with consecutive ports together with a text for them; every other change alone with "".
 
     They are sorted by port first: port maps do not depend on each other.
     """
@@ -23,7 +23,7 @@ def folded(changes: Iterable[Change]) -> Iterator[tuple[Run, str]]:
         if len(run) < FEWEST:
             yield from (([change], "") for change in run)
         else:
-            yield run, _line(run)
+            yield run, _text(run)
 
 
 def _place(change: Change) -> tuple[str, str, str, str, int]:
@@ -43,35 +43,32 @@ def _runs(changes: Iterable[Change]) -> Iterator[Run]:
 
 
 def _follows(run: Run, change: Change) -> bool:
-    before = run[-1]
-    if (change.action, change.impact, change.key.scope) != (before.action, before.impact, before.key.scope):
+    steps = _steps(run[-1], change)
+    if None in steps or (len(run) > 1 and steps != _steps(run[-2], run[-1])):
         return False
-    steps = [_step(_sides(before)[at], _sides(change)[at]) for at in (0, 1)]
-    if len(run) > 1:
-        return steps == [_step(_sides(run[-2])[at], _sides(before)[at]) for at in (0, 1)] and None not in steps
-    return None not in steps
+    first = run[-1]
+    return (change.action, change.impact, change.key.scope) == (first.action, first.impact, first.key.scope)
 
 
-def _sides(change: Change) -> tuple[Any, Any]:
-    return change.before, change.after
+def _steps(first: Change, second: Change) -> tuple[int | None, int | None]:
+    return _step(first.before, second.before), _step(first.after, second.after)
 
 
 def _step(first: Any, second: Any) -> int | None:
     """The step from one target port to the next: 0 or 1; -1 where both are missing; None where they cannot fold."""
     if first is None or second is None:
         return -1 if first is second else None
-    same = (first.protocol, first.listen, first.target) == (second.protocol, second.listen, second.target)
+    if second.port != first.port + 1 or second.target != first.target:
+        return None
+    same = (first.protocol, first.listen) == (second.protocol, second.listen)
     step: int = second.target_port - first.target_port
-    whole = not first.damage and not second.damage
-    return step if same and whole and second.port == first.port + 1 and step in (0, 1) else None
+    return step if same and not first.damage and not second.damage and step in (0, 1) else None
 
 
-def _line(run: Run) -> str:
-    """A line such as ``1,000 port maps tcp 8000-8999 → 172.16.0.2``, with scope and listen where not the default."""
+def _text(run: Run) -> str:
+    """A text such as ``tcp 8000-8999 → 172.16.0.2``, with scope and listen where they are not the default."""
     first, last = (change.after or change.before for change in (run[0], run[-1]))
-    words = [f"{len(run):,} port maps"]
-    if run[0].key.scope != HOST:
-        words.append(f"in {run[0].key.scope}")
+    words = [f"in {run[0].key.scope}"] if run[0].key.scope != HOST else []
     listen = "" if first.listen in ANY.values() else f"{_host(first.listen)}:"
     words += [first.protocol, f"{listen}{first.port}-{last.port}", "→", _targets(first, last)]
     if run[0].action == "update":

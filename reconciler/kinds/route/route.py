@@ -23,6 +23,7 @@ from reconciler.kinds.route.form import (
     NextHop,
     Route,
     is_link_route,
+    key_of,
 )
 from reconciler.model.keys import HOST, Key
 
@@ -104,6 +105,18 @@ def _shown_hop(hop: NextHop) -> dict[str, Any]:
     return {word: value for word, value in words.items() if value}
 
 
+def told(route: Route, _written: bool) -> Iterator[tuple[str, str]]:
+    """The route as ip(8) writes it."""
+    key = key_of(route).name.partition("/")
+    words = [] if route.type == "unicast" else [route.type]
+    words += [key[2].replace("::/0", "default"), *([] if route.table == TABLES["main"] else ["table", key[0]])]
+    yield "", " ".join([*words, *" and ".join(_way(hop) for hop in route.hops).split()])
+
+
+def _way(hop: NextHop) -> str:
+    return f"via {hop.via}" if hop.via else f"dev {hop.dev}"
+
+
 KIND = Kind(
     name="route",
     features={":": "CONFIG_IPV6", "nexthops": "CONFIG_IP_ROUTE_MULTIPATH"},
@@ -131,6 +144,7 @@ KIND = Kind(
     leads=leads,
     put_back=kernel_form.put_back,
     shown=shown,
+    told=told,
     replace_on=frozenset({"type"}),
     section="routes",
     ownership=kind.PROTOCOL,
