@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.grounds import Place
-from reconciler.kinds.route.form import TABLES
 from reconciler.model.changes import KERNEL, Live
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, LiveState
 
 _PORTS, _HOLDS, _LEADS = (having(fact) for fact in (lambda k: k.ports, lambda k: k.holds, lambda k: k.leads))
-_TABLE_NAMES = {number: name for name, number in TABLES.items()}
 
 
 class Row(NamedTuple):
@@ -117,7 +115,7 @@ class Overview(NamedTuple):
                     "to": "default" if route.to in ("0.0.0.0/0", "::/0") else route.to,
                     "via": [hop.via for hop in route.hops if hop.via],
                     "dev": [hop.dev for hop in route.hops if hop.dev],
-                    "table": _TABLE_NAMES.get(route.table, route.table),
+                    "table": key.name.partition("/")[0],
                     "metric": route.metric or None,
                     "type": route.type,
                 }
