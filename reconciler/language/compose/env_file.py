@@ -117,5 +117,5 @@ class _Reader:
 def _unescaped(match: re.Match[str]) -> str:
     if match[1] is not None:
         return _ESCAPED.get(match[1], match[0])
-    octal = re.fullmatch("[0-3][0-7]{2}", match[2])  # \0 and three digits are one byte
-    return chr(int(match[2], 8)) if octal else match[0]
+    octal = re.fullmatch("[0-3][0-7]{2}", match[2])  # \0 and three digits are one byte; else the 0 is lost
+    return chr(int(match[2], 8)) if octal else f"\\{match[2]}"

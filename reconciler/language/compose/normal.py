@@ -22,11 +22,23 @@ def normal(node: Node, path: Path = ()) -> Node:
         return _external(whole) if matches(path, ("networks", ANY)) else whole
     if isinstance(node.value, list):
         items = [normal(item, (*path, index)) for index, item in enumerate(node.value)]
+        if matches(path, _HOSTS):
+            items = [one for item in items for one in _addresses(item)]
         return node.of([item for item in items if not matches(path, _DNS) or item.value not in ("", None)])
     return node.of([]) if matches(path, _DNS) and node.value == "" else node
 
 
-_DNS = ("services", ANY, "dns")
+_DNS: Path = ("services", ANY, "dns")
+_HOSTS: Path = ("services", ANY, "extra_hosts")
+
+
+def _addresses(host: Node) -> list[Node]:
+    """``NAME:ADDRESS,ADDRESS`` as one entry for each address."""
+    if not isinstance(host.value, str):
+        return [host]
+    separator = "=" if "=" in host.value else ":"
+    name, _, addresses = host.value.partition(separator)
+    return [host.of(f"{name}{separator}{address}") for address in addresses.split(",")] if addresses else [host]
 
 
 def _without_meaning(key: str, path: Path) -> bool:
