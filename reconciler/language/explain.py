@@ -22,12 +22,21 @@ _NAMES = {
 }
 
 
+def unknown_keys(value: Mapping[str, Any], schema: Schema) -> list[str]:
+    """The keys of a mapping that ``schema`` does not know."""
+    rules = list(schema.get("patternProperties", ()))
+    unlisted = (key for key in value if key not in schema["properties"])
+    return [key for key in unlisted if not any(re.search(rule, key) for rule in rules)]
+
+
 def unknown_key(key: str, schema: Schema) -> str:
     """The message for a key that ``schema`` does not list."""
     if key in schema.get("x-top-level", ()):
         return f"{quoted(key)} stands at the top level of a file; write it there"
     if key in schema.get("x-instead", {}):  # the name that other programs have for a key
         return f"unknown key {quoted(key)}; did you mean {quoted(schema['x-instead'][key])}?"
+    if key.lower().startswith(("x-", "x_")) and "^x-" in schema.get("patternProperties", ()):
+        return f"unknown key {quoted(key)}; a key that holds anchors begins with x-: {quoted('x-' + key[2:])}"
     keys = list(schema["properties"])
     return f"unknown key {quoted(key)}; " + (_nearest(key, keys) or f"the keys here are {', '.join(keys)}")
 

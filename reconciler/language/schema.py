@@ -169,7 +169,7 @@ def _explained(error: Any) -> Iterator[Fault]:
     if "propertyNames" in steps:
         path = (*path, value)
     if keyword == "additionalProperties":
-        for key in value.keys() - schema["properties"].keys():
+        for key in explain.unknown_keys(value, schema):
             meant = explain.nearest_key(key, schema)
             yield Fault((*path, key), explain.unknown_key(key, schema), "unknown", "" if meant in value else meant)
     elif keyword == "required":

@@ -58,6 +58,8 @@ def _document(file: str) -> Document:
         from reconciler.language import partial_check
 
         raise InputError(sorted({*problems, *partial_check.problems(loaded, _judged)}))
+    for word in [word for word in loaded.data if word.startswith("x-")]:
+        del loaded.data[word]  # it held anchors, which are in their places by now
     return loaded
 
 
