@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME
-from reconciler.model.changes import NOBODY, Action, Change
+from reconciler.model.changes import Action, Change
 from reconciler.model.keys import Key
 from reconciler.planning.intent import Planned
 
@@ -31,12 +31,12 @@ def sides(change: Change) -> tuple[dict[str, Any] | None, dict[str, Any] | None]
     before = None if change.before is None else dict(kind.shown(change.before))
     after = None if change.after is None else dict(kind.shown(change.after))
     if change.action == "adopt":
-        return {"owner": NOBODY}, {"owner": change.owner}
+        return {"owner": change.owner_before}, {"owner": change.owner}
     if change.action in ("update", "replace") and before is not None and after is not None:
         before = {name: before.get(name) for name in change.differs}
         after = {name: after.get(name) for name in change.differs}
         if "owner" in change.differs:
-            before["owner"], after["owner"] = NOBODY, change.owner
+            before["owner"], after["owner"] = change.owner_before, change.owner
     return before, after
 
 

@@ -61,6 +61,7 @@ class Names:
     ``sections`` are the sections of a topology in which links are declared.
     ``masters`` are the kinds of links that have ports.
     ``lines`` maps (object, attribute) to the line that implies the attribute, where that is not the object's own.
+    ``elsewhere(name)``: whether another topology has the namespace, in this run or on the host.
     """
 
     objects: Mapping[Key, Any] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Names:
     sections: tuple[str, ...] = ()
     masters: tuple[str, ...] = ()
     lines: dict[tuple[Key, str], Origin] = field(default_factory=dict)
+    elsewhere: Callable[[str], bool] = lambda _name: False
 
     def of(self, scope: str, kind: str) -> Iterator[Any]:
         """The desired objects of one kind in one scope, in the order of the file."""

@@ -116,7 +116,7 @@ def _overwritten(reading: Reading, key: Key) -> str:
 def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Live]]:
     """The block of a topology of this run in a file of the host; blocks of other topologies are not read."""
     wanted = reading.wanted.get(key)
-    for owner in (wanted.owner,) if wanted else sorted(reading.topologies):
+    for owner in sorted(reading.topologies, key=lambda name: (wanted is None or wanted.owner != name, name)):
         lines = text.splitlines()
         if BLOCK_BEGIN + owner in lines and BLOCK_END + owner in lines:
             block = lines[lines.index(BLOCK_BEGIN + owner) + 1 : lines.index(BLOCK_END + owner)]
@@ -138,14 +138,18 @@ def update(_before: DnsFile, after: DnsFile, owner: str) -> Iterator[Request]:
 
 def adopt(file: DnsFile, _wanted: DnsFile, owner: str) -> Iterator[Request]:
     yield from create(dataclasses.replace(file, text=None), owner)
+    if file.scope == HOST and file.owner not in ("", owner):  # another topology's block, of which this is a copy now
+        yield from delete(file)
 
 
 def stamp(file: DnsFile) -> str | None:
-    return file.text
+    return file.owner if file.scope == HOST else file.text
 
 
-def restamp(file: DnsFile) -> Iterator[Request]:
+def restamp(now: DnsFile, file: DnsFile) -> Iterator[Request]:
     yield from create(file, file.owner)
+    if file.scope == HOST and now.owner != file.owner:
+        yield from delete(now)
 
 
 def delete(file: DnsFile) -> Iterator[Request]:

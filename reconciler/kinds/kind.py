@@ -93,6 +93,9 @@ class Kind:
 
     Comparing:
     settle   (desired, live) -> desired, completed with values that only the kernel knows; None: nothing to complete
+    as_made  (desired, object of another topology that makes the link, that topology) -> what it will be when made
+    disagreeing  (desired, object of another topology that makes the link) -> the attributes that both set otherwise
+    merged   (desired, that of another topology with the same key) -> (one for both, the attributes that differ)
     mask     (desired, live) -> live, with None in each field that desired does not manage
     shown    object -> its attributes for people and JSON, without scope and name
     replace_on       the attributes that cannot change in place: the object is deleted and created again
@@ -116,7 +119,9 @@ class Kind:
     delete   live -> requests that delete it
     adopt    (live, desired, owner) -> requests that only stamp it
     stamp    live -> what on it shows its owner, for comparing
-    restamp  live as a snapshot has it -> requests that set the stamp back to that
+    restamp  (live, live as a snapshot has it) -> requests that set the stamp back to that of the snapshot
+    of_owner     (live, topology) -> the object as it would be with another owner; None: its owner is no part of it
+    mentions     object -> the links that it names and does not need
     existing     True for objects that are configured but neither created nor deleted (a physical link)
     harmless     True where a deletion interrupts no traffic
     restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
@@ -189,6 +194,9 @@ class Kind:
     check: Callable[[Any, Names], Iterable[tuple[Path, str]]] = _nothing
     read: Callable[[Reading], Iterable[tuple[Key, Live]]] = _nothing
     settle: Callable[[Any, Any], Any] | None = None
+    as_made: Callable[[Any, Any, str], Any] | None = None
+    disagreeing: Callable[[Any, Any], Iterable[str]] | None = None
+    merged: Callable[[Any, Any], tuple[Any, Sequence[str]]] | None = None
     release: Callable[[Any], Any] | None = None
     mask: Callable[[Any, Any], Any] = declared
     needs: Callable[[Any, Names], Iterable[Key]] = _nothing
@@ -197,7 +205,9 @@ class Kind:
     delete: Callable[[Any], Iterable[Request]] = _nothing
     adopt: Callable[[Any, Any, str], Iterable[Request]] = _nothing
     stamp: Callable[[Any], Any] = _nothing
-    restamp: Callable[[Any], Iterable[Request]] = _nothing
+    restamp: Callable[[Any, Any], Iterable[Request]] = _nothing
+    of_owner: Callable[[Any, str], Any] | None = None
+    mentions: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     lies_on: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     stands_on: Callable[[Any], Iterable[Ground]] = _nothing

@@ -86,7 +86,7 @@ def stamp(namespace: Namespace) -> tuple[str, bool]:
     return namespace.alias, namespace.shared
 
 
-def restamp(namespace: Namespace) -> Iterator[Request]:
+def restamp(_now: Namespace, namespace: Namespace) -> Iterator[Request]:
     group = SHARED_GROUP if namespace.shared else 0
     yield _mark(namespace, {"IFLA_IFALIAS": namespace.alias, "IFLA_GROUP": group})
 

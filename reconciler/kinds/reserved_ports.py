@@ -74,7 +74,8 @@ def _lent(wanted: ReservedPorts, ephemeral: tuple[int, int] | None) -> set[int]:
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     """The part of the list that each topology reserved and that no other topology still needs.
 
-    A port that two topologies reserved leaves the list only with the last one.
+    A port that two topologies reserved leaves the list only with the last one.  What another topology of the run has
+    reserved and does not need any more is reserved already.
     """
     scope = reading.state.scope
     noted = {key: entry.record for key, entry in reading.noted.items() if key.kind == "reserved_ports"}
@@ -88,7 +89,10 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     staying = {key: _staying(reading, key, recorded.get(key, set()), ephemeral) for key in wanted | recorded.keys()}
     for key in sorted(staying):
         others = set().union(*(numbers for other, numbers in staying.items() if other != key))
+        ours = (numbers for other, numbers in recorded.items() if other.name in reading.topologies)
+        taken_over = set().union(*ours) & staying[key] - others
         own = (recorded.get(key, set()) & listed) - (others - staying[key])
+        own |= taken_over & listed if key in wanted else set()
         if own or key in wanted:
             yield key, Live(ReservedPorts(scope, key.name, port_ranges.ranges_of(own), ephemeral, foreign), key.name)
 

@@ -26,12 +26,14 @@ class Desired:
 class Live:
     """A live object and its owner: a topology's name, NOBODY, KERNEL or UNKNOWN.
 
-    ``whole`` is False when only a part of it is stamped (one end of a veth).
+    ``whole`` is False when only a part of it is stamped (one end of a veth).  ``coming``: it does not exist yet; the
+    plan makes it, and another topology of the run configures it.
     """
 
     object: Any
     owner: str
     whole: bool = True
+    coming: bool = False
 
 
 # restore: an object that is not ours, which the kernel deletes because of another change, is made again in the same run
@@ -44,7 +46,8 @@ class Change:
     """What a plan does to one object.
 
     ``before`` is None for a create, ``after`` None for a delete.  ``differs`` names the
-    attributes that an update or a replace changes; ``owner`` is the topology.
+    attributes that an update or a replace changes; ``owner`` is the topology, ``owner_before`` the one that the object
+    belonged to where that changes.
     """
 
     action: Action
@@ -55,3 +58,4 @@ class Change:
     impact: Impact
     owner: str
     origin: Origin = NO_ORIGIN  # a deletion has none: the object is in no file any more
+    owner_before: str = NOBODY

@@ -362,12 +362,18 @@ def _refusal(key: Key, loss: Loss) -> str:
     return f"{key} {whose} and would be lost with {loss.cause}: {why}; {do}, or give --force"
 
 
+def _only_configured(key: Key, entry: Live, gone: Collection[Place]) -> bool:
+    """Whether it is what a topology configures of a link that is deleted."""
+    return BY_NAME[key.kind].existing and any(place in gone for place in BY_NAME[key.kind].links(entry.object))
+
+
 class Afterwards:
     """The objects after a plan, without those that are lost (see kinds.grounds.After)."""
 
     def __init__(self, changes: Sequence[Change], live: LiveObjects, taken: Consequences) -> None:
         self.lasting: Collection[Ground] = taken.lasting
         gone = {change.key for change in changes if change.action == "delete"} | taken.losses.keys()
+        gone |= {key for key, entry in live.items() if _only_configured(key, entry, taken.gone)}
         objects = {key: entry.object for key, entry in live.items() if key not in gone}
         objects |= {change.key: change.after for change in changes if change.after is not None}
         self.objects: dict[Key, Any] = objects

@@ -8,15 +8,18 @@ from typing import Any, NamedTuple
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Claim, Names
+from reconciler.kinds.grounds import Ground, Place
 from reconciler.kinds.kind import PROTOCOL, Kind
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Impact, Live
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, STAMP, Key, Origin
 from reconciler.model.keys import PROTOCOL as PROTOCOL_NUMBER
 from reconciler.planning.consequences import Consequences, LiveObjects, Standing
+from reconciler.planning.state import coming, makers
 
 DesiredObjects = Mapping[Key, Desired]
 
+_AS_MADE = having(lambda kind: kind.as_made)
 _CLASHES = having(lambda kind: kind.clashes)
 _IMPOSSIBLE = having(lambda kind: kind.impossible)
 _SETTLE = having(lambda kind: kind.settle)
@@ -33,23 +36,30 @@ class Difference(NamedTuple):
     taken: Consequences | None
 
 
+class Takes(NamedTuple):
+    """Whose objects a run may take over: those of its topologies, and with ``adopt`` what bears no stamp."""
+
+    topologies: frozenset[str]
+    adopt: bool
+
+
 def diff(desired: DesiredObjects, standing: Standing, topologies: frozenset[str], adopt: bool = False) -> Difference:
     """The difference between desired and live.
 
     Only objects of ``topologies`` are changed or deleted; with ``adopt`` also desired objects without a stamp.
     """
-    live = standing.live
+    live, takes = standing.live, Takes(topologies, adopt)
     desired = _settled(desired, live)
-    results = {key: _compare(key, wanted, live.get(key), adopt) for key, wanted in desired.items()}
+    results = {key: _compare(key, wanted, live.get(key), takes) for key, wanted in desired.items()}
     deletions = list(_deletions(desired, live, topologies))
     changes = [change for change in results.values() if isinstance(change, Change)]
     taken = Consequences([*changes, *deletions], standing)
     again: Mapping[Key, Change | Problem | None] = {}
     if taken.taken:
-        again = _made_again(desired, live, results, taken, adopt)
+        again = _made_again(desired, live, results, taken, takes)
         results |= again
         changes = [change for change in results.values() if isinstance(change, Change)]
-        deletions = [change for change in deletions if not taken.absorbs(change)]
+        deletions = [change for change in deletions if not _goes_along(change, taken)]
     changes += deletions
     upset = list(_upset(changes, desired))
     changes += upset
@@ -75,34 +85,56 @@ def _made_again(
     live: LiveObjects,
     results: Mapping[Key, Change | Problem | None],
     taken: Consequences,
-    adopt: bool,
+    takes: Takes,
 ) -> dict[Key, Change | Problem | None]:
     """New results for desired objects that the kernel deletes because of another change, and for ports of bridges."""
     again: dict[Key, Change | Problem | None] = {}
     gone = taken.gone
+    made = makers(desired) if gone else {}
     for key, wanted in desired.items() if taken.losses or gone else ():
         entry, before = live.get(key), results[key]
         if entry is None or isinstance(before, Problem):
             continue
         loss, kind = taken.losses.get(key), BY_NAME[key.kind]
-        if loss is not None and not loss.late:
+        places = frozenset(kind.links(entry.object)) & gone if key.kind in _AS_MADE else ()
+        if places and (loss is None or not loss.late):
+            again[key] = _without_maker(key, wanted, made, taken, takes)
+        elif loss is not None and not loss.late:
             again[key] = _lost_for_good(key, wanted, loss.cause) if kind.existing else _create(key, wanted)
         elif loss is None and not (before is not None and before.action == "replace"):
             left = kind.without(entry.object, gone)
             if left is not entry.object:
-                again[key] = _compare(key, wanted, dataclasses.replace(entry, object=left), adopt)
+                again[key] = _compare(key, wanted, dataclasses.replace(entry, object=left), takes)
     return again
+
+
+def _goes_along(change: Change, taken: Consequences) -> bool:
+    """Whether a deletion, or what a link that is only configured gets back, needs no request: its link is deleted."""
+    places = frozenset(BY_NAME[change.key.kind].links(change.before))
+    return bool(places) and places <= taken.gone if change.action == "update" else taken.absorbs(change)
 
 
 def _create(key: Key, wanted: Desired) -> Change:
     return _change("create", key, None, wanted, ())
 
 
+def _without_maker(
+    key: Key, wanted: Desired, made: Mapping[Place, Desired], taken: Consequences, takes: Takes
+) -> Change | Problem | None:
+    """The result for a link that is only configured here, and that goes: it may be made again."""
+    (place,) = BY_NAME[key.kind].links(wanted.object)
+    if place in made:
+        return _compare(key, wanted, coming(key, wanted, made[place]), takes)
+    return _lost_for_good(key, wanted, taken.taken[Ground("device", *place)])
+
+
 def _lost_for_good(key: Key, wanted: Desired, cause: Key) -> Problem | None:
     if cause.kind == "namespace" and key.scope == cause.name:
         return None  # a namespace's own links: they are not needed without it
-    where = "on which it lies or where its other end is"
-    text = f"{key.name} would go with {cause}, {where}; declare that too, or move it away"
+    where = f"{cause}, on which it lies or where its other end is; declare that too, or move it away"
+    if (key.scope, key.name) == (cause.scope, cause.name):
+        where = f"{cause}, which its topology no longer has; declare it, or leave {key.name} out here"
+    text = f"{key.name} would go with {where}"
     return _problem(key, wanted, text)
 
 
@@ -133,7 +165,7 @@ def _settled(desired: DesiredObjects, live: LiveObjects) -> DesiredObjects:
 # ------------------------------------------------------------------------------------------------ one object
 
 
-def _compare(key: Key, wanted: Desired, entry: Live | None, adopt: bool) -> Change | Problem | None:
+def _compare(key: Key, wanted: Desired, entry: Live | None, takes: Takes) -> Change | Problem | None:
     kind = BY_NAME[key.kind]
     if entry is None:
         if kind.existing:
@@ -147,7 +179,19 @@ def _compare(key: Key, wanted: Desired, entry: Live | None, adopt: bool) -> Chan
         return _own(key, wanted, entry, differs, stamped)
     if kind.existing and not differs:
         return None
-    return _foreign(key, wanted, entry, differs, adopt)
+    if entry.owner in takes.topologies:
+        return _handed_over(key, wanted, entry)
+    return _foreign(key, wanted, entry, differs, takes.adopt)
+
+
+def _handed_over(key: Key, wanted: Desired, entry: Live) -> Change:
+    """The change of an object that another topology of this run has and does not declare any more."""
+    kind = BY_NAME[key.kind]
+    as_ours = kind.of_owner(entry.object, wanted.owner) if kind.of_owner is not None else entry.object
+    differs = differences(kind, wanted.object, as_ours)
+    action = way(kind, differs) if differs else "adopt"
+    change = _change(action, key, entry.object, wanted, differs + (("owner",) if differs else ()))
+    return dataclasses.replace(change, owner_before=entry.owner)
 
 
 def _own(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], stamped: bool) -> Change | None:
@@ -163,7 +207,7 @@ def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], a
         text = f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}"
         return _problem(key, wanted, text + _way_out(key, wanted))
     if entry.owner != NOBODY:
-        return _problem(key, wanted, f"{key} belongs to topology {entry.owner}")
+        return _problem(key, wanted, _belongs(key, entry, differs))
     if not adopt:
         same = f"differs in {', '.join(differs)}" if differs else "matches"
         return _problem(
@@ -177,6 +221,12 @@ def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], a
         text = f"{key} cannot be adopted: {', '.join(differs)} cannot change in place; remove it or declare it as it is"
         return _problem(key, wanted, text)
     return _change(action, key, entry.object, wanted, differs + (("owner",) if differs else ()))
+
+
+def _belongs(key: Key, entry: Live, differs: tuple[str, ...]) -> str:
+    if not BY_NAME[key.kind].existing:
+        return f"{key} belongs to topology {entry.owner}; a run with the files of both can move it"
+    return f"{key} belongs to topology {entry.owner}, which sets its {', '.join(differs)}; leave that out here"
 
 
 def _way_out(key: Key, wanted: Desired) -> str:
@@ -245,7 +295,8 @@ def _may_go(key: Key, entry: Live, topologies: frozenset[str]) -> bool:
 
 def _of_adopted(changes: list[Change], live: LiveObjects) -> Iterator[Problem]:
     """Objects in an adopted namespace that have no stamp and are not declared: they must not be deleted."""
-    taken = {c.key.name: c for c in changes if c.action == "adopt" and c.key.kind == "namespace"}
+    adopted = (c for c in changes if c.action == "adopt" and c.owner_before == NOBODY)
+    taken = {c.key.name: c for c in adopted if c.key.kind == "namespace"}
     for change in (change for change in changes if taken and change.action == "delete"):
         scopes = {change.key.scope, *(scope for scope, _ in BY_NAME[change.key.kind].links(change.before))}
         for scope in sorted(taken.keys() & scopes)[:1]:
@@ -280,7 +331,11 @@ def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
 
 def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:
     """Links to be created whose name is taken by a link that does not leave, of any kind."""
-    taken = {where: key for key, entry in live.items() for where in BY_NAME[key.kind].links(entry.object)}
+    taken: dict[Place, Key] = {}
+    for one, entry in live.items():
+        for where in () if entry.coming else BY_NAME[one.kind].links(entry.object):
+            if where not in taken or not BY_NAME[one.kind].existing:
+                taken[where] = one
     leaving = {change.key for change in changes if change.action in ("delete", "replace")}
     gone = {change.key.name for change in changes if change.action == "delete" and change.key.kind == "namespace"}
     leaving |= {key for key in taken.values() if key.scope != HOST and key.scope in gone}

@@ -9,7 +9,9 @@ from typing import Any
 
 from reconciler.kinds import BY_NAME, KINDS, RANK
 from reconciler.kinds.context import Names
-from reconciler.model.changes import Change, Live
+from reconciler.kinds.grounds import Place
+from reconciler.kinds.kind import PROTOCOL
+from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.requests import Request, WriteSysctl
@@ -114,7 +116,7 @@ def _put_back(change: Change, measures: Measures) -> Step:
 
 def _loosens(change: Change) -> bool:
     loosens = BY_NAME[change.key.kind].loosens
-    return loosens is not None and loosens(change)
+    return loosens is not None and change.action != "adopt" and loosens(change)
 
 
 def _in_nft(change: Change, tables: set[str]) -> bool:
@@ -130,7 +132,8 @@ def _joined(names: Iterable[Names]) -> Names:
     objects: dict[Key, Any] = {}
     for part in listed:
         objects.update(part.objects)
-        joined.links.update(part.links)
+        for place, key in part.links.items():
+            _lead(joined.links, place, key)
         for where, keys in part.by_scope.items():
             joined.by_scope.setdefault(where, []).extend(keys)
         joined.exclusive |= part.exclusive
@@ -144,8 +147,14 @@ def live_names(live: Mapping[Key, Live]) -> Names:
     for key, entry in live.items():
         names.by_scope.setdefault((key.scope, key.kind), []).append(key)
         for where in BY_NAME[key.kind].links(entry.object):
-            names.links.setdefault(where, key)
+            _lead(names.links, where, key)
     return names
+
+
+def _lead(links: dict[Place, Key], place: Place, key: Key) -> None:
+    """Name the object that makes a link; one that only configures it where there is no other."""
+    if place not in links or BY_NAME[links[place].kind].existing:
+        links[place] = key
 
 
 def _stages(changes: list[Change], names: Names, deleting: bool, restoring: bool) -> Iterator[tuple[Step, ...]]:
@@ -176,11 +185,22 @@ def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: boo
     if change.action in ("create", "replace"):
         return Step(change, tuple(kind.create(change.after, change.owner)), needs)
     requests: list[Request] = []
-    if change.action == "adopt" or "owner" in change.differs:
-        requests += kind.restamp(change.after) if restoring else kind.adopt(change.before, change.after, change.owner)
+    if _stamps(change, restoring):
+        stamp = (change.before, change.after)
+        requests += kind.restamp(*stamp) if restoring else kind.adopt(*stamp, change.owner)
     if change.action == "update":
         requests += kind.update(kind.mask(change.after, change.before), change.after, change.owner)
     return Step(change, tuple(requests), needs)
+
+
+def _stamps(change: Change, restoring: bool) -> bool:
+    """Whether the change has requests that stamp the object."""
+    if "owner" in change.differs and BY_NAME[change.key.kind].transaction:
+        return False  # the update moves it into its table
+    if change.action != "adopt" and "owner" not in change.differs:
+        return False
+    # our protocol number on it names no topology, the record does
+    return restoring or change.owner_before == NOBODY or BY_NAME[change.key.kind].ownership != PROTOCOL
 
 
 def _as_they_run(stages: list[tuple[Step, ...]]) -> Iterator[Change]:

@@ -47,6 +47,7 @@ class View:
 
 _SETTINGS = having(lambda kind: kind.settings)
 _SHOWN_BY = having(lambda kind: kind.shown_by)
+_AS_MADE = having(lambda kind: kind.as_made)
 _BORN_WITH = having(lambda kind: kind.born_with)
 
 
@@ -88,7 +89,32 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
     for key, wanted in view.wanted.items():
         if key.kind == "namespace" and key not in entries:
             entries.update(_newborn(key.name, wanted.owner, view, only(key.name)))
+    entries.update(_coming(entries, view, live, only))
     return entries
+
+
+def _coming(
+    entries: Mapping[Key, Live], view: View, live: LiveState, only: Callable[[str], Container[str]]
+) -> Iterator[tuple[Key, Live]]:
+    """What topologies configure that another one of the run will make, as it will be then."""
+    wanted = {key: one for key, one in view.wanted.items() if key.kind in _AS_MADE and key not in entries}
+    missing = {key: one for key, one in wanted.items() if key.scope in live.scopes and key.kind in only(key.scope)}
+    made = makers(view.wanted) if missing else {}
+    for key, one in missing.items():
+        for place in BY_NAME[key.kind].links(one.object):
+            if place in made:
+                yield key, coming(key, one, made[place])
+
+
+def makers(desired: Mapping[Key, Desired]) -> dict[tuple[str, str], Desired]:
+    """By (scope, name) of a link, the desired object that makes it."""
+    objects = ((key, one) for key, one in desired.items() if not BY_NAME[key.kind].existing)
+    return {place: one for key, one in objects for place in BY_NAME[key.kind].links(one.object)}
+
+
+def coming(key: Key, wanted: Desired, made: Desired) -> Live:
+    """What ``wanted`` configures, as the object of another topology makes it."""
+    return Live(_AS_MADE[key.kind](wanted.object, made.object, made.owner), wanted.owner, coming=True)
 
 
 def _adopted(view: View) -> dict[tuple[str, str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, MASTERS, having
@@ -49,12 +49,14 @@ class Topology:
     draft: Any = None
 
 
-def build(document: Document, references: bool = True) -> Topology:
+def build(
+    document: Document, references: bool = True, elsewhere: Callable[[str], bool] = lambda _name: False
+) -> Topology:
     """The topology of a document.
 
     Raises InputError with every problem that the schema does not find: references to missing objects, keys declared
     twice, unreachable gateways.  Without ``references`` it does not check references: parts of the document may have
-    been left out.
+    been left out.  ``elsewhere(name)``: whether another topology has a namespace.
     """
     data = document.data
     problems: list[Problem] = []
@@ -70,6 +72,7 @@ def build(document: Document, references: bool = True) -> Topology:
     objects, origins = _unique(parsed, problems)
     names = _names(data, objects, origins, problems)
     names.lines.update(lines)
+    names.elsewhere = elsewhere
     _complete(names, objects, origins)
     expected = _expected(data, names, _at(document, (), paths), _noting(document, (), problems))
     if references:
@@ -178,18 +181,55 @@ def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:
     for topology in listed:
         for key, wanted in topology.objects.items():
             other = objects.setdefault(key, wanted)
-            if other is wanted or (BY_NAME[key.kind].shareable and other.object == wanted.object):
+            if other is wanted:
                 continue
+            shared, text = _shared(key, other, wanted)
+            objects[key] = shared
             places = (key.kind, wanted.origin, other.origin)
-            if places not in reported:  # once for a range of ports
+            if text and places not in reported:  # once for a range of ports
                 reported.add(places)
-                text = f"{key} is declared by topology {other.owner} too, at {other.origin}"
                 problems.append(Problem(wanted.origin, text))
     problems.extend(_same_names(listed))
+    problems.extend(_disagreeing(listed))
     problems.extend(_overlapping(objects))
     if problems:
         raise InputError(sorted(problems))
     return objects
+
+
+def _shared(key: Key, other: Desired, wanted: Desired) -> tuple[Desired, str]:
+    """One object for two topologies that declare it, and why they cannot share it, "" where they can."""
+    kind = BY_NAME[key.kind]
+    if kind.merged is not None:
+        merged, differ = kind.merged(other.object, wanted.object)
+        text = f"topology {other.owner} has {key.name} with another {', '.join(differ)}, at {other.origin}"
+        return dataclasses.replace(other, object=merged), f"{text}; keep one of them" if differ else ""
+    if kind.shareable and other.object == wanted.object:
+        return other, ""
+    return other, f"{key} is declared by topology {other.owner} too, at {other.origin}"
+
+
+def _disagreeing(topologies: Sequence[Topology]) -> Iterator[Problem]:
+    """Attributes of a link that the topology which makes it and another one set to different values."""
+    for topology in topologies:
+        for key, wanted in topology.objects.items():
+            disagreeing = BY_NAME[key.kind].disagreeing
+            made = maker(key, wanted, topologies) if disagreeing is not None else None
+            if disagreeing is not None and made is not None:
+                differ = disagreeing(wanted.object, made.object)
+                text = f"{key.name} belongs to topology {made.owner}, which has another {', '.join(differ)}"
+                if differ:
+                    yield Problem(wanted.origin, f"{text} at {made.origin}; leave it out here")
+
+
+def maker(key: Key, wanted: Desired, topologies: Iterable[Topology]) -> Desired | None:
+    """The object of another topology that makes the link which this one configures."""
+    for place in BY_NAME[key.kind].links(wanted.object):
+        for other in topologies:
+            made = other.names.links.get(place) if other.name != wanted.owner else None
+            if made is not None and not BY_NAME[made.kind].existing:
+                return other.objects[made]
+    return None
 
 
 def _overlapping(objects: dict[Key, Desired]) -> Iterator[Problem]:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.proc import dns_files
-from reconciler.kinds import TABLES
+from reconciler.kinds import BY_NAME, KINDS, TABLES
+from reconciler.kinds.kind import ENDS
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Problem
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import HOST, Key, stamped
 from reconciler.model.rows import LiveState
 from reconciler.model.timings import stage
 from reconciler.planning import affected, narrow, state
@@ -24,6 +25,8 @@ from reconciler.planning.intent import Intent, Planned
 from reconciler.planning.plan import order
 from reconciler.run import load
 from reconciler.safety import records
+
+_WITH_ENDS = frozenset(kind.name for kind in KINDS if kind.shows == ENDS)
 
 
 class Again(NamedTuple):
@@ -83,7 +86,10 @@ def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
     """Read everything, or with ``again`` what a plan can have changed.  Raises KernelError."""
     memory = _memory(intent)
     rows = _rows(kernel, intent, memory, again)
-    intent = _settled(kernel, intent, rows, memory)
+    settled = _settled(kernel, intent, rows, memory)
+    if settled is not intent:
+        rows = _with_settings(kernel, rows, intent, settled)
+    intent = settled
     with stage("objects"):
         view = state.View(intent.names, intent.desired, intent.relaxed, memory, intent.adopt)
         if again is None:
@@ -92,8 +98,16 @@ def see(kernel: Kernel, intent: Intent, again: Again | None = None) -> Seen:
         return Seen(intent, view, rows, desired, Standing(objects))
 
 
+def _with_settings(kernel: Kernel, rows: LiveState, before: Intent, after: Intent) -> LiveState:
+    """The rows with the sysctls of objects that only networks of other topologies brought: they are known by now."""
+    names = state.settings(key for key in after.desired if key not in before.desired)
+    more = {scope: {name for name in listed if (scope, name) not in rows.sysctls} for scope, listed in names.items()}
+    more = {scope: listed for scope, listed in more.items() if listed and scope in rows.scopes}
+    return live.read_more(kernel, rows, (), more, uppers=False) if more else rows
+
+
 def _memory(intent: Intent) -> state.Memory:
-    return records.memory(records.load(), intent.names)
+    return records.memory(records.load(), intent.names, intent.desired)
 
 
 def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | None = None) -> LiveState:
@@ -109,9 +123,16 @@ def _rows(kernel: Kernel, intent: Intent, memory: state.Memory, again: Again | N
 
             settings.setdefault(HOST, set()).update(BRIDGE_NF.values())
         spaces = [key.name for key in intent.desired if key.kind == "namespace"]
+        spaces += _peers(intent.desired).difference((HOST, *spaces))
         rows = live.read(kernel, lambda owner: owner in intent.names, spaces, settings, TABLES)
         more = state.more_settings(rows)
         return live.read_more(kernel, rows, (), more, uppers=False) if more else rows
+
+
+def _peers(desired: DesiredObjects) -> set[str]:
+    """The scopes of the ends of links with two ends: one may be in another topology's namespace."""
+    ends = (BY_NAME[key.kind].links(one.object) for key, one in desired.items() if key.kind in _WITH_ENDS)
+    return {scope for places in ends for scope, _ in places}
 
 
 def _difference(seen: Seen) -> Difference:
@@ -178,4 +199,17 @@ def _facts(kernel: Kernel, intent: Intent, rows: LiveState, memory: state.Memory
 
     after = expected.expected(rows, intent, memory)
     mtus = way_out.mtus(kernel, intent, rows, after) if load.leaves_mtu(intent.topologies) else {}
-    return load.Seen(rows, after, dns_files.upstream_resolver(), sock_diag.ports_in_use(kernel, HOST), mtus)
+    listening = sock_diag.ports_in_use(kernel, HOST)
+    around = _around(kernel, intent, rows)
+    return load.Seen(rows, after, dns_files.upstream_resolver(), listening, mtus, around)
+
+
+def _around(kernel: Kernel, intent: Intent, rows: LiveState) -> LiveState | None:
+    """The rows with the namespaces of other topologies that have ports on the run's networks; None for none."""
+    links = rows.scopes[HOST].links
+    owners = load.joined(intent.topologies)
+    bridges = {row.index for row in links.values() if stamped(row.alias) in owners}
+    guests = {stamped(row.alias) for row in links.values() if row.master in bridges} - {"", *intent.names}
+    if not guests:
+        return None
+    return live.read(kernel, lambda owner: owner in guests or owner in intent.names, (), {}, TABLES)

@@ -46,7 +46,7 @@ def plan(
     if planned.changes:
         from reconciler.run import refusals
 
-        problems += refusals.of(kernel, planned, protect)
+        problems = [*refusals.in_use(planned, problems), *refusals.of(kernel, planned, protect)]
     planned = dataclasses.replace(planned, refusals=tuple(problems))
     return _with_warnings(kernel, planned, only_shut) if warn else planned
 

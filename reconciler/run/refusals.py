@@ -11,6 +11,7 @@ from reconciler.kinds import BY_NAME, having, namespace
 from reconciler.kinds.kind import NFT
 from reconciler.model.errors import Problem
 from reconciler.model.keys import NO_ORIGIN
+from reconciler.planning import users
 from reconciler.planning.intent import Planned
 
 if TYPE_CHECKING:
@@ -25,6 +26,18 @@ def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[
     cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
     own = [*_occupied(kernel, planned), *_name_in_use(kernel, planned), *_managed_elsewhere(planned)]
     return [*own, *_foreseen(kernel, planned), *cut]
+
+
+def in_use(planned: Planned, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, with one for each link or namespace to be deleted that another topology uses.
+
+    It stands in place of those that name the objects of that topology one by one.
+    """
+    if planned.intent.force:
+        return list(problems)
+    uses = users.of(planned.changes, planned.live, planned.intent.names)
+    told = {key for use in uses for keys in use.users.values() for key in keys}
+    return [*(one for one in problems if one.key not in told), *(use.problem for use in uses)]
 
 
 def _foreseen(kernel: Kernel, planned: Planned) -> list[Problem]:

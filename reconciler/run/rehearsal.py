@@ -10,15 +10,16 @@ from typing import Any
 
 from reconciler.kernel.namespaces import throwaway
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kinds import BY_NAME, having, namespace
+from reconciler.kinds import BY_NAME, KINDS, having, namespace
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import other_link
-from reconciler.model.changes import Live
+from reconciler.model.changes import Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.requests import LinkRef, Netlink, Request
+from reconciler.planning import state
 from reconciler.planning.intent import Intent, Result
 from reconciler.run import converge, loading, pipeline
 from reconciler.safety import codec, records, rollback, undo_log
@@ -26,7 +27,8 @@ from reconciler.safety.snapshot import Kept, Snapshot
 
 LiveObjects = Mapping[Key, Live]
 
-_PARTIAL = having(lambda kind: kind.partial)
+_MASTER = next(kind.rtnl for kind in KINDS if kind.port is not None)
+_PARTIAL, _PORTS = having(lambda kind: kind.partial), having(lambda kind: kind.ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def stand_ins(intent: Intent) -> dict[Key, Live]:
     """The live objects of an empty host with only the links that the topologies configure but do not create."""
     existing = [(BY_NAME[key.kind], one.object) for key, one in intent.desired.items() if BY_NAME[key.kind].existing]
     given = {place for kind, value in existing for place in kind.links(value) if place[0] == HOST} - {(HOST, "lo")}
+    given -= state.makers(intent.desired).keys()
     return {other_link.key_of(*place): Live(other_link.OtherLink(*place, ""), "") for place in sorted(given)}
 
 
@@ -142,12 +145,15 @@ def rebuild(kernel: Kernel, intent: Intent, live: LiveObjects) -> list[str]:
     It is a rollback to a snapshot of everything: first namespaces, then stand-ins for hardware and for links that
     netrecon cannot create, then all the rest.
     """
+    live = {key: entry for key, entry in live.items() if not entry.coming}
     entries = {key: Kept(held, None, held.owner) for key, held in live.items() if _is_there(key, held, live)}
     for wave in ("namespace", ""):
         chosen = {key: entry for key, entry in entries.items() if not wave or key.kind == wave}
         taken = Snapshot(intent.names, intent.relaxed, chosen)
         if not wave:
-            rollback.southbound(kernel).send([list(_stand_in(*place)) for place in sorted(_borrowed(live))])
+            masters = _masters({**live, **intent.desired})
+            links = [list(_stand_in(*place, place in masters)) for place in sorted(_borrowed(live))]
+            rollback.southbound(kernel).send(links)
         _undone, left = rollback.back(kernel, undo_log.Unsettled(taken, records.load()))
     return [str(failed.change.key) for failed in left if _is_ours(BY_NAME[failed.change.key.kind])]
 
@@ -170,16 +176,37 @@ def _is_whole(key: Key, entry: Live) -> bool:
 
 def _borrowed(live: LiveObjects) -> set[Place]:
     """The links that need a stand-in: those that netrecon cannot create or does not know in full."""
-    kinds = ((BY_NAME[key.kind], held.object) for key, held in live.items() if not _is_made(key, held))
-    return {place for kind, held in kinds for place in kind.links(held) if place[1] != "lo"}
+    kinds = [(BY_NAME[key.kind], held.object, _is_made(key, held)) for key, held in live.items()]
+    made = {place for kind, held, whole in kinds if whole for place in kind.links(held)}
+    borrowed = {place for kind, held, whole in kinds if not whole for place in kind.links(held)}
+    return {place for place in borrowed - made if place[1] != "lo"}
+
+
+def _masters(objects: Mapping[Key, Live | Desired]) -> set[Place]:
+    """The links that others are ports of."""
+    values = ((key.kind, one.object) for key, one in objects.items() if key.kind in _PORTS)
+    return {(place[0], bridge) for kind, value in values for place, bridge in _PORTS[kind](value)}
 
 
 def _is_made(key: Key, entry: Live) -> bool:
     return BY_NAME[key.kind].makes and _is_whole(key, entry)
 
 
-def _stand_in(scope: str, name: str) -> Iterable[Request]:
-    """A veth in place of a link: it can be a port, it has a carrier, and every kernel and user namespace allows it."""
+def _stand_in(scope: str, name: str, master: bool) -> Iterable[Request]:
+    """A veth in place of a link: it can be a port, it has a carrier, and every kernel and user namespace allows it.
+
+    A bridge in place of one that has ports.
+    """
+    if master:
+        yield Netlink(
+            scope,
+            "newlink",
+            {},
+            (("IFLA_IFNAME", name), ("IFLA_LINKINFO", {"attrs": (("IFLA_INFO_KIND", _MASTER),)})),
+            0x600,
+        )
+        yield Netlink(scope, "setlink", {"index": LinkRef(scope, name), "flags": 1, "change": 1})
+        return
     peer = {"attrs": (("IFLA_IFNAME", f"~{abs(hash(name)) % 10**8}"),)}
     info = {"attrs": (("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": (("VETH_INFO_PEER", peer),)}))}
     yield Netlink(scope, "newlink", {}, (("IFLA_IFNAME", name), ("IFLA_LINKINFO", info)), 0x600)

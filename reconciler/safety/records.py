@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.context import Noted
 from reconciler.model import port_ranges
+from reconciler.model.changes import Desired
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key
 from reconciler.planning.state import Memory
 from reconciler.safety import state_dir
 
 Record = dict[Key, Any]  # of one topology
+NOTHING: Mapping[Key, Desired] = MappingProxyType({})
 
 
 def load() -> dict[str, Record]:
@@ -73,11 +76,12 @@ def to_plain(record: Record) -> dict[str, Any]:
     return {"format": 2, "records": {str(key): value for key, value in sorted(record.items())}}
 
 
-def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
+def memory(records: dict[str, Record], topologies: Iterable[str], wanted: Mapping[Key, Desired] = NOTHING) -> Memory:
     """The records by scope, as the kinds' ``read`` gets them.
 
     Where several topologies have a record of an object, that of a topology outside this run (``topologies``) is used:
     as long as it declares a sysctl, the old value is not restored.  A kind with ``without_others`` compares the two.
+    Of two topologies of this run the one counts that has the object in ``wanted``: it has taken it over.
     """
     by_scope: dict[str, dict[Key, Noted]] = {}
     mine = set(topologies)
@@ -86,7 +90,8 @@ def memory(records: dict[str, Record], topologies: Iterable[str]) -> Memory:
             scope, kind = by_scope.setdefault(key.scope, {}), BY_NAME[key.kind]
             first = scope.get(key)
             if kind.without_others is None or first is None or first.topology not in mine:
-                scope[key] = Noted(name, value)
+                if first is None or name not in mine or key not in wanted or wanted[key].owner == name:
+                    scope[key] = Noted(name, value)
             else:
                 both = kind.either if name in mine else kind.without_others
                 scope[key] = first._replace(record=both(first.record, value))

@@ -72,7 +72,7 @@ def take(planned: Planned) -> Snapshot:
 
 def _entry(change: Change, planned: Planned) -> Kept:
     before = planned.live.get(change.key) if was_read(change.key, planned.found) else None
-    if before is None:
+    if before is None or before.coming:
         return Kept(None, None if BY_NAME[change.key.kind].transaction else change.after, change.owner)
     if change.action == "delete" and change.key.kind == "namespace":
         before = dataclasses.replace(before, object=dataclasses.replace(before.object, parked=True))
@@ -210,7 +210,9 @@ def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Cha
         carrier = BY_NAME[change.key.kind].carrier
         if carrier is not None:
             if carrier(change.before if change.after is None else change.after) in whole:
-                continue
+                if change.before is None or carrier(change.before) in whole:
+                    continue
+                change = dataclasses.replace(change, action="delete", after=None)  # it has moved to another table
         elif change.action == "delete" and taken.absorbs(change):
             continue
         yield change

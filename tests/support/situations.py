@@ -5,7 +5,8 @@ A case is a YAML file in tests/cases/situations/<kind>/<situation>.yaml:
 before:   commands run first of all (optional)
 given:    a topology applied then (optional)
 by_hand:  commands run after that (optional)
-wanted:   the topology under test; absent: the given one
+wanted:   the topology under test; absent: the given one.  It and ``given`` may be lists of topologies for one run;
+          each must be in sync alone too
 delete:   true: delete it instead of applying it
 options:  extra arguments of plan and apply, such as --adopt
 plan:     the plan's lines, "action key [attribute...]", in any order; [] for nothing to do
@@ -95,7 +96,13 @@ class Situation:
         out, err = self.capsys.readouterr()
         return code, out, err
 
-    def written(self, name: str, topology: dict[str, Any]) -> str:
+    def written(self, name: str, topology: dict[str, Any] | list[dict[str, Any]]) -> str:
+        """The file of a topology, or the folder of several."""
+        if isinstance(topology, list):
+            (self.folder / name).mkdir()
+            for number, one in enumerate(topology):
+                self.written(f"{name}/{number}", one)
+            return str(self.folder / name)
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps({"version": 1, "name": "case", **topology}))  # JSON is YAML
         return str(path)
@@ -110,8 +117,9 @@ class Situation:
         assert code == 0, out + err
         compare(json.loads(out), self.case)
         assert json.loads(out)["result"]["verified"]
-        code, out, err = self.run("check", "-v", file)
-        assert code == 0, out + err
+        for one in (file, *map(str, sorted(pathlib.Path(file).glob("*.yaml")))):
+            code, out, err = self.run("check", "-v", one)
+            assert code == 0, out + err
 
     def delete(self, file: str) -> None:
         code, out, err = self.run("delete", "--json", *self.options, file)

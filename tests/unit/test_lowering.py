@@ -21,8 +21,11 @@ from reconciler.cli import main, yaml_writer
 from reconciler.language import document, schema
 from reconciler.language.networks import lower as lowering
 from reconciler.language.networks import naming
+from reconciler.language.networks.external import Standing
 from reconciler.language.networks.facts import HostFacts, Route
+from reconciler.language.networks.ipam import number
 from reconciler.language.networks.leases import Lease, Leases
+from reconciler.language.networks.model import Held
 from reconciler.model.errors import InputError
 from reconciler.planning import topology
 from reconciler.run import load
@@ -49,6 +52,8 @@ def facts(data: dict[str, Any]) -> HostFacts:
         "routes": lambda rows: tuple(Route(*one) for one in rows),
         "ports": lambda rows: frozenset((protocol, port) for protocol, port in rows),
         "bridge_nf": frozenset,
+        "standing": lambda rows: {(one[0], one[1]): Standing(tuple(one[2]), *one[3:]) for one in rows},
+        "held": lambda rows: tuple(Held(bridge, *number(address), whose) for bridge, address, whose in rows),
     }
     return HostFacts(**{word: forms.get(word, lambda same: same)(value) for word, value in data.items()})
 

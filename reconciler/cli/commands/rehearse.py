@@ -15,9 +15,12 @@ def options(parser: Parser) -> None:
 def run(options: Options) -> int:
     from reconciler.cli import as_json
     from reconciler.planning.intent import to_have
-    from reconciler.run import load, rehearsal
+    from reconciler.run import host, load, look, rehearsal
 
     intent = to_have(load.load(options.files))
+    if load.joined(intent.topologies) - intent.names:  # networks of other topologies are as the host has them
+        with host.kernel() as kernel:
+            intent = look.settled(kernel, intent)
     done = rehearsal.rehearse(intent, rehearsal.stand_ins(intent))
     if options.json:
         listed = {"topologies": sorted(intent.names), "applied": done.applied, "problems": []}

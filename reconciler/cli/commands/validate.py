@@ -15,7 +15,7 @@ def options(parser: Parser) -> None:
 def run(options: Options) -> int:
     from reconciler.run import load
 
-    topologies = load.load(options.files)
+    topologies = load.load(options.files, on_host=False)
     if options.json:
         from reconciler.cli import as_json
 

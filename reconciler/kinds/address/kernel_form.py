@@ -174,7 +174,7 @@ def stamp(address: Address) -> int:
     return address.protocol
 
 
-def restamp(address: Address) -> Iterator[Request]:
+def restamp(_now: Address, address: Address) -> Iterator[Request]:
     yield _request(address, NLM_F_REPLACE)
 
 

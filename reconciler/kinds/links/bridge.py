@@ -14,7 +14,7 @@ from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
 from reconciler.kinds.sysctl_effects import accept_dad
 from reconciler.model.attributes import Table, bool8, bool32, u16, u32
-from reconciler.model.changes import Change, Live
+from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, STAMP, Key
 from reconciler.model.quoting import Path
@@ -98,7 +98,8 @@ def record(key: Key, wanted: Bridge, noting: Noting) -> dict[str, tuple[Any, Any
 
 
 def _adopts(change: Change) -> bool:
-    return change.action == "adopt" or "owner" in change.differs
+    """Whether the bridge was nobody's: one of another topology has a MAC address of its own already."""
+    return (change.action == "adopt" or "owner" in change.differs) and change.owner_before == NOBODY
 
 
 def check(bridge: Bridge, names: Names) -> Iterator[tuple[Path, str]]:
@@ -144,7 +145,9 @@ def _own_mac(bridge: Bridge, mac: str | None) -> Any:
 
 def adopt(live: Bridge, wanted: Bridge, owner: str) -> Iterator[Request]:
     """The stamp; and its present MAC address as its own."""
+    ours = (live.alias or "").startswith(STAMP)
     mac = {"mac": _own_mac(live, live.mac)} if wanted.mac in (None, live.mac) and wanted.keep_mac is None else {}
+    mac = {} if ours and "mac" not in live.followed else mac
     if live.group == BIRTH_GROUP:  # a run was killed while it made it
         yield _without_detection(live)
     yield from requests.stamp(live, owner, mac)

@@ -103,7 +103,7 @@ def _new(word: str, before: Any, after: Any) -> bool:
 def _bridge(place: Place, live: Mapping[Key, Live]) -> Any:
     """The live link that is the bridge, None where it is not there yet."""
     link = live.get(Key("bridge", *place)) or live.get(Key("interface", *place))
-    return link.object if link is not None else None
+    return link.object if link is not None and not link.coming else None
 
 
 def _ports(live: Mapping[Key, Live]) -> dict[Place, set[str]]:

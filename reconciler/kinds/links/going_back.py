@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from reconciler.kinds.context import Reading
@@ -23,9 +24,10 @@ _Link = TypeVar("_Link", bound=Link)
 
 # These are always compared on a link of ours: where the file does not set them, they have a default.
 ALWAYS = frozenset({"up", "master", "hairpin", "isolated", "learning", "flood"})
-_PORT_BIRTHS = {one.word: one.birth for one in PORT if one.birth is not None}
+_PORT_BIRTHS: dict[str, Any] = {one.word: one.birth for one in PORT if one.birth is not None}
 BORN_ALIKE = frozenset({"mtu", "txqueuelen", *_PORT_BIRTHS})
 _ETHERNET_MTU, _TX_QUEUE = 1500, 1000  # ether_setup() in net/ethernet/eth.c, alloc_netdev_mqs() in net/core/dev.c
+NEW_LINK: Mapping[str, Any] = MappingProxyType({"mtu": _ETHERNET_MTU, "txqueuelen": _TX_QUEUE, **_PORT_BIRTHS})
 
 
 def of_others(wanted: Link, live: Link | None, noted: Noted, words: Iterable[str]) -> dict[str, tuple[Any, Any]]:
@@ -95,7 +97,7 @@ def births(state: ScopeState, row: LinkRow) -> dict[str, Any]:
     """The attributes of a new link without any setting; a link that lies on another has the MTU of that one."""
     lower = state.links.get(row.peer) if row.peer_nsid < 0 and row.kind != "veth" else None
     mtu = _ETHERNET_MTU if lower is None else lower.mtu
-    return {"mtu": mtu, "txqueuelen": _TX_QUEUE, **_PORT_BIRTHS}
+    return {**NEW_LINK, "mtu": mtu}
 
 
 def mtu_of_ports(reading: Reading, bridge: LinkRow) -> int:
@@ -129,8 +131,12 @@ def _mtu(reading: Reading, key: Key, end: Link, word: str, row: LinkRow | None) 
 
 
 def filled(wanted: _Link, live: Link) -> _Link:
-    """A desired link with the values to restore in the attributes that the file does not set."""
+    """A desired link with the values to restore in the attributes that the file does not set.
+
+    What another topology has set and this one leaves at its default stays.
+    """
     values = {word: value for word, value in live.back if getattr(wanted, word) is None}
+    values |= {word: getattr(live, word) for word in live.lent if getattr(wanted, word) == ""}
     if values.get("master", getattr(wanted, "master", None)) == "":
         values = {word: value for word, value in values.items() if word not in PORT}
     return dataclasses.replace(wanted, **values) if values else wanted

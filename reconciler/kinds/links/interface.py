@@ -11,13 +11,13 @@ from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import RECORD, Kind
-from reconciler.kinds.links import bridge_follows, bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import borrowed, bridge_follows, bridge_ports, cuts, effects, going_back, link, requests
 from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
 from reconciler.model.changes import Live
-from reconciler.model.keys import NO_ORIGIN, PROTOCOL, STAMP, Key, stamped
+from reconciler.model.keys import NO_ORIGIN, PROTOCOL, STAMP, Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
 from reconciler.model.rows import AddressRow, LinkRow, RouteRow
@@ -31,6 +31,8 @@ def ends(source: Source) -> Iterator[Entry]:
 def parse(source: Source) -> Iterator[Parsed]:
     for entry in ends(source):
         end = link.parse_end(source.scope, entry.name, entry.words, ours=False)
+        if "up" not in entry.words:
+            end = dataclasses.replace(end, defaults=("up",))
         yield Key("interface", source.scope, entry.name), end, source.at(entry.at)
 
 
@@ -61,10 +63,13 @@ def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
             below = effects.below(reading, row)
             if noted is not None and noted.topology in {owner, *reading.topologies}:
                 end = dataclasses.replace(end, back=_back(reading, row, end, noted.record))
-            # To configure a link is not to own it: only another topology's stamp forbids a change.
-            foreign = row.alias.startswith(STAMP) and not row.loopback and stamped(row.alias) != owner
-            end = dataclasses.replace(end, below=below) if below else end
-            yield key, Live(end, stamped(row.alias) if foreign else owner)
+            # To configure a link is not to own it: a change is forbidden only of what its topology manages.
+            maker = borrowed.maker_of(row, owner)
+            end = dataclasses.replace(end, below=below, maker=maker) if below or maker else end
+            outside = wanted is not None and maker and maker not in reading.topologies
+            if outside and wanted and borrowed.is_managed_elsewhere(reading, row, end, wanted, noted):
+                owner = maker
+            yield key, Live(end, owner)
 
 
 def _back(reading: Reading, row: LinkRow, end: End, noted: going_back.Noted) -> going_back.Back:
@@ -119,7 +124,14 @@ def update(before: End, after: End, _owner: str) -> Iterator[Request]:
 
 
 def needs(end: End, names: Names) -> tuple[Key, ...]:
-    return home(end.scope) + link.master_of(end, names)
+    return home(end.scope) + link.master_of(end, names) + tuple(_maker(end, names))
+
+
+def _maker(end: End, names: Names) -> Iterator[Key]:
+    """The key of the object that makes the link, where another topology of the run does."""
+    key = names.links.get((end.scope, end.name))
+    if key is not None and key.kind != "interface":
+        yield key
 
 
 def links(end: End) -> tuple[tuple[str, str]]:
@@ -150,7 +162,10 @@ KIND = Kind(
     read=read,
     needs=needs,
     refused=bridge_ports.refused,
-    settle=going_back.filled,
+    settle=borrowed.settled,
+    as_made=borrowed.as_made,
+    disagreeing=borrowed.disagreeing,
+    merged=borrowed.merged,
     release=release,
     mask=link.masked,
     record=record,

@@ -31,6 +31,9 @@ class Link:
     ``followed`` are the words whose value a live bridge has of its ports, or that the kernel never takes (a MAC address
     of zeros): they are never restored by value.
     ``alias`` and ``group`` are those of a live link: never compared, but a link that is created again gets them again.
+    ``defaults`` are the words of a desired link that the file does not set.
+    ``lent`` are the words of a live link that another topology set on it; ``maker`` is the topology that made a link
+    which another one configures (see borrowed.py).
     """
 
     scope: str
@@ -45,6 +48,9 @@ class Link:
     group: int | None = field(default=None, compare=False)
     below: tuple[str, str] | None = field(default=None, compare=False)  # the link that a live one lies on
     followed: tuple[str, ...] = field(default=(), compare=False)
+    defaults: tuple[str, ...] = field(default=(), compare=False)
+    lent: tuple[str, ...] = field(default=(), compare=False)
+    maker: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

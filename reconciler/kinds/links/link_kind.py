@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests, told
+from reconciler.kinds.links import borrowed, bridge_ports, cuts, effects, going_back, link, requests, told
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
@@ -178,9 +179,11 @@ class _LinkKind:
         scope = reading.state.scope
         corrected = self.looks(reading) if self.looks is not None else None
         for row in reading.state.links.values():
-            if row.kind == self.rtnl and Key("interface", scope, row.name) not in reading.wanted:
+            if row.kind == self.rtnl and not borrowed.only_configured(reading, row, partial(self._keys, scope, row)):
                 owner = link.owner_of(row, reading.owner, reading.exclusive)
                 live = self.from_row(reading, row)
+                if self.is_port and live.master and (lent := borrowed.lent(reading, row, owner, live.master)):
+                    live = dataclasses.replace(live, lent=lent)
                 noted = reading.noted.get(Key(self.name, scope, row.name))
                 ours = noted is not None and noted.topology == owner
                 if corrected is not None:
@@ -191,6 +194,9 @@ class _LinkKind:
                         births["mtu"] = going_back.mtu_of_ports(reading, row)
                     live = dataclasses.replace(live, back=going_back.back(live, noted.record, births))
                 yield Key(self.name, scope, row.name), Live(live, owner, row.alias == STAMP + owner)
+
+    def _keys(self, scope: str, row: LinkRow) -> tuple[Key]:
+        return (Key(self.name, scope, row.name),)
 
     def from_row(self, reading: Reading, row: LinkRow) -> Any:
         """The link of a dumped row, with all attributes that the kernel shows."""

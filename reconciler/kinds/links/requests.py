@@ -45,7 +45,7 @@ def stamp(link: Any, owner: str, more: Mapping[str, Any] = MappingProxyType({}))
     yield from set_link(link.scope, link.name, values | ({"group": 0} if link.group == BIRTH_GROUP else {}))
 
 
-def restamp(link: Any) -> Iterator[Request]:
+def restamp(_now: Any, link: Any) -> Iterator[Request]:
     """The request that sets the alias and group of an existing link to those of ``link``."""
     yield from set_link(link.scope, link.name, {"alias": link.alias or "", "group": link.group or 0})
 

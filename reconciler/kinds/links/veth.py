@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds import sysctl
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
-from reconciler.kinds.links import bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import borrowed, bridge_ports, cuts, effects, going_back, link, requests
 from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import NEW_MAC, End
 from reconciler.kinds.links.no_link_local import quiet_links
-from reconciler.kinds.namespace import home
+from reconciler.kinds.namespace import home, key_of
 from reconciler.kinds.nat.target_links import publishers
-from reconciler.model.changes import KERNEL, NOBODY, Live
+from reconciler.model.changes import KERNEL, NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key
 from reconciler.model.names import HIGH_MAC
 from reconciler.model.quoting import Path
 from reconciler.model.requests import NamespaceRef, NewMac, Request
 from reconciler.model.rows import LinkRow, ScopeState
+
+if TYPE_CHECKING:
+    from reconciler.kinds.ahead import Ahead
 
 _FAR = "peer."  # the prefix of the peer's words
 _BIRTHS = {"cost": 2}  # of a port with 10 Gbit/s (port_cost() in net/bridge/br_if.c)
@@ -77,24 +81,44 @@ def imply(names: Names) -> Iterator[Parsed]:
 
 def check(veth: Veth, names: Names) -> Iterator[tuple[Path, str]]:
     far = veth.peer.scope
-    if far != HOST and Key("namespace", HOST, far) not in names.objects:
-        yield ("peer", "namespace"), f'no namespace "{far}"; declare it under namespaces'
+    declared = far == HOST or Key("namespace", HOST, far) in names.objects
+    if not declared and not names.elsewhere(far):
+        text = f'no namespace "{far}"; declare it under namespaces, or give the file of the topology that has it'
+        yield ("peer", "namespace"), text
     else:
         yield from link.check_port(veth.peer, names, ("peer",))
     yield from link.check_port(veth.end, names)
 
 
+def refused(change: Change, ahead: Ahead) -> str:
+    """Why the pair cannot be: nobody's namespace is no place for an end of it, or what its bridge says."""
+    for end in (change.after.end, change.after.peer):
+        there = ahead.rows.get(end.scope) if end.scope != HOST and change.action != "update" else None
+        if there is not None and not there.owner and all(one.key != key_of(end.scope) for one in ahead.changes):
+            return f"namespace {end.scope} belongs to no topology; declare it under namespaces"
+    return bridge_ports.refused(change, ahead)
+
+
 def read(reading: Reading) -> Iterator[tuple[Key, Live]]:
     state = reading.state
     for row in state.links.values():
-        if row.kind != "veth" or Key("interface", state.scope, row.name) in reading.wanted:
+        if row.kind != "veth":
             continue
         far = state.peers.get(row.index)
+        if borrowed.only_configured(reading, row, functools.partial(_keys, reading, row, far)):
+            continue
         if far is None:
             owner = link.owner_of(row, reading.owner, reading.exclusive)
             yield Key("veth", state.scope, row.name), Live(Veth(link.read_end(state, row), link.UNREAD), owner)
         elif _speaks(reading, row, far):
             yield Key("veth", state.scope, row.name), _pair(reading, row, far)
+
+
+def _keys(reading: Reading, row: LinkRow, far: tuple[str, int] | None) -> Iterator[Key]:
+    """The keys that the pair may have."""
+    yield Key("veth", reading.state.scope, row.name)
+    if far is not None:
+        yield Key("veth", far[0], reading.live.scopes[far[0]].links[far[1]].name)
 
 
 def _speaks(reading: Reading, row: LinkRow, far: tuple[str, int]) -> bool:
@@ -115,13 +139,21 @@ def _pair(reading: Reading, row: LinkRow, far: tuple[str, int]) -> Live:
     owners = [link.owner_of(row, reading.owner, reading.exclusive), _far_owner(reading, other, state, wanted)]
     owner = next((name for name in owners if name not in (NOBODY, KERNEL)), NOBODY)
     whole = row.alias == other.alias == STAMP + owner
-    end, peer = link.read_end(reading.state, row), link.read_end(state, other)
+    end, peer = _read_end(reading, row, reading.state, owner), _read_end(reading, other, state, owner)
     noted = reading.noted.get(Key("veth", reading.state.scope, row.name))
     if noted is not None and noted.topology == owner:
         mine, others = _apart(noted.record)
         end = dataclasses.replace(end, back=going_back.back(end, mine, going_back.births(reading.state, row) | _BIRTHS))
         peer = dataclasses.replace(peer, back=going_back.back(peer, others, going_back.births(state, other) | _BIRTHS))
     return Live(Veth(end, peer), owner, whole)
+
+
+def _read_end(reading: Reading, row: LinkRow, state: ScopeState, owner: str) -> End:
+    end = link.read_end(state, row)
+    if not end.master or state is not reading.state:  # the records of another scope are not here
+        return end
+    lent = borrowed.lent(reading, row, owner, end.master)
+    return dataclasses.replace(end, lent=lent) if lent else end
 
 
 def _apart(noted: going_back.Noted) -> tuple[going_back.Noted, going_back.Noted]:
@@ -214,10 +246,10 @@ def stamp(veth: Veth) -> tuple[Any, ...]:
     return veth.end.alias, veth.end.group, veth.peer.alias, veth.peer.group
 
 
-def restamp(veth: Veth) -> Iterator[Request]:
+def restamp(_now: Veth, veth: Veth) -> Iterator[Request]:
     for end in (veth.end, veth.peer):
         if end != link.UNREAD:
-            yield from requests.restamp(end)
+            yield from requests.restamp(end, end)
 
 
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
@@ -283,7 +315,7 @@ KIND = Kind(
     either=going_back.either,
     mask=mask,
     needs=needs,
-    refused=bridge_ports.refused,
+    refused=refused,
     create=create,
     update=update,
     delete=delete,

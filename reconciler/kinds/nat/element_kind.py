@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from reconciler.kinds.kind import NAME, NFT, Kind
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element
 from reconciler.model.keys import Key
+from reconciler.model.names import table_name
 from reconciler.model.requests import Request
 
 Elements = Callable[[Any], list[Element]]
@@ -42,6 +44,10 @@ def element_kind(
         "features": ruleset.FEATURES,
         "create": made.create,
         "update": made.update,
+        "adopt": made.adopt,
+        "stamp": lambda live: live.table,
+        "restamp": made.restamp,
+        "of_owner": lambda live, owner: dataclasses.replace(live, table=table_name(owner)),
         "delete": made.delete,
         "shown": made.shown,
     }
@@ -60,8 +66,20 @@ class _ElementKind:
         return [*ruleset.move(after.scope, after.table, (), self.elements(after)), *self.flows(None, after)]
 
     def update(self, before: Any, after: Any, _owner: str) -> list[Request]:
-        moved = ruleset.move(after.scope, after.table, self._live(before), self.elements(after))
-        return [*moved, *self.flows(before, after)]
+        return [*self._moved(before, self.elements(after), after.table), *self.flows(before, after)]
+
+    def adopt(self, live: Any, wanted: Any, _owner: str) -> list[Request]:
+        """From another topology's table into its own, in one transaction: no packet meets a moment without it."""
+        return self._moved(live, self._live(live), wanted.table)
+
+    def restamp(self, now: Any, back: Any) -> list[Request]:
+        return self._moved(now, self._live(now), back.table)
+
+    def _moved(self, before: Any, after: list[Element], table: str) -> list[Request]:
+        if before.table == table:
+            return [*ruleset.move(before.scope, table, self._live(before), after)]
+        gone = ruleset.move(before.scope, before.table, self._live(before), ())
+        return [*gone, *ruleset.move(before.scope, table, (), after)]
 
     def delete(self, before: Any) -> list[Request]:
         return [*ruleset.move(before.scope, before.table, self._live(before), ()), *self.flows(before, None)]

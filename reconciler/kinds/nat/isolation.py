@@ -71,6 +71,10 @@ def check(isolation: Isolation, names: Names) -> Iterator[tuple[Path, str]]:
             yield ("allow",), what
 
 
+def mentions(isolation: Isolation) -> list[tuple[str, str]]:
+    return [(isolation.scope, link) for link in (isolation.link, *isolation.allow)]
+
+
 def admits(isolation: Isolation) -> tuple[str, frozenset[str]]:
     itself = {isolation.link} if isolation.within else set()
     return isolation.link, frozenset({*isolation.allow, *itself})
@@ -191,6 +195,7 @@ KIND = element_kind(
     parse=parse,
     check=check,
     read=read,
+    mentions=mentions,
     admits=admits,
     confines=confines,
     cuts=cuts,

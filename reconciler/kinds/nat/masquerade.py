@@ -204,9 +204,14 @@ def told(masquerade: Masquerade, written: bool) -> Iterator[tuple[str, str]]:
     yield "masquerades", masquerade.source + (f" as {masquerade.to}" if masquerade.to else "") + kept
 
 
+def mentions(masquerade: Masquerade) -> list[tuple[str, str]]:
+    return [(masquerade.scope, link) for link in masquerade.except_out or ()]
+
+
 KIND = element_kind(
     told=told,
     name="masquerade",
+    mentions=mentions,
     section="masquerades",
     form=Masquerade,
     elements=elements,

@@ -48,7 +48,27 @@ def _subnets(names: Names, scope: str) -> Subnets:
         network = ip_interface(address.address).network
         by_start = subnets.setdefault((network.version, network.prefixlen), {})
         by_start.setdefault(int(network.network_address), []).append((address.link, str(network)))
+    for link, text in _behind(names, scope):
+        network = ip_interface(text).network
+        by_start = subnets.setdefault((network.version, network.prefixlen), {})
+        here = by_start.setdefault(int(network.network_address), [])
+        if (link, str(network)) not in here:
+            here.append((link, str(network)))
     return subnets
+
+
+def _behind(names: Names, scope: str) -> Iterator[tuple[str, str]]:
+    """(bridge, address) of what veths have behind bridges whose own addresses another topology declares."""
+    foreign = {end.name for end in names.of(scope, "interface") if end.name != "lo"}
+    far = {
+        (veth.peer.scope, veth.peer.name): veth.end.master
+        for veth in (names.of(scope, "veth") if foreign else ())
+        if veth.end.master in foreign
+    }
+    for other in sorted({place for place, _ in far}):
+        for address in names.of(other, "address"):
+            if (other, address.link) in far:
+                yield far[other, address.link], address.address
 
 
 def _holding(subnets: Subnets, target: str) -> Iterable[tuple[str, str]]:

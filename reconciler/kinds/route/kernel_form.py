@@ -96,14 +96,14 @@ def update(_before: Route, after: Route, _owner: str) -> Iterator[Request]:
 
 
 def adopt(route: Route, _wanted: Route, _owner: str) -> Iterator[Request]:
-    yield from restamp(dataclasses.replace(route, protocol=PROTOCOL))
+    yield from restamp(route, dataclasses.replace(route, protocol=PROTOCOL))
 
 
 def stamp(route: Route) -> int:
     return route.protocol
 
 
-def restamp(route: Route) -> Iterator[Request]:
+def restamp(_now: Route, route: Route) -> Iterator[Request]:
     """Changes only rtm_protocol: the dumped message is sent back, with all attributes that netrecon does not know."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
     if route.raw:
@@ -169,7 +169,7 @@ def put_back(route: Route, anew: bool) -> Iterator[Request]:
     if anew:
         yield _request(route, NLM_F_CREATE | NLM_F_REPLACE)
     else:
-        yield from restamp(route)
+        yield from restamp(route, route)
 
 
 def delete(route: Route) -> Iterator[Request]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from reconciler.language.networks import naming
 from reconciler.language.networks.ipam import Asked, Clash, Pool, assign, number, written
 from reconciler.language.networks.leases import Leases
-from reconciler.language.networks.model import Address, Endpoint, Network, Note, Sandbox
+from reconciler.language.networks.model import Address, Endpoint, Held, Network, Note, Sandbox
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
@@ -16,9 +16,17 @@ Place = Callable[[Path], Origin]
 
 
 def with_addresses(
-    sandboxes: Sequence[Sandbox], networks: Mapping[str, Network], leases: Leases, place: Place, note: Note
+    sandboxes: Sequence[Sandbox],
+    networks: Mapping[str, Network],
+    leases: Leases,
+    held: Sequence[Held],
+    place: Place,
+    note: Note,
 ) -> list[Sandbox]:
-    """The sandboxes with an address for each endpoint and family; a clash is noted with the line of the other entry."""
+    """The sandboxes with an address for each endpoint and family; a clash is noted with the line of the other entry.
+
+    ``held`` are addresses of endpoints of other topologies.
+    """
     members: dict[str, list[Endpoint]] = {}
     for sandbox in sandboxes:
         for endpoint in sandbox.endpoints:
@@ -29,7 +37,8 @@ def with_addresses(
             _check_families(endpoint, networks[name], note)
         for pool in networks[name].pools:
             version, length = pool.subnet.version, pool.subnet.length
-            for endpoint, value in _assigned(pool, networks[name], endpoints, leases, place, note):
+            others = [one for one in held if (one.bridge, one.version) == (networks[name].bridge, version)]
+            for endpoint, value in _assigned(pool, networks[name], endpoints, leases, others, place, note):
                 addresses.setdefault(endpoint.link, []).append(Address(version, value, length))
     _note_same_macs(members, addresses, place, note)
     return [
@@ -55,18 +64,29 @@ def _check_families(endpoint: Endpoint, network: Network, note: Note) -> None:
 
 
 def _assigned(
-    pool: Pool, network: Network, endpoints: Sequence[Endpoint], leases: Leases, place: Place, note: Note
+    pool: Pool,
+    network: Network,
+    endpoints: Sequence[Endpoint],
+    leases: Leases,
+    held: Sequence[Held],
+    place: Place,
+    note: Note,
 ) -> Iterator[tuple[Endpoint, int]]:
     version = pool.subnet.version
+    firm, named = ([one for one in held if one.firm is state] for state in (True, False))
     asked = [
         Asked(member.wanted[version]) if version in member.wanted else Asked(None, _present(member, version, leases))
         for member in endpoints
     ]
-    for endpoint, value in zip(endpoints, assign(pool, asked), strict=True):
+    before, after = [Asked(None, (one.number,)) for one in firm], [Asked(one.number) for one in named]
+    own = assign(pool, [*before, *asked, *after])[len(before) : len(before) + len(asked)]
+    for endpoint, value in zip(endpoints, own, strict=True):
         if isinstance(value, int):
             yield endpoint, value
+        elif 0 <= value.other < len(firm):
+            note(_path_of(endpoint, version), _words(Clash("taken"), pool, network, endpoint, firm[value.other].whose))
         else:
-            other = _with_place(endpoints[value.other], version, place) if value.other >= 0 else ""
+            other = _with_place(endpoints[value.other - len(firm)], version, place) if value.other >= 0 else ""
             note(_path_of(endpoint, version), _words(value, pool, network, endpoint, other))
 
 

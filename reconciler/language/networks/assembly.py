@@ -61,6 +61,8 @@ class Assembly:
             node[last] = part.value
         elif part.path[-1] == "hosts" or part.path[:-1] == ("namespaces",):
             node[last] = {**part.value, **there}  # what the file has at level one wins
+        elif part.path[0] == "interfaces":  # only a reference to the link
+            return
         elif there != part.value:
             place = self._first(part.path)
             text = f"{dotted(part.path)} is given at {place} too, as something else; leave one of them out"

@@ -6,14 +6,17 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.language.networks.leases import published
-from reconciler.language.networks.model import EMPTY
+from reconciler.language.networks.model import EMPTY, Held
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, stamped
 from reconciler.model.names import IPV6_MIN_MTU, MOST_SERVERS, table_name, table_owner
 from reconciler.model.rows import LiveState, ScopeState
+
+if TYPE_CHECKING:
+    from reconciler.language.networks.external import Shared, Standing
 
 UNICAST = 1
 ETHERNET_MAX_MTU = 65535  # ETH_MAX_MTU, of bridges and veths
@@ -52,6 +55,8 @@ class HostFacts:
     those of this run; ``bridge_nf``: the IP versions whose bridged frames netfilter sees (BRIDGE_NF);
     ``bridges_nf``: (bridge, IP version) where netfilter sees those of one bridge; ``named``: what is never chosen;
     ``busy``: prefixes in use before the plan, which are not chosen either: the plan may let them go only later.
+    ``standing``: the bridges of topologies on the host, None where it was not read; ``shared``: the networks of this
+    run's files; ``held``: addresses of other topologies' endpoints (see external.py).
     """
 
     mtus: Mapping[int, int] = field(default_factory=lambda: EMPTY)
@@ -64,6 +69,9 @@ class HostFacts:
     bridges_nf: frozenset[tuple[str, int]] = frozenset()
     named: Named = Named()
     busy: frozenset[str] = frozenset()
+    standing: Mapping[tuple[str, str], Standing] | None = None
+    shared: Shared = field(default_factory=lambda: EMPTY)
+    held: tuple[Held, ...] = ()
 
     def filters(self, bridge: str, version: int) -> bool:
         """Whether netfilter sees the frames of an IP version that a bridge passes between its ports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 from reconciler.kinds.links import bridge
@@ -12,7 +12,7 @@ from reconciler.language.networks.model import EMPTY
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, STAMP
 from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name
-from reconciler.model.rows import LiveState, ScopeState
+from reconciler.model.rows import LinkRow, LiveState, ScopeState
 
 MASQUERADED = ("masq4", "masq6", "snat4", "snat6")  # the sets of their sources (see kinds/nat/masquerade.py)
 Published = tuple[str, str, str, int]  # protocol, listen, target, target port
@@ -64,17 +64,36 @@ class Leases:
 def leases_of(live: LiveState, topology: str) -> Leases:
     """The topology's leases, from the stamped links of the host, their peers and the topology's nftables table."""
     state = live.scopes[HOST]
-    addresses = {scope: _by_link(scope_state) for scope, scope_state in live.scopes.items()}
+    addresses = {scope: addresses_by_link(scope_state) for scope, scope_state in live.scopes.items()}
     ours = [row for row in state.links.values() if row.alias == STAMP + topology]
-    bridges = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in ours if row.kind == bridge.KIND.rtnl}
+    made = (row for row in bridges(state) if row.alias == STAMP + topology)
+    there = {row.name: tuple(addresses[HOST].get(row.index, ())) for row in made}
     endpoints = {
         row.name: Lease(scope, live.scopes[scope].links[index].mac, tuple(addresses[scope].get(index, ())))
         for row in ours
         if row.index in state.peers
         for scope, index in (state.peers[row.index],)
     }
-    macs = {row.name: row.mac for row in ours if row.name in bridges}
-    return Leases(bridges, endpoints, _ports(state, topology), macs, frozenset(_masqueraded(state, topology)))
+    macs = {row.name: row.mac for row in ours if row.name in there}
+    return Leases(there, endpoints, _ports(state, topology), macs, frozenset(_masqueraded(state, topology)))
+
+
+def bridges(state: ScopeState) -> Iterator[LinkRow]:
+    """The bridges of a scope, whoever made them."""
+    return (row for row in state.links.values() if row.kind == bridge.KIND.rtnl)
+
+
+def with_others(own: Leases, others: Iterable[Leases]) -> Leases:
+    """The leases with those of other topologies of the run: what moves from one to another keeps what it has."""
+    for other in others:
+        own = Leases(
+            {**other.bridges, **own.bridges},
+            {**other.endpoints, **own.endpoints},
+            {**other.ports, **own.ports},
+            {**other.macs, **own.macs},
+            own.masqueraded | other.masqueraded,
+        )
+    return own
 
 
 def _masqueraded(state: ScopeState, topology: str) -> Iterator[str]:
@@ -83,7 +102,7 @@ def _masqueraded(state: ScopeState, topology: str) -> Iterator[str]:
     return (key[0] for name in MASQUERADED for key in elements.get(name, ()))
 
 
-def _by_link(state: ScopeState) -> dict[int, list[str]]:
+def addresses_by_link(state: ScopeState) -> dict[int, list[str]]:
     addresses: dict[int, list[str]] = {}
     for row in state.addresses:
         if row.permanent:

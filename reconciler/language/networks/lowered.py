@@ -38,7 +38,7 @@ class Lowered:
 
     ``sources`` maps the path of each added part in ``data`` to the path in ``document`` that it was made from; all
     else has the same path in both.  ``subnets`` and ``ports`` (protocol, port) are those that its networks use.
-    ``overlaps`` are warnings.
+    ``overlaps`` are warnings.  ``held`` are the addresses of its endpoints (model.Held).
     """
 
     document: Document
@@ -48,6 +48,7 @@ class Lowered:
     subnets: tuple[str, ...] = ()
     ports: frozenset[tuple[str, int]] = field(default_factory=frozenset)
     overlaps: tuple[Overlap, ...] = ()
+    held: tuple[Any, ...] = ()
 
     @property
     def file(self) -> str:

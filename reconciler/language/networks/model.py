@@ -20,7 +20,8 @@ class Network:
     """A set of endpoints that reach each other; ``pools`` has one for each family, in the order of the file.
 
     ``bridge`` is the name of its link on the host; ``mtu`` is None where it is not managed.  ``filtered``: netfilter
-    sees the frames that the bridge forwards between its ports (bridge-nf-call-iptables).
+    sees the frames that the bridge forwards between its ports (bridge-nf-call-iptables).  ``external`` is the topology
+    that has the network, and ``theirs`` its name there; "" for a network of this file.
     """
 
     name: str
@@ -36,6 +37,13 @@ class Network:
     routes: tuple[Mapping[str, Any], ...] = ()
     hosts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     filtered: bool = False
+    external: str = ""
+    theirs: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is another topology's, and neither in this run nor read from the host."""
+        return bool(self.external) and not self.pools
 
     def gateway(self, version: int) -> str:
         """The host's address on the network, "" where the network has no subnet of that IP version."""
@@ -52,6 +60,19 @@ class Address(NamedTuple):
     @property
     def ip(self) -> str:
         return written(self.version, self.number)
+
+
+class Held(NamedTuple):
+    """An address on a bridge that an endpoint of another topology has or gets; ``whose`` names that endpoint.
+
+    ``firm``: it has the address already, or this run has given it; else its file names it.
+    """
+
+    bridge: str
+    version: int
+    number: int
+    whose: str
+    firm: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from reconciler.language.networks.ipam import number
 from reconciler.language.networks.model import EMPTY, Endpoint, Network, Note, Sandbox
 from reconciler.model.quoting import Path
 
+_OF_JOINED = ("external", "name", "bridge", "ip_range", "routes", "hosts")  # the keys of a network of another topology
+
 
 def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:
     """The networks by name, without their subnets yet; those with an unsupported driver are noted and left out."""
@@ -22,7 +24,8 @@ def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:
         if driver.refusal:
             note(("networks", name, "driver"), driver.refusal)
         else:
-            usable[name] = _network(name, entry)
+            usable[name] = _joined(name, entry) if "external" in entry else _network(name, entry)
+            _check_keys(name, entry, note)
     for network in usable.values():
         for index, other in enumerate(network.allow):
             _check_allowed(network, other, written, note, (*network.path, "allow", index))
@@ -51,6 +54,31 @@ def _network(name: str, entry: Mapping[str, Any]) -> Network:
         routes=tuple(entry.get("routes") or ()),
         hosts=entry.get("hosts") or EMPTY,
     )
+
+
+def _joined(name: str, entry: Mapping[str, Any]) -> Network:
+    """A network of another topology, without what only that one or the host knows (see external.py)."""
+    theirs = entry.get("name") or name
+    return Network(
+        name=name,
+        path=("networks", name),
+        driver="bridge",
+        bridge=entry.get("bridge") or naming.bridge(theirs),
+        routes=tuple(entry.get("routes") or ()),
+        hosts=entry.get("hosts") or EMPTY,
+        external=entry["external"],
+        theirs=theirs,
+    )
+
+
+def _check_keys(name: str, entry: Mapping[str, Any], note: Note) -> None:
+    """Note the keys that only the topology which has the network may write, or only one that joins it."""
+    path = ("networks", name)
+    if "external" in entry:
+        for word in [word for word in entry if word not in _OF_JOINED]:
+            note((*path, word), f"the network belongs to topology {entry['external']}, which sets {word}; leave it out")
+    elif "name" in entry:
+        note((*path, "name"), "only a network of another topology has a name beside its key; write external: TOPOLOGY")
 
 
 def _check_allowed(network: Network, other: str, written: Mapping[str, Any], note: Note, at: Path) -> None:

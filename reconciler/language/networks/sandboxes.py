@@ -33,7 +33,9 @@ def parts(
                 key = f"net.ipv6.conf.{endpoint.name.replace('.', '/')}.disable_ipv6"
                 yield Part((*home, "sysctls", key), int(not endpoint.of(6)), endpoint.path)
         yield from _default_routes(sandbox, networks, home, note)
-        for index, route in enumerate(sandbox.data.get("routes") or ()):
+        unknown = any(networks[endpoint.network].unknown for endpoint in sandbox.endpoints)
+        routes = () if unknown else sandbox.data.get("routes") or ()  # no gateway is reached before there is an address
+        for index, route in enumerate(routes):
             yield Part((*home, "routes"), route, (*at, "routes", index), item=True)
         for key, value in (sandbox.data.get("sysctls") or {}).items():
             yield Part((*home, "sysctls", key), value, (*at, "sysctls", key))
@@ -69,7 +71,7 @@ def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Pat
 
 
 def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterator[Part]:
-    for index, route in enumerate(network.routes):
+    for index, route in enumerate(() if network.unknown else network.routes):
         needs_dev = route.get("type", "unicast") == "unicast" and "nexthops" not in route and "dev" not in route
         value = {**route, "dev": endpoint.name} if needs_dev else route
         yield Part((*home, "routes"), value, (*network.path, "routes", index), item=True)

@@ -39,14 +39,14 @@ def with_pools(
         if not subnets and "subnets" not in entry:
             subnets = _free_pool(network, taken, note)
         if entry.get("ipv6") and not any(one.version == 6 for one in subnets):
-            subnets.append(unique_local(data["name"], name))
+            subnets.append(_present_local(network, leases) or unique_local(data["name"], name))
         pools = tuple(_pool(network, one, entry, note) for one in subnets)
         filtered = all(facts.filters(network.bridge, pool.subnet.version) for pool in pools)
         mtu = network.mtu or facts.mtu({one.version for one in subnets})
         done[name] = dataclasses.replace(network, pools=pools, mtu=mtu, filtered=filtered)
         complete = len(subnets) >= len(entry.get("subnets") or ())
         for word in ("gateway", "ip_range") if complete else ():
-            _check_fitting(network, word, entry.get(word), subnets, note)
+            check_fitting(network, word, entry.get(word), subnets, note)
     return done
 
 
@@ -87,6 +87,12 @@ def _present(network: Network, data: Mapping[str, Any], leases: Leases) -> Itera
             yield from lease.addresses
 
 
+def _present_local(network: Network, leases: Leases) -> Block | None:
+    """The subnet in fd00::/8 that the bridge has now: its topology may have had another name when it was made."""
+    six = (network_of(text) for text in leases.bridges.get(network.bridge, ()) if ":" in text)
+    return next((one for one in six if one.length == 64 and one.start >> 120 == 0xFD), None)
+
+
 def _free_pool(network: Network, taken: list[Block], note: Note) -> list[Block]:
     pool = free_pool(taken)
     if pool is None:
@@ -97,7 +103,7 @@ def _free_pool(network: Network, taken: list[Block], note: Note) -> list[Block]:
 
 
 def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note) -> Pool:
-    gateway, within = subnet.first_host, subnet
+    gateway = subnet.first_host
     for path, text in each(entry.get("gateway"), (*network.path, "gateway")):
         version, value = _number(text)
         if version == subnet.version:
@@ -105,6 +111,11 @@ def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note)
             if not subnet.first_host <= value <= subnet.last_host:
                 example = written(version, subnet.first_host)
                 note(path, f"{text} is no address of a host in {subnet}; write one such as {example}")
+    return Pool(subnet, within(network, subnet, subnet, entry, note), gateway)
+
+
+def within(network: Network, subnet: Block, default: Block, entry: Mapping[str, Any], note: Note) -> Block:
+    """The part of a subnet that ``ip_range`` names, ``default`` where it names none."""
     for path, text in each(entry.get("ip_range"), (*network.path, "ip_range")):
         try:
             part = block(text)
@@ -112,13 +123,13 @@ def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note)
             note(path, str(error))
             continue
         if part.version == subnet.version:
-            within = part
+            default = part
             if not subnet.holds(part):
                 note(path, f"{text} is not a part of {subnet}")
-    return Pool(subnet, within, gateway)
+    return default
 
 
-def _check_fitting(network: Network, word: str, value: Any, blocks: list[Block], note: Note) -> None:
+def check_fitting(network: Network, word: str, value: Any, blocks: list[Block], note: Note) -> None:
     """Note each gateway or range without a subnet of its IP version, and each second one of a version."""
 
     seen = set()

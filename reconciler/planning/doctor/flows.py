@@ -15,6 +15,7 @@ from reconciler.planning.finding import ADMITS, SENDS, Objects
 
 _LEADS = having(lambda kind: kind.leads)
 _CONNECTS, _HOLDS = having(lambda kind: kind.connects), having(lambda kind: kind.holds)
+_PORTS = having(lambda kind: kind.ports)
 _SOMEWHERE = {  # addresses of well-known sites, of which the first is taken that no route but a default one covers
     4: ("93.184.216.34", "151.101.65.69", "45.33.32.156"),
     6: ("2600:1406:3a00::b81c", "2a04:4e42::644", "2a01:7e00::f03c"),
@@ -84,9 +85,12 @@ class Ground:
         for row in self.state.links.values():
             self._ports.setdefault(row.master, []).append(row.name)
         self._by_name = {row.name: row for row in self.state.links.values()}
-        self.subnets = sorted(_subnets(scope, objects), key=lambda pair: -pair[0].prefixlen)
+        lent = {(ip_interface(one), link) for one, link in _lent(scope, objects, self.state)}
+        subnets = {*_subnets(scope, objects), *((one.network, link) for one, link in lent)}
+        self.subnets = sorted(subnets, key=lambda pair: (-pair[0].prefixlen, str(pair)))
         self._members = _members(scope, objects)
         self._gateways = {ip_interface(one).ip: link for one, link in _own(scope, objects)}
+        self._gateways |= {one.ip: link for one, link in lent}
         targets, hidden = ([*map(ip_network, dict.fromkeys(one))] for one in _sources(scope, objects))
         ends = [*hidden, *targets]
         self._inner = {link for prefix, link in self.subnets if any(_meet(prefix, one) for one in ends)}
@@ -354,6 +358,23 @@ def _subnets(scope: str, objects: Objects) -> Iterator[tuple[Network, str]]:
             network = ip_network(prefix, strict=False)
             if link != "lo" and not network.is_link_local:
                 yield network, link
+
+
+def _lent(scope: str, objects: Objects, state: ScopeState) -> Iterator[tuple[str, str]]:
+    """(address, link) of bridges of others that objects are ports of: the topology declares none of their addresses."""
+    ports = (pair for key, value in objects.items() if key.kind in _PORTS for pair in _PORTS[key.kind](value))
+    masters = {bridge for (where, _), bridge in ports if where == scope}
+    made = {place for key, value in objects.items() if not BY_NAME[key.kind].existing for place in _links(key, value)}
+    lent = {
+        row.index: row.name for row in state.links.values() if row.name in masters and (scope, row.name) not in made
+    }
+    for row in state.addresses if lent else ():
+        if row.index in lent and not ip_interface(row.address).ip.is_link_local:
+            yield row.address, lent[row.index]
+
+
+def _links(key: Key, value: Any) -> Iterable[tuple[str, str]]:
+    return BY_NAME[key.kind].links(value)
 
 
 def _members(scope: str, objects: Objects) -> list[str]:

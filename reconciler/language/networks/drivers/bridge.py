@@ -16,6 +16,9 @@ FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
 
 def network(network: Network, networks: Networks) -> Iterator[Part]:
     name, at = network.bridge, network.path
+    if network.external:
+        yield Part(("interfaces", name), {}, at)
+        return
     yield Part(("bridges", name), _bridge(network), at)
     isolation: dict[str, Any] = {"link": name}
     if network.allow:
