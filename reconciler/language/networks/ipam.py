@@ -76,6 +76,14 @@ def number(text: str) -> tuple[int, int]:
     return address.version, int(address)
 
 
+def is_address(text: str) -> bool:
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True
+
+
 def written(version: int, value: int) -> str:
     """An address in canonical form."""
     return str(IPv4Address(value) if version == 4 else IPv6Address(value))
@@ -85,11 +93,15 @@ def written(version: int, value: int) -> str:
 
 
 class Pool(NamedTuple):
-    """A subnet, the part of it from which free addresses are chosen, and the address of the gateway."""
+    """A subnet, the part of it from which free addresses are chosen, and the address of the gateway.
+
+    ``reserved`` are never chosen; an endpoint for which one is fixed, or that has one, keeps it.
+    """
 
     subnet: Block
     within: Block
     gateway: int
+    reserved: frozenset[int] = frozenset()
 
 
 class Asked(NamedTuple):
@@ -155,7 +167,8 @@ def _refused(pool: Pool, value: int) -> Clash | None:
 def _free(pool: Pool, taken: set[int]) -> Iterator[int]:
     first = max(pool.within.start, pool.subnet.first_host)
     last = min(pool.within.last, pool.subnet.last_host)
-    return (value for value in range(first, last + 1) if value not in taken and value != pool.gateway)
+    not_free = taken | pool.reserved | {pool.gateway}
+    return (value for value in range(first, last + 1) if value not in not_free)
 
 
 # ------------------------------------------------------------------ subnets

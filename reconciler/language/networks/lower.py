@@ -44,8 +44,8 @@ __all__ = [
 def is_automatic(data: Mapping[str, Any]) -> bool:
     """Whether a subnet or a port of the host may have to be chosen; such a topology is lowered after the others."""
     own = (entry for entry in (data.get("networks") or {}).values() if "external" not in entry)
-    subnets = any("subnets" not in entry for entry in own)
-    return subnets or any("publish" in entry for entry in (data.get("sandboxes") or {}).values())
+    chosen = any(subnets.automatic(entry) for entry in own)
+    return chosen or any("publish" in entry for entry in (data.get("sandboxes") or {}).values())
 
 
 def named(documents: Iterable[Document]) -> Named:

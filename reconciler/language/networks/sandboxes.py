@@ -7,18 +7,21 @@ from typing import Any
 
 from reconciler.language.networks.drivers import DRIVERS, PREDEFINED
 from reconciler.language.networks.facts import HostFacts
+from reconciler.language.networks.ipam import is_address
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
+from reconciler.language.networks.reading import each, nearest
 from reconciler.model.names import IPV6_MIN_MTU
-from reconciler.model.quoting import Path
+from reconciler.model.quoting import Path, quoted
 
 Hosts = dict[str, list[str]]
+HOST_GATEWAY = "host-gateway"  # in the hosts of a sandbox, as in Docker: the gateway's address
 
 
 def parts(
     sandboxes: Sequence[Sandbox], networks: Mapping[str, Network], facts: HostFacts, note: Note
 ) -> Iterator[Part]:
     """The parts of level one for all sandboxes; problems go to ``note``."""
-    neighbours = _Neighbours(sandboxes, networks)
+    neighbours = _Neighbours(sandboxes, networks, note)
     for sandbox in sandboxes:
         if sandbox.network and not PREDEFINED[sandbox.network].namespace:
             continue
@@ -48,7 +51,7 @@ def parts(
 
 
 def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Path, note: Note) -> Iterator[Part]:
-    """One for each IP version: by the endpoint with ``default_route``, else the first on a network not internal."""
+    """One for each IP version."""
     chosen = [endpoint for endpoint in sandbox.endpoints if endpoint.default_route]
     for endpoint in chosen[1:]:
         note((*endpoint.path, "default_route"), f"{chosen[0].network} gives the default route already; only one can")
@@ -58,16 +61,18 @@ def _default_routes(sandbox: Sandbox, networks: Mapping[str, Network], home: Pat
                 (*endpoint.path, "default_route"),
                 f"{endpoint.network} is internal and has no way out; take another endpoint",
             )
-    others = [
-        endpoint
-        for endpoint in sandbox.endpoints
-        if endpoint.default_route is None and not networks[endpoint.network].internal
-    ]
+    uplinks = _uplinks(sandbox, networks)
     for version in (4, 6):
-        uplink = next((endpoint for endpoint in (*chosen[:1], *others) if endpoint.of(version)), None)
+        uplink = next((endpoint for endpoint in uplinks if endpoint.of(version)), None)
         if uplink:
             route = {"to": "default", "via": networks[uplink.network].gateway(version), "dev": uplink.name}
             yield Part((*home, "routes"), route, uplink.path, item=True)
+
+
+def _uplinks(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Endpoint]:
+    """Endpoints that can have the default route: that with ``default_route``, then those on networks not internal."""
+    others = (one for one in sandbox.endpoints if one.default_route is None and not networks[one.network].internal)
+    return [*[one for one in sandbox.endpoints if one.default_route][:1], *others]
 
 
 def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterator[Part]:
@@ -83,8 +88,8 @@ def _network_routes(endpoint: Endpoint, network: Network, home: Path) -> Iterato
 class _Neighbours:
     """Makes the hosts files; sandboxes on the same networks share one mapping, which saves time with thousands."""
 
-    def __init__(self, sandboxes: Iterable[Sandbox], networks: Mapping[str, Network]) -> None:
-        self._networks = networks
+    def __init__(self, sandboxes: Iterable[Sandbox], networks: Mapping[str, Network], note: Note) -> None:
+        self._networks, self._note = networks, note
         self._members: dict[str, Hosts] = {}
         self._files: dict[tuple[str, ...], dict[str, Any]] = {}
         for sandbox in sandboxes:
@@ -99,7 +104,38 @@ class _Neighbours:
         if joined not in self._files:
             self._files[joined] = self._file(joined)
         own = sandbox.data.get("hosts")
-        return {**self._files[joined], **own} if own else self._files[joined]
+        return (
+            {**self._files[joined], **dict(self._own(sandbox, own, self._files[joined]))}
+            if own
+            else self._files[joined]
+        )
+
+    def _own(self, sandbox: Sandbox, own: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The ``hosts`` of a sandbox, with addresses in place of names; a name without an address is noted."""
+        for name, value in own.items():
+            given: list[str] = []
+            for path, text in each(value, (*sandbox.path, "hosts", name)):
+                addresses = self._meant(sandbox, text, known)
+                if not addresses:
+                    self._note(path, _no_address(sandbox, text, known))
+                given.extend(addresses)
+            yield name, given[0] if len(given) == 1 else list(dict.fromkeys(given))
+
+    def _meant(self, sandbox: Sandbox, text: str, known: Mapping[str, Any]) -> list[str]:
+        if text == HOST_GATEWAY:
+            return list(self._gateways(sandbox))
+        if is_address(text):
+            return [text]
+        there = known.get(text, [])
+        return there if isinstance(there, list) else [there]
+
+    def _gateways(self, sandbox: Sandbox) -> Iterator[str]:
+        """The gateway of the default route for each IP version; the host answers on that of an internal network too."""
+        for version in (4, 6):
+            for endpoint in (*_uplinks(sandbox, self._networks), *sandbox.endpoints):
+                if endpoint.of(version):
+                    yield self._networks[endpoint.network].gateway(version)
+                    break
 
     def _file(self, joined: tuple[str, ...]) -> dict[str, Any]:
         members: Hosts = {}
@@ -109,3 +145,9 @@ class _Neighbours:
         given = {name: value for network in joined for name, value in self._networks[network].hosts.items()}
         known = {name: ips[0] if len(ips) == 1 else list(dict.fromkeys(ips)) for name, ips in members.items() if ips}
         return {**known, **given}
+
+
+def _no_address(sandbox: Sandbox, text: str, known: Mapping[str, Any]) -> str:
+    if text == HOST_GATEWAY:
+        return f"{sandbox.name} is on no network with a gateway; write an address"
+    return f"{quoted(text)} is no IP address, and no sandbox on its networks has that name{nearest(text, known)}"

@@ -36,10 +36,12 @@ def with_pools(
     done: dict[str, Network] = {}
     for name, network in networks.items():
         entry, subnets = data["networks"][name], [one for one, _ in blocks[name]]
-        if not subnets and "subnets" not in entry:
-            subnets = _free_pool(network, taken, note)
+        if automatic(entry) and not any(one.version == 4 for one in subnets):
+            subnets = [*_free_pool(network, taken, note), *subnets]
         if entry.get("ipv6") and not any(one.version == 6 for one in subnets):
             subnets.append(_present_local(network, leases) or unique_local(data["name"], name))
+        if not subnets and entry.get("ipv4") is False and "subnets" not in entry:
+            note((*network.path, "ipv4"), f"{name} has neither IPv4 nor IPv6; write ipv6: true")
         pools = tuple(_pool(network, one, entry, note) for one in subnets)
         filtered = all(facts.filters(network.bridge, pool.subnet.version) for pool in pools)
         mtu = network.mtu or facts.mtu({one.version for one in subnets})
@@ -47,7 +49,14 @@ def with_pools(
         complete = len(subnets) >= len(entry.get("subnets") or ())
         for word in ("gateway", "ip_range") if complete else ():
             check_fitting(network, word, entry.get(word), subnets, note)
+        _check_reserved(network, entry, subnets, note)
     return done
+
+
+def automatic(entry: Mapping[str, Any]) -> bool:
+    """Whether a network of the file is given an IPv4 subnet where the file names none."""
+    named = any(":" not in text for text in entry.get("subnets") or ())
+    return not named and bool(entry.get("ipv4", "subnets" not in entry))
 
 
 def named(data: Mapping[str, Any]) -> Iterator[str]:
@@ -61,11 +70,11 @@ def named(data: Mapping[str, Any]) -> Iterator[str]:
 def _declared(network: Network, data: Mapping[str, Any], leases: Leases, note: Note) -> list[tuple[Block, Path]]:
     """The subnets in the file, each with its path; else the IPv4 subnet that the network has now."""
     entry = data["networks"][network.name]
-    if "subnets" not in entry:
-        present = next((address for address in _present(network, data, leases) if ":" not in address), None)
-        return [(network_of(present), network.path)] if present else []
     declared: list[tuple[Block, Path]] = []
-    for path, text in each(entry["subnets"], (*network.path, "subnets")):
+    if automatic(entry):
+        present = next((address for address in _present(network, data, leases) if ":" not in address), None)
+        declared = [(network_of(present), network.path)] if present else []
+    for path, text in each(entry.get("subnets"), (*network.path, "subnets")):
         try:
             subnet = block(text)
         except ValueError as error:
@@ -111,7 +120,8 @@ def _pool(network: Network, subnet: Block, entry: Mapping[str, Any], note: Note)
             if not subnet.first_host <= value <= subnet.last_host:
                 example = written(version, subnet.first_host)
                 note(path, f"{text} is no address of a host in {subnet}; write one such as {example}")
-    return Pool(subnet, within(network, subnet, subnet, entry, note), gateway)
+    part = within(network, subnet, subnet, entry, note)
+    return Pool(subnet, part, gateway, frozenset(_reserved(entry, subnet)))
 
 
 def within(network: Network, subnet: Block, default: Block, entry: Mapping[str, Any], note: Note) -> Block:
@@ -127,6 +137,20 @@ def within(network: Network, subnet: Block, default: Block, entry: Mapping[str, 
             if not subnet.holds(part):
                 note(path, f"{text} is not a part of {subnet}")
     return default
+
+
+def _reserved(entry: Mapping[str, Any], subnet: Block) -> Iterator[int]:
+    numbers = (_number(text) for text in entry.get("reserved") or ())
+    return (value for version, value in numbers if version == subnet.version)
+
+
+def _check_reserved(network: Network, entry: Mapping[str, Any], blocks: list[Block], note: Note) -> None:
+    for path, text in each(entry.get("reserved"), (*network.path, "reserved")):
+        version, value = _number(text)
+        if not version:
+            note(path, f'"{text}" is not an IP address')
+        elif blocks and not any(one.version == version and one.start <= value <= one.last for one in blocks):
+            note(path, f"{text} is in no subnet of {network.name}: {', '.join(str(one) for one in blocks)}")
 
 
 def check_fitting(network: Network, word: str, value: Any, blocks: list[Block], note: Note) -> None:
