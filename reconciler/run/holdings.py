@@ -10,7 +10,7 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, TABLES
 from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
-from reconciler.model.keys import HOST, Key
+from reconciler.model.keys import HOST, Key, stamped
 from reconciler.model.names import block_owner
 from reconciler.model.rows import LiveState
 from reconciler.planning import state
@@ -41,6 +41,12 @@ def holdings(kernel: Kernel) -> Holdings:
     held = {key: one for key, one in entries.items() if is_owned(one) and _counts(key, one, made)}
     names = {*records.load(), *(entry.owner for entry in held.values())}
     return Holdings(rows, entries, held, sorted(names))
+
+
+def owned_links(kernel: Kernel) -> dict[str, str]:
+    """The links of the host that topologies made, each with its topology."""
+    rows = live.read(kernel, lambda _: False, (), {}, TABLES).scopes[HOST].links.values()
+    return {row.name: owner for row in rows if (owner := stamped(row.alias))}
 
 
 def is_owned(entry: Live) -> bool:

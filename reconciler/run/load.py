@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.language import document, schema, sources
 from reconciler.language.networks.lowered import Lowered, has_level_two
@@ -90,24 +90,6 @@ class Seen(NamedTuple):
     listening: frozenset[tuple[str, int]] = frozenset()
     mtus: Mapping[int, int] = MappingProxyType({})
     around: LiveState | None = None
-
-
-class Imported(NamedTuple):
-    """A Compose project as the data of a topology, what of it has no equivalent, and what Compose warns of."""
-
-    topology: dict[str, Any]
-    left_out: list[Problem]
-    warnings: Sequence[Problem]
-
-
-def import_compose(
-    files: Sequence[str], env_files: Sequence[str] = (), profiles: Sequence[str] = (), project_name: str = ""
-) -> Imported:
-    """The topology of a Docker Compose project.  Raises InputError where Compose would refuse the files."""
-    from reconciler.language.compose import convert, project
-
-    read = project.read(files, env_files, profiles, project_name)
-    return Imported(*convert.convert(read), read.warnings)
 
 
 def lower(listed: Sequence[Document], seen: Seen | None = None) -> list[Lowered]:

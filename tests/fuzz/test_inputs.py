@@ -26,7 +26,7 @@ from situations import CASES
 from reconciler.cli import main
 from reconciler.model.errors import NetreconError
 from reconciler.planning.intent import to_have
-from reconciler.run import load, pipeline
+from reconciler.run import importing, load, pipeline
 
 SECONDS = float(os.environ.get("NETRECON_FUZZ", "60"))
 SEED = int(os.environ.get("NETRECON_FUZZ_SEED", "0")) or random.randrange(1 << 32)
@@ -167,7 +167,7 @@ def test_no_mutated_input_ends_in_an_unforeseen_error(pretended: Pretended, tmp_
         data = yaml.load(chance.choice(COMPOSE).read_text(), yaml.CSafeLoader)
         mutator._change(data)
         file.write_text(json.dumps(data, default=str))
-        load.import_compose([str(file)])
+        importing.compose(importing.Asked([str(file)]))
 
     def planned() -> None:
         file.write_text(json.dumps(mutator.topology()))

@@ -6,12 +6,10 @@ import json
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from agents import NETWORKS, Agents, netrecon, uplink, written
+from agents import NETWORKS, agents, netrecon, uplink, written
 from nat_lab import NO_DAD
 from snapshot import differences, snapshot
 from throwaway import ip_json, sh
@@ -78,15 +76,6 @@ def address(sandbox: str, link: str = "eth0") -> str:
     (found,) = ip_json(f"-n {sandbox} -4 addr show dev {link}")
     (one,) = found["addr_info"]
     return f"{one['local']}/{one['prefixlen']}"
-
-
-@contextmanager
-def agents(*names: str) -> Iterator[Agents]:
-    running = Agents(list(names))
-    try:
-        yield running
-    finally:
-        running.stop()
 
 
 @pytest.mark.parametrize("bridge_nf", [0, 1])

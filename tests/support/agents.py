@@ -6,6 +6,8 @@ import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nat_lab import AGENT, NO_DAD
 from throwaway import sh
@@ -79,3 +81,12 @@ class Agents:
         for process in self._running.values():
             process.kill()
             process.communicate()
+
+
+@contextmanager
+def agents(*names: str) -> Iterator[Agents]:
+    running = Agents(list(names))
+    try:
+        yield running
+    finally:
+        running.stop()

@@ -166,7 +166,7 @@ def test_the_command_takes_files_before_and_after_its_options(
         out, err = capsys.readouterr()
         assert "name: shop\n" in out
         assert "publish: ['8080:80', '1:81']" in out
-        assert "b: {endpoints: {default: {}}}" in out
+        assert "  shop-b: {endpoints: " in out
         assert "b.yaml:1:24: services.a.ports[0]: the variable Q is not set; it is taken as an empty text" in err
 
 

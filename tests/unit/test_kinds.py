@@ -94,7 +94,7 @@ WORDS_OF_OTHERS = {
     "planning/doctor/walk.py": "families of nftables",
     "planning/doctor/flows.py": "the kernel's words for links (IFLA_INFO_KIND)",
     "run/trace.py": "families of nftables",
-    "language/compose/convert.py": "Docker's drivers and modes of networks",
+    "language/compose/service.py": "Docker's drivers and modes of networks",
     "language/compose/network.py": "Docker's drivers and modes of networks",
 }
 # What still asks for names; the list only ever gets shorter.

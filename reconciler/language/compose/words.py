@@ -1,40 +1,57 @@
-"""Reads values of a Compose file, which has several spellings for most, and lists those that could not be used."""
+"""Reads values of a Compose file, which has several spellings for most, and lists what is left out of the topology."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
-from reconciler.language.schema import Document
 from reconciler.model.errors import Problem
+from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted
 
-_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|([A-Za-z_][A-Za-z0-9_]*))")
+LOST, NOTED, BESIDE = "lost", "noted", "beside"
+
+
+class LeftOut(NamedTuple):
+    """A part of the file that the topology does not have.
+
+    ``weight``: LOST is a part of the network; NOTED has no effect with Docker either, or an equal one here; BESIDE is
+    not about the network, such as an image.  ``words`` are the keys of the file that it concerns.
+    """
+
+    problem: Problem
+    weight: str
+    words: tuple[str, ...] = ()
 
 
 class Left:
-    """Collects what is left out of the topology: ``left(path, why)`` adds a problem with its place."""
+    """Collects what is left out, and what is wrong with the file, each with its place."""
 
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self.problems: list[Problem] = []
+    def __init__(self, place: Callable[[Path], Origin]) -> None:
+        self.place = place
+        self.parts: dict[LeftOut, None] = {}
 
-    def __call__(self, path: Path, why: str) -> None:
-        self.problems.append(Problem(self._document.place(path), why))
+    def lost(self, path: Path, why: str) -> None:
+        self._add(path, why, LOST)
 
-    def others(self, path: Path, entry: Mapping[str, Any], known: Collection[str]) -> None:
-        """Add one problem for all keys of a mapping that are not ``known``."""
-        names = [str(name) for name in entry if name not in known]
+    def noted(self, path: Path, why: str) -> None:
+        self._add(path, why, NOTED)
+
+    def beside(self, path: Path, entry: Mapping[str, Any], known: Collection[str], weight: str = BESIDE) -> None:
+        """Add one part for all keys of a mapping that are not ``known`` and no extensions."""
+        names = tuple(str(name) for name in entry if name not in known and not str(name).startswith("x-"))
         if names:
-            self(path, f"no equivalent in a topology: {', '.join(names)}")
+            self._add(path, f"no equivalent in a topology: {', '.join(names)}", weight, names)
+
+    def _add(self, path: Path, why: str, weight: str, words: tuple[str, ...] = ()) -> None:
+        self.parts[LeftOut(Problem(self.place(path), why), weight, words)] = None
 
 
 def mapping(value: Any, path: Path, left: Left) -> Mapping[str, Any]:
-    """The value where it is a mapping, else {}; anything but None is noted in ``left``."""
+    """The value where it is a mapping, else {}; anything but None is added to ``left``."""
     if value is None or isinstance(value, dict):
         return value or {}
-    left(path, f"{quoted(value)} is not a mapping")
+    left.lost(path, f"{quoted(value)} is not a mapping")
     return {}
 
 
@@ -46,14 +63,34 @@ def words(value: Any, path: Path, left: Left) -> list[str]:
 
 
 def scalar(value: Any, path: Path, left: Left) -> Any:
-    """A text, number or boolean, its variables replaced by their defaults; None, and noted, where one has none."""
+    """A text, number or boolean; None for anything else, which is added to ``left``."""
     if isinstance(value, dict | list):
-        left(path, f"{quoted(value)} is not one value")
+        left.lost(path, f"{quoted(value)} is not one value")
         return None
-    if not isinstance(value, str) or "$" not in value:
-        return value
-    unknown = [match[1] or match[3] for match in _VARIABLE.finditer(value) if match[0] != "$$" and match[2] is None]
-    if unknown:
-        left(path, f"{quoted(value)} depends on the variable {unknown[0]}; write its value")
-        return None
-    return _VARIABLE.sub(lambda match: "$" if match[0] == "$$" else match[2], value)
+    return value
+
+
+def text(value: Any, path: Path, left: Left) -> str:
+    """A scalar as text, "" for none."""
+    one = scalar(value, path, left)
+    return "" if one is None else str(one).strip()
+
+
+def number(value: Any) -> int:
+    """A whole number, 0 for anything else."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return 0
+
+
+def truth(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes", "t", "on", "y")
+
+
+def pairs(value: Any, path: Path, left: Left, separator: str = "=") -> list[tuple[str, Any, Path]]:
+    """(key, value, path) of a mapping, or of a list of ``key=value``."""
+    if isinstance(value, dict):
+        return [(str(key), item, (*path, key)) for key, item in value.items()]
+    texts = enumerate(words(value, path, left))
+    return [(key, item, (*path, index)) for index, one in texts for key, _, item in [one.partition(separator)]]

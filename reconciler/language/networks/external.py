@@ -49,13 +49,20 @@ def resolved(
             known = [other for topology, other in shared if topology == network.external]
             note((*network.path, "external"), _missing(network, known))
         elif facts.standing is not None:
-            there = facts.standing.get((network.external, network.bridge))
+            bridge = _bridge(network, data["networks"][name], facts.standing)
+            there = facts.standing.get((network.external, bridge))
             if there is None:
                 note((*network.path, "external"), _not_there(network))
             else:
-                done[name] = _as_on_host(network, there, facts)
+                done[name] = _as_on_host(dataclasses.replace(network, bridge=bridge), there, facts)
         done[name] = _within(done[name], data["networks"][name], note)
     return done
+
+
+def _bridge(network: Network, entry: Mapping[str, Any], standing: Mapping[tuple[str, str], Standing]) -> str:
+    """The bridge's name: of a network from a Compose project it has the topology's name too."""
+    own = naming.bridge_of(network.external, network.theirs)
+    return own if "bridge" not in entry and (network.external, own) in standing else network.bridge
 
 
 def _like(network: Network, theirs: Network) -> Network:

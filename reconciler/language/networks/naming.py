@@ -15,6 +15,18 @@ def bridge(network: str) -> str:
     return name if len(name) <= MAX else _shortened("br_", network, network)
 
 
+def bridge_of(topology: str, network: str) -> str:
+    """``br-shop-web`` for a bridge whose name is to say whose it is: two topologies may each have a network ``web``."""
+    name = f"br-{topology}-{network}"
+    plain = len(name) <= MAX and "-" not in network
+    return name if plain else _shortened("br_", topology, f"{topology}/{network}")
+
+
+def cut(name: str, most: int) -> str:
+    """The name, or where it is longer than ``most`` its beginning and a hash of the whole."""
+    return name if len(name) <= most else _shortened("", name, name, most)
+
+
 def veth(sandbox: str, network: str) -> str:
     """The host's end of an endpoint: ``v-nginx-web``, or ``v_nginx-1dQ3xYz``.
 
@@ -26,13 +38,13 @@ def veth(sandbox: str, network: str) -> str:
     return name if plain else _shortened("v_", sandbox, f"{sandbox}/{network}")
 
 
-def _shortened(prefix: str, readable: str, whole: str) -> str:
+def _shortened(prefix: str, readable: str, whole: str, most: int = MAX) -> str:
     value = int.from_bytes(hashlib.blake2b(whole.encode(), digest_size=8).digest())
     digits = ""
     for _ in range(_HASHED):
         value, digit = divmod(value, len(_DIGITS))
         digits += _DIGITS[digit]
-    return f"{prefix}{readable[: MAX - len(prefix) - _HASHED - 1]}-{digits}"
+    return f"{prefix}{readable[: most - len(prefix) - _HASHED - 1]}-{digits}"
 
 
 def mac(address: int) -> str:

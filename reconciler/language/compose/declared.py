@@ -1,0 +1,80 @@
+"""Converts the networks that the services of a Compose project are on; Compose makes no others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.language.compose import names
+from reconciler.language.compose.external import Others, doubt
+from reconciler.language.compose.network import Network, network_of
+from reconciler.language.compose.service import BRIDGE, DEFAULT
+from reconciler.language.compose.words import Left, mapping, truth
+from reconciler.language.networks import naming
+from reconciler.model.quoting import Path
+
+_PREDEFINED = ("none", "host", BRIDGE)
+_OF_SUBNETS = ("subnets", "gateway", "ip_range", "reserved", "ipv4")
+
+
+def networks(
+    project: str, declared: Mapping[str, Any], used: Iterable[str], others: Others, left: Left
+) -> dict[str, Network]:
+    """The networks by their keys in the file, in its order; a service may name one that is not declared."""
+    wanted = set(used)
+    done: dict[str, Network] = {}
+    for key in [key for key in (*declared, *sorted(wanted - declared.keys())) if key in wanted]:
+        path: Path = ("networks", key)
+        entry = mapping(declared.get(key), path, left)
+        is_own = key in (*declared, DEFAULT, BRIDGE) and not truth(entry.get("external"))
+        name = docker_name(project, key, declared)
+        if is_own:
+            network = network_of(entry, path, name, left)
+            nameless = key == BRIDGE and key not in declared
+            done[key] = dataclasses.replace(_apart(project, key, network, done, left), nameless=nameless)
+        else:
+            done[key] = _outside(project, key, name, others, left)
+    return done
+
+
+def docker_name(project: str, key: str, declared: Mapping[str, Any]) -> str:
+    """Docker's name for a network of the file."""
+    entry = declared.get(key)
+    given = entry.get("name") if isinstance(entry, dict) else None
+    is_own = key in (*declared, DEFAULT, BRIDGE) and not (isinstance(entry, dict) and truth(entry.get("external")))
+    return str(given) if isinstance(given, str | int) and given else names.network(project, key) if is_own else key
+
+
+def _outside(project: str, key: str, docker_name: str, others: Others, left: Left) -> Network:
+    """A network of Docker's own, or of another topology; where it is not clear which, one of this topology."""
+    if docker_name in _PREDEFINED:
+        return Network({}, docker_name, docker_name, True)
+    fitting = others.called(key, docker_name)
+    if len(fitting) == 1:
+        why = f"it belongs to topology {fitting[0].topology}, whose sandboxes have no names here; write hosts for those"
+        left.noted(("networks", key, "external"), why)
+        return Network(fitting[0].written(key), docker_name, "", True, versions=(4, 6))
+    left.lost(("networks", key, "external"), doubt(docker_name, fitting))
+    bridge = naming.bridge_of(names.topology(project), key)
+    return Network({"bridge": bridge}, docker_name)
+
+
+def _apart(project: str, key: str, network: Network, others: Mapping[str, Network], left: Left) -> Network:
+    """The network with a named bridge, and without a bridge or subnets of another network, which Docker refuses."""
+    path: Path = ("networks", key)
+    written = dict(network.written)
+    bridge = written.pop("bridge", "")
+    holder = next((other for other, one in others.items() if bridge and one.written.get("bridge") == bridge), "")
+    if holder:
+        left.lost((*path, "driver_opts"), f"{bridge} is the bridge of {holder} already; left out")
+    written["bridge"] = naming.bridge_of(names.topology(project), key) if holder or not bridge else bridge
+    taken = [(block, other) for other, one in others.items() for block in one.subnets]
+    for block in network.subnets:
+        other = next((name for there, name in taken if there.version == block.version and there.overlaps(block)), "")
+        if other:
+            left.lost((*path, "ipam"), f"{block} overlaps a subnet of {other}; taken with a subnet of its own")
+            kept = {word: value for word, value in written.items() if word not in _OF_SUBNETS}
+            six = {"ipv6": True} if 6 in network.versions else {}
+            return dataclasses.replace(network, written=kept | six, subnets={})
+    return dataclasses.replace(network, written=written)
