@@ -123,6 +123,7 @@ def _change(change: Change) -> dict[str, Any]:
         "kind": change.key.kind,
         "key": str(change.key),
         "impact": change.impact,
+        **({"disrupts": change.disrupts} if change.disrupts else {}),
         "before": before,
         "after": after,
         "origin": str(change.origin) or None,

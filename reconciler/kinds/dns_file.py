@@ -21,6 +21,7 @@ from reconciler.model.requests import Request, WriteFile
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead
+    from reconciler.kinds.around import Around
 
 FILES = ("resolv.conf", "hosts")
 _LOOPBACK = ("127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback")
@@ -209,6 +210,34 @@ def told(file: DnsFile, written: bool) -> Iterator[tuple[str, str]]:
     yield from ((file.name, line) for line in lines)
 
 
+def disrupts(change: Change, _around: Around) -> str:
+    """Names that lead elsewhere from now on, and name servers that are asked no more; running flows go on."""
+    before, after = (_meaning(file) for file in (change.before, change.after))
+    if change.key.name == "hosts":
+        moved = sorted(name for name, listed in before.items() if listed != after.get(name))
+        return f"new flows to {', '.join(moved[:3])}{' and others' * (len(moved) > 3)} go elsewhere" if moved else ""
+    if change.before is None:
+        return "names are asked of other name servers" if after.get("nameserver") and change.key.scope != HOST else ""
+    other = any(before.get(word) and before[word] != after.get(word, ())[: len(before[word])] for word in _ASKED)
+    return "names are asked of other name servers or in other domains" if other else ""
+
+
+_ASKED = ("nameserver", "search")
+
+
+def _meaning(file: DnsFile | None) -> dict[str, tuple[str, ...]]:
+    """Of hosts, name -> addresses; of resolv.conf, word -> values."""
+    meaning: dict[str, tuple[str, ...]] = {}
+    lines = [line for line in (file.lines if file is not None else ()) if line.strip() and line not in _LOOPBACK]
+    for first, *rest in map(str.split, lines):
+        pairs = (
+            [(name, (first,)) for name in rest] if file is not None and file.name == "hosts" else [(first, (*rest,))]
+        )
+        for name, values in pairs:
+            meaning[name] = (*meaning.get(name, ()), *values)
+    return meaning
+
+
 KIND = Kind(
     name="dns_file",
     told=told,
@@ -224,6 +253,7 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
+    disrupts=disrupts,
     harmless=True,
     section="dns hosts",
     alone=True,

@@ -20,6 +20,7 @@ from reconciler.model.rows import ScopeState
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead
+    from reconciler.kinds.around import Around
 
 # What shows the owner of an object: its own text (a link's alias, a file's first line); our protocol number, with the
 # topology on record; a record alone; the name of the table that the object is in.
@@ -99,7 +100,8 @@ class Kind:
     mask     (desired, live) -> live, with None in each field that desired does not manage
     shown    object -> its attributes for people and JSON, without scope and name
     replace_on       the attributes that cannot change in place: the object is deleted and created again
-    disruptive_on    the attributes whose change in place interrupts traffic
+    disruptive_on    the attributes whose change in place disrupts traffic; for kinds without ``disrupts``
+    disrupts (change, Around) -> the traffic that it stops, resets or sends elsewhere, in a few words; "" for none
     early    the attributes that change before the deletions of the plan
     brief    True where a creation or a deletion is shown without the attributes
     changed_rows     (ScopeState before, after) -> both with only those rows of this kind that differ
@@ -123,7 +125,7 @@ class Kind:
     of_owner     (live, topology) -> the object as it would be with another owner; None: its owner is no part of it
     mentions     object -> the links that it names and does not need
     existing     True for objects that are configured but neither created nor deleted (a physical link)
-    harmless     True where a deletion interrupts no traffic
+    harmless     True where an object of others may be lost without a refusal, and a deletion disrupts no traffic
     restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
     loosens      change -> True where it only lets more packets pass: it runs last, when what was kept off has moved
     transaction  NFT where all objects of one scope change in one nft transaction, "" elsewhere
@@ -218,6 +220,7 @@ class Kind:
     shown: Callable[[Any], Mapping[str, Any]] = attributes
     replace_on: frozenset[str] = frozenset()
     disruptive_on: frozenset[str] = frozenset()
+    disrupts: Callable[[Change, Around], str] | None = None
     early: frozenset[str] = frozenset()
     existing: bool = False
     brief: bool = False
@@ -292,6 +295,11 @@ class Kind:
     def sections(self) -> tuple[str, ...]:
         """The sections of a topology in which its objects are declared."""
         return tuple(self.section.split())
+
+    @property
+    def has_links(self) -> bool:
+        """Whether its objects are links."""
+        return self.links is not _nothing
 
     @property
     def has_ends(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.kind import EVERYWHERE, Kind
@@ -110,6 +111,10 @@ def cuts(change: Change, course: Course) -> str:
     return f"which passes namespace {change.key.name}" if gone else ""
 
 
+def disrupts(change: Change, _around: Around) -> str:
+    return f"everything in {change.key.name} ends" if change.action in ("delete", "replace") else ""
+
+
 def needs(_namespace: Namespace, _names: Names) -> tuple[()]:
     return ()
 
@@ -135,4 +140,5 @@ KIND = Kind(
     shows=EVERYWHERE,
     local=is_made,
     cuts=cuts,
+    disrupts=disrupts,
 )

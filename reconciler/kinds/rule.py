@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from reconciler.kinds import kind
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Reading
 from reconciler.kinds.kind import Kind
-from reconciler.model.changes import KERNEL, NOBODY, Live
+from reconciler.model.changes import KERNEL, NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request
@@ -50,4 +51,17 @@ def delete(rule: Rule) -> Iterator[Request]:
     yield Netlink(rule.scope, "delrule", {}, body=rule.body)
 
 
-KIND = Kind(name="rule", form=Rule, read=read, create=create, delete=delete, ownership=kind.PROTOCOL, dumps=("rules",))
+def disrupts(change: Change, _around: Around) -> str:
+    return f'packets that the rule "{change.before.text}" takes go another way' if change.after is None else ""
+
+
+KIND = Kind(
+    name="rule",
+    form=Rule,
+    read=read,
+    create=create,
+    delete=delete,
+    disrupts=disrupts,
+    ownership=kind.PROTOCOL,
+    dumps=("rules",),
+)

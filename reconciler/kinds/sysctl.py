@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from reconciler.kinds import ipv6, sysctl_cuts, sysctl_effects, sysctl_records, sysctl_values
+from reconciler.kinds import ipv6, sysctl_cuts, sysctl_disrupts, sysctl_effects, sysctl_records, sysctl_values
 from reconciler.kinds.context import Names, Noted, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.grounds import Ground, Taking
@@ -28,6 +28,7 @@ from reconciler.model.rows import ScopeState
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead
+    from reconciler.kinds.around import Around
 
 _UNNOTED = Noted("", (None, ""))
 # The modules that bring settings which do not always exist.
@@ -272,6 +273,15 @@ def cuts(change: Change, course: Course) -> str:
     return "" if value is None else sysctl_cuts.cuts(change.key.name, value, change.key.scope, course)
 
 
+def disrupts(change: Change, around: Around) -> str:
+    """What the value stops that is written; a sysctl that does not exist yet stops nothing."""
+    value, scope = _set_to(change), change.key.scope
+    before = None if change.before is None else str(change.before.value)
+    if value is None or before is None:
+        return ""
+    return sysctl_disrupts.disrupts(change.key.name, before, value, lambda name: around.value(scope, name))
+
+
 def _set_to(change: Change) -> str | None:
     after = change.after.value if change.after is not None else change.before.restore
     return str(after) if after is not None else None
@@ -318,9 +328,8 @@ def is_local(change: Change) -> bool:
 
 
 def settings(key: Key) -> tuple[str, ...]:
-    """The sysctl, and for a link's sysctl the default that a new link takes its value from."""
-    default = sysctl_effects.default_of(key.name)
-    return (key.name, default) if default else (key.name,)
+    """The sysctl, for a link's sysctl the default that a new link takes its value from, and what overrules it."""
+    return tuple(filter(None, (key.name, sysctl_effects.default_of(key.name), sysctl_disrupts.overruling(key.name))))
 
 
 def shown_by(state: ScopeState) -> Iterator[str]:
@@ -354,6 +363,7 @@ KIND = Kind(
     takes=takes,
     sets=sets,
     cuts=cuts,
+    disrupts=disrupts,
     shown=shown,
     harmless=True,
     restores=True,

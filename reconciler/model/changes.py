@@ -48,6 +48,8 @@ class Change:
     ``before`` is None for a create, ``after`` None for a delete.  ``differs`` names the
     attributes that an update or a replace changes; ``owner`` is the topology, ``owner_before`` the one that the object
     belonged to where that changes.
+    ``left`` is the live object as other changes of the plan leave it, None where they leave it as ``before``.
+    ``disrupts`` says which traffic a disruptive change stops, resets or sends elsewhere.
     """
 
     action: Action
@@ -59,3 +61,5 @@ class Change:
     owner: str
     origin: Origin = NO_ORIGIN  # a deletion has none: the object is in no file any more
     owner_before: str = NOBODY
+    left: Any = None
+    disrupts: str = ""

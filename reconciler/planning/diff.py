@@ -10,7 +10,7 @@ from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Claim, Names
 from reconciler.kinds.grounds import Ground, Place
 from reconciler.kinds.kind import PROTOCOL, Kind
-from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Impact, Live
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Live
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, STAMP, Key, Origin
 from reconciler.model.keys import PROTOCOL as PROTOCOL_NUMBER
@@ -44,7 +44,7 @@ class Takes(NamedTuple):
 
 
 def diff(desired: DesiredObjects, standing: Standing, topologies: frozenset[str], adopt: bool = False) -> Difference:
-    """The difference between desired and live.
+    """The difference between desired and live; the impact of the changes is told later (see disruption.py).
 
     Only objects of ``topologies`` are changed or deleted; with ``adopt`` also desired objects without a stamp.
     """
@@ -61,7 +61,7 @@ def diff(desired: DesiredObjects, standing: Standing, topologies: frozenset[str]
         changes = [change for change in results.values() if isinstance(change, Change)]
         deletions = [change for change in deletions if not _goes_along(change, taken)]
     changes += deletions
-    upset = list(_upset(changes, desired))
+    upset = list(_upset(changes, desired, live))
     changes += upset
     problems = [*_once_an_entry(results), *_of_adopted(changes, live)]
     problems += _in_the_way(changes, desired, live)
@@ -104,7 +104,8 @@ def _made_again(
         elif loss is None and not (before is not None and before.action == "replace"):
             left = kind.without(entry.object, gone)
             if left is not entry.object:
-                again[key] = _compare(key, wanted, dataclasses.replace(entry, object=left), takes)
+                left_so = _compare(key, wanted, dataclasses.replace(entry, object=left), takes)
+                again[key] = _from_live(left_so, entry)
     return again
 
 
@@ -112,6 +113,13 @@ def _goes_along(change: Change, taken: Consequences) -> bool:
     """Whether a deletion, or what a link that is only configured gets back, needs no request: its link is deleted."""
     places = frozenset(BY_NAME[change.key.kind].links(change.before))
     return bool(places) and places <= taken.gone if change.action == "update" else taken.absorbs(change)
+
+
+def _from_live(result: Change | Problem | None, entry: Live) -> Change | Problem | None:
+    """The change with the live object as ``before``; what the kernel leaves of it is ``left``."""
+    if not isinstance(result, Change) or result.before is None:
+        return result
+    return dataclasses.replace(result, before=entry.object, left=result.before)
 
 
 def _create(key: Key, wanted: Desired) -> Change:
@@ -250,16 +258,7 @@ def differences(kind: Kind, wanted: Any, value: Any) -> tuple[str, ...]:
 
 
 def _change(action: Action, key: Key, before: Any, wanted: Desired, differs: tuple[str, ...]) -> Change:
-    impact = _impact(action, key, differs)
-    return Change(action, key, before, wanted.object, differs, impact, wanted.owner, wanted.origin)
-
-
-def _impact(action: Action, key: Key, differs: tuple[str, ...]) -> Impact:
-    if action in ("create", "adopt"):
-        return "none"
-    if action == "update":
-        return "disruptive" if BY_NAME[key.kind].disruptive_on & set(differs) else "in-place"
-    return "disruptive"
+    return Change(action, key, before, wanted.object, differs, "none", wanted.owner, wanted.origin)
 
 
 def _problem(key: Key, wanted: Desired, text: str) -> Problem:
@@ -276,8 +275,7 @@ def _deletions(desired: DesiredObjects, live: LiveObjects, topologies: frozenset
         if kind.release is not None:
             yield from _released(key, entry, kind.release)
         elif not kind.existing:
-            impact: Impact = "in-place" if kind.harmless else "disruptive"
-            yield Change("delete", key, entry.object, None, (), impact, entry.owner)
+            yield Change("delete", key, entry.object, None, (), "none", entry.owner)
 
 
 def _released(key: Key, entry: Live, release: Callable[[Any], Any]) -> Iterator[Change]:
@@ -285,7 +283,7 @@ def _released(key: Key, entry: Live, release: Callable[[Any], Any]) -> Iterator[
     after = release(entry.object)
     differs = differences(BY_NAME[key.kind], after, entry.object)
     if differs:
-        yield Change("update", key, entry.object, after, differs, _impact("update", key, differs), entry.owner)
+        yield Change("update", key, entry.object, after, differs, "none", entry.owner)
 
 
 def _may_go(key: Key, entry: Live, topologies: frozenset[str]) -> bool:
@@ -312,21 +310,18 @@ def _bears_stamp(change: Change, owner: str) -> bool:
     return bool({STAMP + owner, PROTOCOL_NUMBER} & set(listed))
 
 
-def _upset(changes: list[Change], desired: DesiredObjects) -> list[Change]:
+def _upset(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Change]:
     """Updates for objects that do not differ now, but will once the kernel has made other changes of their kind."""
     by_kind: dict[str, dict[Key, Change]] = {}
     for change in changes:
         if BY_NAME[change.key.kind].upset is not None:
             by_kind.setdefault(change.key.kind, {})[change.key] = change
-    if not by_kind:
-        return []
-    updates: list[Change] = []
-    for key, wanted in desired.items():
+    for key, wanted in desired.items() if by_kind else ():
         upset, others = BY_NAME[key.kind].upset, by_kind.get(key.kind, {})
         left = upset(wanted.object, others) if upset is not None and others and key not in others else wanted.object
         if left != wanted.object:
-            updates.append(_change("update", key, left, wanted, differences(BY_NAME[key.kind], wanted.object, left)))
-    return updates
+            change = _change("update", key, left, wanted, differences(BY_NAME[key.kind], wanted.object, left))
+            yield dataclasses.replace(change, before=live[key].object, left=left) if key in live else change
 
 
 def _in_the_way(changes: list[Change], desired: DesiredObjects, live: LiveObjects) -> Iterator[Problem]:

@@ -189,7 +189,8 @@ def _step(change: Change, needs: tuple[Key, ...], deleting: bool, restoring: boo
         stamp = (change.before, change.after)
         requests += kind.restamp(*stamp) if restoring else kind.adopt(*stamp, change.owner)
     if change.action == "update":
-        requests += kind.update(kind.mask(change.after, change.before), change.after, change.owner)
+        before = change.before if change.left is None else change.left
+        requests += kind.update(kind.mask(change.after, before), change.after, change.owner)
     return Step(change, tuple(requests), needs)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reconciler.kinds import having
@@ -12,7 +12,7 @@ from reconciler.model.changes import Change
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import RuleRow
-from reconciler.planning.consequences import Afterwards, Consequences, Standing
+from reconciler.planning.consequences import Afterwards, Consequences, LiveObjects, Standing
 from reconciler.planning.intent import Planned
 
 _HOLDS = having(lambda kind: kind.holds)
@@ -165,21 +165,36 @@ _SELECTORS: Mapping[str, Callable[[str, Packet], bool]] = {
 
 
 def now(planned: Planned) -> dict[Key, Any]:
-    return _leading({key: entry.object for key, entry in planned.live.items()})
+    return leading({key: entry.object for key, entry in planned.live.items()})
 
 
-def _leading(objects: Objects) -> dict[Key, Any]:
+def leading(objects: Objects) -> dict[Key, Any]:
+    """The addresses and routes among objects."""
     return {key: value for key, value in objects.items() if key.kind in _LEADING}
 
 
 def then(planned: Planned, scopes: Collection[str]) -> dict[Key, Any]:
     """The addresses and routes of some scopes after the plan."""
     taken = planned.plan.measures.taken or Consequences(planned.changes, Standing(planned.live))
-    after = Afterwards(planned.changes, planned.live, taken)
-    for change in planned.plan.measures.restored:
-        after.put_back(change.key, change.after)
-    left = {key: value for key, value in _leading(after.objects).items() if key.scope in scopes}
-    return _connected([change for change in planned.changes if change.key.scope in scopes], left)
+    return after(planned.changes, planned.live, taken, planned.plan.measures.restored, scopes)
+
+
+def after(
+    changes: Sequence[Change],
+    live: LiveObjects,
+    taken: Consequences,
+    restored: Iterable[Change],
+    scopes: Collection[str] | None = None,
+) -> dict[Key, Any]:
+    """The addresses and routes after changes with these consequences, of which some are restored.
+
+    ``scopes`` are those that are asked for; None stands for all.
+    """
+    whole = Afterwards(changes, live, taken)
+    for change in restored:
+        whole.put_back(change.key, change.after)
+    left = {key: value for key, value in leading(whole.objects).items() if scopes is None or key.scope in scopes}
+    return _connected([change for change in changes if scopes is None or change.key.scope in scopes], left)
 
 
 def _connected(changes: Iterable[Change], left: dict[Key, Any]) -> dict[Key, Any]:

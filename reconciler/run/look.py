@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import ChainMap
 from typing import NamedTuple
 
@@ -63,9 +64,20 @@ def look(kernel: Kernel, intent: Intent) -> tuple[Planned, list[Problem]]:
     kept = _kept(kernel, seen, changes, difference.taken) if changes else NOTHING_SPARED
     with stage("plan"):
         names = (topology.names for topology in seen.intent.topologies)
-        plan = order(kept.changes, names, seen.live, kept.measures)
+        plan = order(_told(kernel, seen, kept), names, seen.live, kept.measures)
     planned = Planned(seen.intent, plan, seen.live, seen.found, kept.warnings)
     return planned, [*difference.problems, *kept.problems]
+
+
+def _told(kernel: Kernel, seen: Seen, kept: Spared) -> list[Change]:
+    """The changes with their impact."""
+    if not kept.changes:
+        return kept.changes
+    from reconciler.kernel.observe import sock_diag
+    from reconciler.planning import disruption  # not needed by a check that finds nothing to do
+
+    listening = functools.partial(sock_diag.listening, kernel)
+    return disruption.told(kept.changes, seen.standing, seen.found, kept.measures, listening)
 
 
 def confirmed(kernel: Kernel, planned: Planned) -> LiveState | None:

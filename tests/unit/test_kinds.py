@@ -101,6 +101,7 @@ WORDS_OF_OTHERS = {
 # The modules that use one kind's own words, not to tell it from others.
 IMPORTS = {
     "planning/route_lookup.py": {"route.form"},  # the way to somebody is a route
+    "planning/ways.py": {"route.form"},  # and so is the way to a prefix
     "safety/snapshot.py": {"sysctl"},  # what a link had is kept as settings
     "planning/doctor/forwarding.py": {"sysctl"},  # whether packets are forwarded is a setting
     "planning/doctor/routes.py": {"sysctl"},  # and so is the check of the reverse path

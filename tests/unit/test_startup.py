@@ -53,6 +53,7 @@ LATE = {
     *("reconciler.language.networks.lower", "reconciler.language.partial_check"),
     *(
         "reconciler.model.secret",
+        "reconciler.planning.disruption",
         "reconciler.planning.expectations",
         "reconciler.run.expected",
         "reconciler.run.refusals",

@@ -55,6 +55,13 @@ def ports_in_use(kernel: Kernel, scope: str) -> frozenset[tuple[str, int]]:
     return frozenset((listener.protocol, listener.port) for listener, _ in _sockets(kernel, scope, _PROTOCOLS))
 
 
+def listening(kernel: Kernel, scope: str) -> frozenset[tuple[str, str, int]]:
+    """(protocol, address, port) of every listening socket of the scope; one of IPv6 may take IPv4 too."""
+    sockets = [one for one, _ in _sockets(kernel, scope, _PROTOCOLS)]
+    both = {(one.protocol, "0.0.0.0", one.port) for one in sockets if one.address == "::" and not one.only6}
+    return frozenset((one.protocol, one.address, one.port) for one in sockets) | both
+
+
 def mark_of(kernel: Kernel, scope: str, local: tuple[str, int], peer: tuple[str, int]) -> int:
     """The firewall mark (SO_MARK) of the scope's TCP socket between two addresses with ports; 0 where unknown.
 

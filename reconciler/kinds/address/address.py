@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.kinds import ipv6, kind, sysctl
-from reconciler.kinds.address import effects, kernel_form, parse
+from reconciler.kinds.address import disrupts, effects, kernel_form, parse
 from reconciler.kinds.address.form import Address, key_of, place_of, subnet_of
 from reconciler.kinds.context import Names, Noting
 from reconciler.kinds.kind import Kind
@@ -107,7 +107,7 @@ KIND = Kind(
     shown=shown,
     told=told,
     replace_on=frozenset({"duplicate", "peer"}),
-    disruptive_on=frozenset({"out_of_order"}),
+    disrupts=disrupts.disrupts,
     ownership=kind.PROTOCOL,
     dumps=("addresses",),
     record=record,

@@ -8,7 +8,16 @@ from typing import Any
 
 from reconciler.kinds.context import Names, Noting, Reading
 from reconciler.kinds.grounds import Ground, Taking
-from reconciler.kinds.links import bridge_follows, bridge_ports, bridge_shown, effects, going_back, link, requests
+from reconciler.kinds.links import (
+    bridge_follows,
+    bridge_ports,
+    bridge_shown,
+    disrupts,
+    effects,
+    going_back,
+    link,
+    requests,
+)
 from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Link
 from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
@@ -185,7 +194,7 @@ _LINK = link_kind(
     adopt=adopt,
     settle=settle,
     takes=takes,
-    disruptive_on={"vlan_filtering", "vlan_default_pvid", "stp"},
+    disrupts=disrupts.of_bridge,
     early=frozenset({"keep_mac"}),
     spanning=spanning,
     modules=modules,

@@ -11,7 +11,17 @@ from reconciler.kinds.address.kernel_form import KERNEL_PROTOCOLS, RT_SCOPE_LINK
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import RECORD, Kind
-from reconciler.kinds.links import borrowed, bridge_follows, bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import (
+    borrowed,
+    bridge_follows,
+    bridge_ports,
+    cuts,
+    disrupts,
+    effects,
+    going_back,
+    link,
+    requests,
+)
 from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
@@ -180,7 +190,7 @@ KIND = Kind(
     takes=effects.takes,
     cuts=cuts.cuts,
     told=told,
-    disruptive_on=frozenset({"up", "master", "mac"}),
+    disrupts=disrupts.disrupts,
     existing=True,
     section="interfaces",
     ownership=RECORD,

@@ -8,15 +8,16 @@ from functools import partial
 from typing import Any
 
 from reconciler.kinds import sysctl
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Source
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.kind import Kind
-from reconciler.kinds.links import borrowed, bridge_ports, cuts, effects, going_back, link, requests, told
+from reconciler.kinds.links import borrowed, bridge_ports, cuts, disrupts, effects, going_back, link, requests, told
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
 from reconciler.model.attributes import Table, normal
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.keys import STAMP, Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request
@@ -46,12 +47,22 @@ def link_kind(
     """A kind of link: ``form`` is the class of its objects, ``data`` are its attributes besides those of all links.
 
     A ``form`` derived from Port can be a port of a bridge.  A ``form`` with a field ``link`` lies on another link of
-    its scope (IFLA_LINK).  ``disruptive_on`` are attributes in addition to those that interrupt the traffic of any
+    its scope (IFLA_LINK).  ``disruptive_on`` are attributes in addition to those that disrupt the traffic of any
     link.  ``explains`` are attributes that are only read, for ``looks``, which corrects what the kernel shows.
     ``own`` are fields of Kind that replace the ones made here.  Raises TypeError if ``data`` does not fit
     ``form``.
     """
-    made = _LinkKind(name, section, rtnl, form, Table() if data is None else data, lies_on, "port" in own, looks)
+    made = _LinkKind(
+        name,
+        section,
+        rtnl,
+        form,
+        Table() if data is None else data,
+        lies_on,
+        "port" in own,
+        looks,
+        frozenset(disruptive_on),
+    )
     made.check_form()
     words: dict[str, Any] = {
         "schema": name,
@@ -78,7 +89,7 @@ def link_kind(
         "without": made.without,
         "takes": effects.takes,
         "cuts": cuts.cuts,
-        "disruptive_on": frozenset({"up", "mac", *disruptive_on}),
+        "disrupts": made.disrupts,
         "replace_on": frozenset(replace_on),
     }
     if explains is not None:
@@ -90,7 +101,6 @@ def link_kind(
             "imply": made.imply,
             "refused": bridge_ports.refused,
             "ports": link.ports,
-            "disruptive_on": words["disruptive_on"] | {"master", "isolated"},
         }
     return Kind(name, form, section=section, rtnl=rtnl, data=made.data, **{**words, **own})
 
@@ -100,7 +110,7 @@ class _LinkKind:
 
     __slots__ = (
         *("data", "form", "has_lower", "has_ports", "inner", "is_port", "lies_on", "looks", "name", "rtnl", "section"),
-        "rounded",
+        *("disruptive_on", "rounded"),
     )
 
     def __init__(
@@ -113,9 +123,11 @@ class _LinkKind:
         lies_on: LiesOn | None,
         has_ports: bool,
         looks: Looks | None,
+        disruptive_on: frozenset[str],
     ) -> None:
         self.name, self.section, self.rtnl = name, section, rtnl
         self.form, self.data, self.lies_on, self.has_ports, self.looks = form, data, lies_on, has_ports, looks
+        self.disruptive_on = disruptive_on
         self.inner = [attribute.word for attribute in data if attribute.inner is not None]
         self.rounded = {attribute.word: attribute.held for attribute in data if attribute.held is not None}
         self.is_port = issubclass(form, Port)
@@ -263,6 +275,11 @@ class _LinkKind:
         data = requests.of_table(self.data, link.changed(before, after, self.data.words))
         yield from requests.set_data(after.scope, after.name, self.rtnl, data)
         yield from requests.set_link(after.scope, after.name, link.changed_end(before, after))
+
+    def disrupts(self, change: Change, around: Around) -> str:
+        words = [word for word in change.differs if word in self.disruptive_on]
+        own = f"{', '.join(words)} of {change.key.name}" if words and change.action == "update" else ""
+        return ", ".join(filter(None, [disrupts.disrupts(change, around), own]))
 
     # -------------------------------------------------------------- other links
 

@@ -12,7 +12,7 @@ from reconciler.kinds.context import Entry, Names, Noting, Parsed, Reading, Sour
 from reconciler.kinds.fields import attributes
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import ENDS, Kind
-from reconciler.kinds.links import borrowed, bridge_ports, cuts, effects, going_back, link, requests
+from reconciler.kinds.links import borrowed, bridge_ports, cuts, disrupts, effects, going_back, link, requests
 from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import NEW_MAC, End
 from reconciler.kinds.links.no_link_local import quiet_links
@@ -330,7 +330,7 @@ KIND = Kind(
     shown=shown,
     told=told,
     replace_on=frozenset({"peer.namespace", "peer.name"}),
-    disruptive_on=frozenset({"up", "master", "mac", "isolated", "peer.up", "peer.master", "peer.mac"}),
+    disrupts=disrupts.disrupts,
     section="veths",
     rtnl="veth",
     shows=ENDS,

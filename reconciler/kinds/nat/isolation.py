@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.links.link import nearest
@@ -168,6 +169,29 @@ def _keeps_out(isolation: Isolation, come: str, go: str, published: bool) -> boo
     return isolation.link == go and not allowed and not published
 
 
+def disrupts(change: Change, around: Around) -> str:
+    """The flows that it forbids from now on, also those that run (see ``flows``); an idle link has none."""
+    before, after = change.before, change.after
+    if after is None or around.idle((after.scope, after.link)):
+        return ""
+    have = set(ruleset.damaged(elements(before), before.damage)) if before is not None else set()
+    want = set(elements(after))
+    kept_out = sorted(element.key.split(" . ")[0].strip('"') for element in have - want if element.set == "allowed")
+    come = {element.set for element in want - have}
+    told = []
+    if "isolated" in come:
+        told.append(f"flows into {after.link}, but to published ports{_but(after)}, are refused")
+    elif kept_out:
+        told.append(f"flows from {', '.join(kept_out)} into {after.link} are refused")
+    if "internal" in come:
+        told.append(f"flows from {after.link} to elsewhere are refused")
+    return ", ".join(told)
+
+
+def _but(isolation: Isolation) -> str:
+    return f" and from {', '.join(isolation.allow)}" if isolation.allow else ""
+
+
 def words(isolation: Isolation) -> dict[str, Any]:
     plain = {"allow": list(isolation.allow), "internal": isolation.internal}
     return plain if isolation.within else {**plain, "within": False}
@@ -199,4 +223,5 @@ KIND = element_kind(
     admits=admits,
     confines=confines,
     cuts=cuts,
+    disrupts=disrupts,
 )

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from reconciler.kinds import ipv6
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.links.link import nearest
@@ -195,6 +196,25 @@ def _rewrites(masquerade: Masquerade, course: Course, out: str, is_own: bool) ->
     return masquerade.to != course.local if masquerade.to else not is_own or course.holder != out
 
 
+def disrupts(change: Change, around: Around) -> str:
+    """The flows that keep their own source from now on, and those that lose the translation that they have.
+
+    A running flow that got answers keeps its source where a masquerade is new, and its translation where it goes.
+    """
+    before, after = change.before, change.after
+    if before is None or not around.routes_to(change.key.scope, before.source):
+        return ""
+    if after is None:
+        return f"new flows from {before.source} leave with their own source"
+    if before.to != after.to:
+        return f"running flows from {before.source} are reset, and new ones leave with another source"
+    have = ruleset.damaged(elements(before), before.damage)
+    kept = (one for one in elements(after) if one.set.startswith("keep") and one not in have)
+    names = sorted(one.key.partition(" . ")[2].strip('"') for one in kept)
+    links = ", ".join(name for name in names if around.link(after.scope, name) is not None)
+    return f"new flows from {before.source} by {links} leave with their own source" if links else ""
+
+
 def words(masquerade: Masquerade) -> dict[str, Any]:
     return {"except_out": list(masquerade.except_out or ()), "to": masquerade.to}
 
@@ -223,4 +243,5 @@ KIND = element_kind(
     read=read,
     sends=sends,
     cuts=cuts,
+    disrupts=disrupts,
 )

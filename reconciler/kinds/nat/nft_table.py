@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import field
 from typing import Any
 
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Names, Parsed, Reading
 from reconciler.kinds.kind import NAME, NFT, Kind
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import FRAME, Element
 from reconciler.kinds.nat.target_links import published_links
-from reconciler.model.changes import Live
+from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key
 from reconciler.model.names import ADMIN_CHAIN, table_name
@@ -117,6 +118,12 @@ def delete(table: NftTable) -> list[Request]:
     return [NftFrame(table.scope, table.name, f"delete table inet {table.name}", stamp=False)]
 
 
+def disrupts(change: Change, _around: Around) -> str:
+    """Connections from while the table was damaged; what a whole table does is told of its elements."""
+    repaired = change.action == "update" and change.before.frame != change.after.frame
+    return "connections made while the table was changed are reset" if repaired else ""
+
+
 def shown(table: NftTable) -> dict[str, Any]:
     """Its attributes; each part of the frame is one, so that a plan names the chain that was edited."""
     return {**dict(table.frame), "hairpin": [" ".join(pair) for pair in table.hairpin]}
@@ -132,6 +139,7 @@ KIND = Kind(
     update=update,
     delete=delete,
     shown=shown,
+    disrupts=disrupts,
     brief=True,
     listed=True,
     ownership=NAME,

@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.kinds import ipv6
 from reconciler.kinds.address.declared import broadcasts
+from reconciler.kinds.around import Around
 from reconciler.kinds.context import Claim, Names, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.nat import ruleset
@@ -258,6 +259,28 @@ def cuts(change: Change, course: Course) -> str:
     return "" if change.after is not None and _leads_to(change.after, course) else "who has come by it"
 
 
+def disrupts(change: Change, around: Around) -> str:
+    """The flows of the port: conntrack entries are deleted where the target changes (see ``flows``)."""
+    before, after = change.before, change.after
+    if before is None:
+        listens = around.listens(after.scope, after.protocol, after.listen, after.port)
+        return f"new flows to {_place(after)} go to {_target(after)}, not to the process that listens there" * listens
+    if after is None:
+        return f"running flows to {_place(before)} are reset, and new ones go nowhere"
+    if _target(before) != _target(after):
+        return f"running flows to {_place(after)} are reset, and new ones go to {_target(after)}"
+    return ""
+
+
+def _place(mapped: PortMap) -> str:
+    everywhere = mapped.listen == ANY[version_of(mapped.listen)]
+    return str(mapped.port) if everywhere else key_of("", "", mapped.listen, mapped.port).name[1:]
+
+
+def _target(mapped: PortMap) -> str:
+    return str(words(mapped)["target"])
+
+
 def _leads_to(mapped: PortMap, course: Course) -> bool:
     target = mapped.target, mapped.target_port
     return course.opened is not None and translates(mapped, "tcp", *course.opened) == target == (
@@ -306,6 +329,7 @@ KIND = element_kind(
     publishes=True,
     captures=captures,
     cuts=cuts,
+    disrupts=disrupts,
     translates=translates,
     folded=folded,
 )

@@ -11,7 +11,7 @@ from reconciler.kinds.context import Noting
 from reconciler.kinds.grounds import After, Ground
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import link
-from reconciler.kinds.route import check, kernel_form, parse, refused
+from reconciler.kinds.route import check, disrupts, kernel_form, parse, refused
 from reconciler.kinds.route.form import (
     AF_INET,
     AF_INET6,
@@ -146,6 +146,7 @@ KIND = Kind(
     shown=shown,
     told=told,
     replace_on=frozenset({"type"}),
+    disrupts=disrupts.disrupts,
     section="routes",
     ownership=kind.PROTOCOL,
     dumps=("routes",),

@@ -367,5 +367,5 @@ _SEAM: dict[Any, dict[str, Any]] = {
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
-    sock_diag: {"ports_in_use": lambda *_: frozenset()},
+    sock_diag: {"ports_in_use": lambda *_: frozenset(), "listening": lambda *_: frozenset()},
 }

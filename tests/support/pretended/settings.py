@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 BASE = {
     "net.core.somaxconn": "4096",
     "net.ipv4.ip_forward": "0",
+    "net.ipv4.icmp_echo_ignore_all": "0",
+    "net.ipv4.ip_default_ttl": "64",
+    "net.ipv4.tcp_syncookies": "1",
     "net.ipv4.igmp_max_memberships": "20",
     "net.ipv4.ip_local_port_range": "32768 60999",
     "net.ipv4.ip_local_reserved_ports": "",
