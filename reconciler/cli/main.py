@@ -17,8 +17,6 @@ from reconciler.model import notes, timings
 from reconciler.model.errors import InputError, LockHeld, NetreconError, Problem
 from reconciler.model.keys import NO_ORIGIN
 
-_DOING = ("apply", "delete")  # their exit codes tell what was done, whether or not that could be written
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; a traceback is shown only with --debug."""
@@ -38,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:  # or could not be printed
         _give_up_output()
-        if isinstance(error, BrokenPipeError):
-            return OK
-        return _fail(Options(json=False), [Problem(NO_ORIGIN, _unwritten(error))], ERROR)
+        if not isinstance(error, BrokenPipeError):
+            _note(_unwritten(error))
+        return OK
     if parsed.debug == "timings":
         timings.started()
     code = _run(parsed)
@@ -70,11 +68,10 @@ def _run(parsed: Options | None) -> int:
         for text in notes.taken():
             _note(text)
         out.flush()
-        if out.error is None or isinstance(out.error, BrokenPipeError):  # nobody reads our output any more
-            return code
-        _note(_unwritten(out.error))
-        err.flush()
-    return code if code or (parsed is not None and parsed.command in _DOING) else ERROR
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):  # a reader that went away is no news
+            _note(_unwritten(out.error))
+            err.flush()
+    return code
 
 
 def _note(text: str) -> None:

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from reconciler.planning.intent import Planned
 
 
-def show_plan(options: Options, planned: Planned, quiet: bool, reasons: bool = True) -> None:
-    """Print the plan; ``reasons``: with the reasons why apply would refuse it."""
+def show_plan(options: Options, planned: Planned, quiet: bool) -> None:
+    """Print the plan, with the reasons why apply would refuse it."""
     if not options.json and quiet:
         return
     from reconciler.cli import as_json
@@ -20,7 +20,7 @@ def show_plan(options: Options, planned: Planned, quiet: bool, reasons: bool = T
     if options.json:
         as_json.write(as_json.plan(options.command, planned))
     else:
-        show(planned, options.color, options.verbose, reasons)
+        show(planned, options.color, options.verbose)
 
 
 def show_settled(options: Options, state: str, result: object) -> None:

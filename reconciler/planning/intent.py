@@ -27,6 +27,7 @@ class Intent:
     """The topologies of a run, and its options; ``names`` without a topology are to be deleted.
 
     ``desired`` is computed once, since every stage needs it: with 10,000 ports it takes 30 ms.
+    ``named``: the names were given without files, so that each must be one that the host has.
     ``settled``: the addresses, subnets and ports that the topologies leave to netrecon are chosen, for the whole run.
     """
 
@@ -38,6 +39,7 @@ class Intent:
     verify: bool = False
     settled: bool = False
     shared: frozenset[str] = frozenset()
+    named: bool = False
 
     @cached_property
     def desired(self) -> dict[Key, Desired]:
@@ -60,10 +62,14 @@ def to_have(
 
 
 def to_be_gone(
-    names: Iterable[str], force: bool = False, keep_going: bool = False, shared: frozenset[str] = frozenset()
+    names: Iterable[str],
+    force: bool = False,
+    keep_going: bool = False,
+    shared: frozenset[str] = frozenset(),
+    named: bool = False,
 ) -> Intent:
     """The intent that nothing of the topologies with these names is left; ``shared`` namespaces are not exclusive."""
-    return Intent(frozenset(names), (), False, force, keep_going, shared=shared)
+    return Intent(frozenset(names), (), False, force, keep_going, shared=shared, named=named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,10 @@ def plan(
         from reconciler.run import refusals
 
         problems = [*refusals.in_use(planned, problems), *refusals.of(kernel, planned, protect)]
+    if intent.named:
+        from reconciler.run import refusals
+
+        problems += refusals.unheld(planned)
     planned = dataclasses.replace(planned, refusals=tuple(problems))
     return _with_warnings(kernel, planned, only_shut) if warn else planned
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.kernel.namespaces.worker import Kernel
-from reconciler.kernel.proc import dns_files, ssh_session
+from reconciler.kernel.proc import dns_files, processes, ssh_session
 from reconciler.kinds import BY_NAME, having, namespace
 from reconciler.kinds.kind import NFT
 from reconciler.model.errors import Problem
 from reconciler.model.keys import NO_ORIGIN
 from reconciler.planning import users
 from reconciler.planning.intent import Planned
+from reconciler.safety import records
 
 if TYPE_CHECKING:
     from reconciler.kinds.course import Course
@@ -24,7 +25,7 @@ _EDITS = having(lambda kind: kind.edits)
 def of(kernel: Kernel, planned: Planned, protect: Iterable[str] | None) -> list[Problem]:
     """The problems of the plan; ``protect``: addresses that must stay reachable, None where nobody is protected."""
     cut = [] if protect is None else _lockouts(kernel, planned, list(protect))
-    own = [*_occupied(kernel, planned), *_name_in_use(kernel, planned), *_managed_elsewhere(planned)]
+    own = [*_unconfirmed(), *_occupied(kernel, planned), *_name_in_use(kernel, planned), *_managed_elsewhere(planned)]
     return [*own, *_foreseen(kernel, planned), *cut]
 
 
@@ -48,13 +49,31 @@ def _foreseen(kernel: Kernel, planned: Planned) -> list[Problem]:
 
 def _occupied(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
     """Namespaces to be deleted that have live processes."""
-    going = [c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"]
+    going = {c.key.name: c.owner for c in planned.changes if c.key.kind == "namespace" and c.action == "delete"}
     if planned.intent.force or not going:
         return
     for name, pids in kernel.occupants(going).items():
         if pids:
-            text = f"namespace {name} has live processes: pid {_listed(pids)}; --force deletes it"
+            where = f"namespace {name} of topology {going[name]}"
+            text = f"{where} has live processes: pid {_listed(pids)}; end them, or --force deletes it"
             yield Problem(NO_ORIGIN, text, namespace.key_of(name))
+
+
+def _unconfirmed() -> Iterator[Problem]:
+    """An earlier apply that waits for its confirmation; an overdue one is undone by the next apply."""
+    from reconciler.safety.commit_confirmed import confirmation  # not needed by a check that finds nothing to do
+
+    pending = confirmation.pending()
+    if pending is not None and pending.seconds:
+        yield Problem(NO_ORIGIN, str(pending))
+
+
+def unheld(planned: Planned) -> Iterator[Problem]:
+    """Names of topologies to be deleted, without a file, of which the host has nothing."""
+    if planned.intent.named:
+        held = {entry.owner for entry in planned.live.values()} | records.load().keys()
+        for name in sorted(planned.intent.names - held):
+            yield Problem(NO_ORIGIN, f"there is no topology {name} on this host; netrecon list shows those there are")
 
 
 def _name_in_use(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
@@ -101,4 +120,5 @@ def _rehearsed(kernel: Kernel, planned: Planned, followed: list[tuple[Protected,
 
 
 def _listed(pids: list[int]) -> str:
-    return ", ".join(map(str, pids[:10])) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")
+    named = (f"{pid} ({processes.name_of(pid)})".removesuffix(" ()") for pid in pids[:10])
+    return ", ".join(named) + (f" and {len(pids) - 10} more" if len(pids) > 10 else "")

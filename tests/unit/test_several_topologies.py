@@ -173,10 +173,22 @@ def test_interrupted_run_goes_back(
 
 def test_namespace_with_processes(pretended: Pretended, netrecon: Netrecon) -> None:
     netrecon("apply", "-q", RIGHT)
-    pretended.host.occupants = {"there": list(range(1, 13))}
+    unused = range(1 << 22, (1 << 22) + 12)  # more than pid_max: processes without a name
+    pretended.host.occupants = {"there": list(unused)}
     said = netrecon("delete", "--name", "right", code=1)
-    assert "namespace there has live processes: pid 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more; --force deletes" in said
+    listed = ", ".join(map(str, unused[:10]))
+    assert f"there of topology right has live processes: pid {listed} and 2 more; end them, or --force deletes" in said
     netrecon("delete", "-q", "--force", "--name", "right")
+
+
+@pytest.mark.usefixtures("pretended")
+def test_delete_of_a_topology_that_is_not_there(netrecon: Netrecon) -> None:
+    netrecon("apply", "-q", RIGHT)
+    said = netrecon("delete", "--name", "right", "--name", "rigth", code=1)
+    assert said.endswith("there is no topology rigth on this host; netrecon list shows those there are\n")
+    (error,) = netrecon.json("delete", "--name", "rigth", code=1)["errors"]
+    assert "no topology rigth" in error["message"]
+    netrecon("delete", "-q", "--name", "right")
 
 
 @pytest.mark.parametrize("name", ["", "Left", "a/b", "0x", "a" * 32])

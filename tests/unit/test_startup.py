@@ -70,6 +70,7 @@ LATE = {
         "reconciler.safety.keeping",
         "reconciler.safety.lockout",
         "reconciler.safety.course",
+        "reconciler.safety.commit_confirmed.confirmation",
         "reconciler.safety.commit_confirmed.watchdog",
     ),
 }

@@ -21,5 +21,5 @@ def run(options: Options) -> int:
         return OK
     from reconciler.cli.showing import show_plan
 
-    show_plan(options, planned, quiet=options.quiet, reasons=options.verbose)
+    show_plan(options, planned, quiet=options.quiet)
     return OK if planned.in_sync else CHANGES

@@ -18,6 +18,7 @@ def run(options: Options) -> int:
     from reconciler.safety import lock
     from reconciler.safety.commit_confirmed import committing
 
+    host.need_root()  # before the lock: its file is root's too
     with lock.held(options.lock_timeout), host.kernel() as kernel:
         kept = committing.confirm(kernel)
     if options.json:

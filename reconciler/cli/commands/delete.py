@@ -47,4 +47,5 @@ def _intent(options: Options) -> Intent:
         if not names.is_topology(name):
             raise NetreconError(f"delete: --name {name!r} is not a topology name; {names.TOPOLOGY_RULE}")
     declared = to_have(load.load(options.files) if options.files else ())
-    return to_be_gone(options.name or declared.names, options.force, options.keep_going, declared.relaxed)
+    names_given = options.name or declared.names
+    return to_be_gone(names_given, options.force, options.keep_going, declared.relaxed, named=bool(options.name))

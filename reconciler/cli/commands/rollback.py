@@ -22,6 +22,7 @@ def run(options: Options) -> int:
     if options.when_due:
         committing.watch(options.when_due, host.kernel)
         return OK
+    host.need_root()  # before the lock: its file is root's too
     with lock.held(options.lock_timeout), host.kernel() as kernel:
         undone, left = committing.go_back(kernel)
     if options.json:

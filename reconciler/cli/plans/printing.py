@@ -23,15 +23,12 @@ _EMPTY: tuple[object, ...] = (None, "", (), [])
 _LABEL, _TEXT = 34, 84  # the widest columns; what is longer only moves its own line
 
 
-def text(planned: Planned, paint: Paint, verbose: bool = False, reasons: bool = True) -> str:
-    """All lines.  With ``verbose`` each object has its own, with all attributes and its place in the file.
-
-    ``reasons``: say why apply would refuse the plan.
-    """
-    return "\n".join(lines(planned, paint, verbose, reasons)) + "\n"
+def text(planned: Planned, paint: Paint, verbose: bool = False) -> str:
+    """All lines.  With ``verbose`` each object has its own, with all attributes and its place in the file."""
+    return "\n".join(lines(planned, paint, verbose)) + "\n"
 
 
-def lines(planned: Planned, paint: Paint, verbose: bool, reasons: bool) -> Iterator[str]:
+def lines(planned: Planned, paint: Paint, verbose: bool) -> Iterator[str]:
     owners = sorted(planned.intent.names | {change.owner for change in planned.changes})
     groups = grouping.grouped(planned)
     for owner in owners:
@@ -42,10 +39,10 @@ def lines(planned: Planned, paint: Paint, verbose: bool, reasons: bool) -> Itera
     for key, cause, restored in losses(planned):
         end = "is put back" if restored else "is gone then"
         yield paint(f"! {clean(key)} is not netrecon's: it goes with {clean(cause)} and {end}", _WARNING)
-    for problem in planned.refusals if reasons else ():
+    for problem in planned.refusals:
         yield paint(f"! apply refuses this: {clean(problem)}", _WARNING)
     yield from findings.lines(planned.warnings, paint)
-    yield conclusion(planned, reasons)
+    yield conclusion(planned)
 
 
 # ------------------------------------------------------------------------------------------------ rows
@@ -95,7 +92,7 @@ def _impact(changes: Sequence[Change], paint: Paint) -> str:
     """The worst impact of the changes, and what is disrupted."""
     found = {change.impact for change in changes}
     if "disruptive" in found:
-        what = dict.fromkeys(text for change in changes if (text := getattr(change, "disrupts", "")))
+        what = dict.fromkeys(text for change in changes if (text := change.disrupts))
         return paint("disruptive" + (f": {clean(listed(list(what), '; ', 2))}" if what else ""), "bold red")
     return paint("in place", "dim") if "in-place" in found else ""
 
@@ -122,12 +119,12 @@ def _attributes(change: Change) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------------ summary
 
 
-def conclusion(planned: Planned, reasons: bool = True) -> str:
+def conclusion(planned: Planned) -> str:
     """One line: the number of changes by action, how many are disruptive, and whether apply would refuse them."""
     names = ", ".join(sorted(planned.intent.names))
     if planned.in_sync:
         return f"{names}: in sync, nothing to do."
-    refused = "; apply refuses this" + ("" if reasons else ", -v says why") if planned.refusals else ""
+    refused = "; apply refuses this" if planned.refusals else ""
     return counted(names, planned.changes, refused)
 
 
@@ -140,13 +137,13 @@ def counted(names: str, changes: Sequence[Change], ending: str = "") -> str:
     return f"{names}: {', '.join(parts)}; {stops or 'none'} disruptive{ending}."
 
 
-def print_plan(planned: Planned, colour: str, verbose: bool = False, reasons: bool = True) -> None:
+def print_plan(planned: Planned, colour: str, verbose: bool = False) -> None:
     """Print a plan to stdout."""
-    sys.stdout.write(text(planned, style.paint(colour), verbose, reasons))
+    sys.stdout.write(text(planned, style.paint(colour), verbose))
 
 
-def show(planned: Planned, colour: str, verbose: bool, reasons: bool) -> None:
+def show(planned: Planned, colour: str, verbose: bool) -> None:
     """Print a plan to stdout; where that is a terminal and too small for it, by a pager."""
-    written = text(planned, style.paint(colour), verbose, reasons)
+    written = text(planned, style.paint(colour), verbose)
     if not (sys.stdout.isatty() and pager.shown(written)):
         sys.stdout.write(written)

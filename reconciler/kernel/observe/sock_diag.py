@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import transport
 from reconciler.kernel.nftables.nft_decode import attributes
+from reconciler.kernel.proc import processes
 from reconciler.model.errors import KernelError
 from reconciler.model.rows import Listener
 
@@ -114,7 +115,7 @@ def _owners(inodes: Collection[int]) -> dict[int, tuple[int, str]]:
     for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()):
         for target in _open_files(pid):
             if target in wanted:
-                owners.setdefault(wanted[target], (pid, _name(pid)))
+                owners.setdefault(wanted[target], (pid, processes.name_of(pid)))
         if len(owners) == len(wanted):
             break
     return owners
@@ -125,11 +126,3 @@ def _open_files(pid: int) -> Iterator[str]:
         for name in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 yield os.readlink(f"/proc/{pid}/fd/{name}")
-
-
-def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
