@@ -45,13 +45,22 @@ def lies_on(neighbour: Neighbour) -> tuple[tuple[str, str]]:
 
 
 def stands_on(neighbour: Neighbour) -> tuple[Ground, ...]:
-    """A neighbour needs the link up and its MAC address; a proxy entry stays when the MAC address changes."""
+    """A neighbour needs the link up and its MAC address; a proxy entry stays when the MAC address changes.
+
+    One of IPv6 goes with IPv6 on the link too (addrconf_ifdown in net/ipv6/addrconf.c).
+    """
     proxy = bool(neighbour.flags & NTF_PROXY)
-    return (Ground("proxies" if proxy else "neighbours", neighbour.scope, neighbour.link),)
+    own = Ground("proxies" if proxy else "neighbours", neighbour.scope, neighbour.link)
+    return (own, *_ipv6(neighbour))
+
+
+def _ipv6(neighbour: Neighbour) -> tuple[Ground, ...]:
+    return (Ground("ipv6", neighbour.scope, neighbour.link),) if ":" in neighbour.address else ()
 
 
 def returns(neighbour: Neighbour, after: After) -> bool:
-    return (neighbour.scope, neighbour.link) in after.links
+    there = (neighbour.scope, neighbour.link) in after.links
+    return there and not any(ground in after.lasting for ground in _ipv6(neighbour))
 
 
 def put_back(neighbour: Neighbour, _anew: bool) -> Iterator[Request]:

@@ -24,6 +24,9 @@ _GOING = ("delete", "replace")
 # The grounds that end on a link that is set down, or whose MTU falls below what IPv6 needs.
 _PARTS = {"down": ("ipv4", "ipv6", "neighbours", "proxies"), "narrow": ("ipv6",)}
 
+# The grounds with which objects of kinds with Kind.aside are lost, beside a namespace.
+_TAKE_ASIDE = frozenset({"device", "down", "narrow", "ipv6", "neighbours"})
+
 _TAKES = having(lambda kind: kind.takes)
 _GOES_LAST = having(lambda kind: kind.goes_last)
 _DURING = having(lambda kind: kind.during)
@@ -212,7 +215,7 @@ def unread(changes: Sequence[Change], live: LiveObjects) -> Unread | None:
         return None
     going = frozenset(ground.name for ground in taken if ground.what == "scope")
     return Unread(
-        frozenset(ground.scope for ground in taken if ground.what in ("device", "down", "neighbours")) | going,
+        frozenset(ground.scope for ground in taken if ground.what in _TAKE_ASIDE) | going,
         going,
         {scope: frozenset(names) for scope, names in settings.items()},
         any(ground.what in ("device", "narrow") for ground in taken),
