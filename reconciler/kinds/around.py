@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from reconciler.kinds.grounds import Place
-from reconciler.model.changes import Live
 
 
 class Around(Protocol):
@@ -39,11 +38,14 @@ class Around(Protocol):
     def holders(self, scope: str, address: str, after: bool = False) -> Collection[Any]:
         """The addresses of the scope that are this IP address."""
 
-    def elsewhere(self, scope: str, address: str) -> Iterable[tuple[str, Live]]:
-        """The live addresses of other scopes that are this IP address, each with its scope."""
+    def elsewhere(self, scope: str, address: str) -> Iterable[tuple[str, Any]]:
+        """The live addresses of other scopes that are this IP address, each behind its scope."""
 
     def subnets(self, scope: str, link: str) -> Collection[str]:
         """The prefixes of the addresses that the link has after the plan."""
+
+    def sent(self, scope: str, protocol: str, address: str, port: int) -> tuple[str, int] | None:
+        """Where a new or changed object of the plan sends what comes to the address and port, None where none does."""
 
     def listens(self, scope: str, protocol: str, address: str, port: int) -> bool:
         """Whether a socket of the scope listens there."""

@@ -25,6 +25,7 @@ _HOLDS = having(lambda kind: kind.holds)
 _LEADS = having(lambda kind: kind.leads)
 _CONNECTS = having(lambda kind: kind.connects)
 _ANY = {4: "0.0.0.0", 6: "::"}
+_TRANSLATES = having(lambda kind: kind.translates if kind.publishes else None)
 _PORTS = having(lambda kind: kind.ports)
 
 
@@ -119,6 +120,21 @@ class Host:
     def value(self, scope: str, sysctl: str) -> str | None:
         return self._found.sysctls.get((scope, sysctl))
 
+    def sent(self, scope: str, protocol: str, address: str, port: int) -> tuple[str, int] | None:
+        sends = (
+            translate(after, protocol, address, port) for translate, after in self._published.get((scope, port), ())
+        )
+        return next((to for to in sends if to is not None), None)
+
+    @cached_property
+    def _published(self) -> dict[tuple[str, int], list[tuple[Any, Any]]]:
+        """By scope and port, the new and changed objects that publish it, each with the function of its kind."""
+        published: dict[tuple[str, int], list[tuple[Any, Any]]] = defaultdict(list)
+        for change in self._changes:
+            if change.key.kind in _TRANSLATES and change.after is not None:
+                published[change.key.scope, change.after.port].append((_TRANSLATES[change.key.kind], change.after))
+        return published
+
     def listens(self, scope: str, protocol: str, address: str, port: int) -> bool:
         if scope not in self._ports:
             self._ports[scope] = frozenset(self._listening(scope))
@@ -149,11 +165,15 @@ class Host:
         return route_lookup.after(self._changes, self._live, taken, self._measures.restored)
 
     @cached_property
-    def _ways(self) -> tuple[Ways, Ways]:
-        return Ways(self._now), Ways(self._then)
+    def _ways_now(self) -> Ways:
+        return Ways(self._now)
+
+    @cached_property
+    def _ways_then(self) -> Ways:
+        return Ways(self._then)
 
     def way(self, scope: str, table: int, to: str, after: bool) -> Any:
-        return self._ways[after].to(scope, table, to)
+        return (self._ways_then if after else self._ways_now).to(scope, table, to)
 
     def is_asked(self, scope: str, table: int) -> bool:
         state = self._found.scopes.get(scope)
@@ -176,14 +196,19 @@ class Host:
         return prefixes
 
     def holders(self, scope: str, address: str, after: bool = False) -> Collection[Any]:
-        return [one for where, one in self._held[after].get(address, ()) if where == scope]
+        held = self._held_then if after else self._held_now
+        return [one for where, one in held.get(address, ()) if where == scope]
 
     def elsewhere(self, scope: str, address: str) -> Iterable[tuple[str, Any]]:
-        return ((where, one) for where, one in self._held[False].get(address, ()) if where != scope)
+        return ((where, one) for where, one in self._held_now.get(address, ()) if where != scope)
 
     @cached_property
-    def _held(self) -> tuple[Mapping[str, list[tuple[str, Any]]], Mapping[str, list[tuple[str, Any]]]]:
-        return _by_address(self._now), _by_address(self._then)
+    def _held_now(self) -> Mapping[str, list[tuple[str, Any]]]:
+        return _by_address(self._now)
+
+    @cached_property
+    def _held_then(self) -> Mapping[str, list[tuple[str, Any]]]:
+        return _by_address(self._then)
 
     def subnets(self, scope: str, link: str) -> Collection[str]:
         return self._subnets.get((scope, link), ())

@@ -9,10 +9,20 @@ import impacts
 import pytest
 from pretended.seam import Pretended, prepared_situation
 
+from reconciler.kernel.observe import sock_diag
+
 
 @pytest.mark.parametrize("name", impacts.CASES)
-def test_impact(name: str, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impact(
+    name: str,
+    pretended: Pretended,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = impacts.CASES[name]
+    servers = frozenset({("tcp", "0.0.0.0", 80), ("tcp", "::", 80)})  # as in the live test
+    monkeypatch.setattr(sock_diag, "listening", lambda _kernel, _scope: servers)
     situation, file = prepared_situation(impacts.situation(case), tmp_path, capsys, pretended)
     code, out, err = situation.run("plan", "--json", file)
     assert code == 2, out + err

@@ -266,7 +266,11 @@ def disrupts(change: Change, around: Around) -> str:
         listens = around.listens(after.scope, after.protocol, after.listen, after.port)
         return f"new flows to {_place(after)} go to {_target(after)}, not to the process that listens there" * listens
     if after is None:
-        return f"running flows to {_place(before)} are reset, and new ones go nowhere"
+        to = around.sent(before.scope, before.protocol, before.listen, before.port)
+        if to == (before.target, before.target_port):
+            return ""  # published on every address from now on
+        go = f"go to port {to[1]} of {to[0]}" if to else "go nowhere"
+        return f"running flows to {_place(before)} are reset, and new ones {go}"
     if _target(before) != _target(after):
         return f"running flows to {_place(after)} are reset, and new ones go to {_target(after)}"
     return ""
