@@ -11,12 +11,6 @@ from reconciler.kinds.grounds import Place
 class Around(Protocol):
     """What is live, and what the plan leaves."""
 
-    def comes(self, scope: str) -> bool:
-        """Whether the plan creates the namespace: no packet passes it yet."""
-
-    def goes(self, scope: str) -> bool:
-        """Whether the plan deletes the namespace."""
-
     def link(self, scope: str, name: str) -> Any:
         """The live object that has the link, None where there is none."""
 

@@ -32,9 +32,10 @@ _PORTS = having(lambda kind: kind.ports)
 def told(
     changes: Sequence[Change], standing: Standing, found: LiveState, measures: Measures, listening: Listening
 ) -> list[Change]:
-    """The changes with their impact and what they disrupt."""
+    """The changes with their impact and what they disrupt; no packet passes a namespace that the plan creates."""
     around = Host(changes, standing, found, measures, listening)
-    return [_told(change, around) for change in changes]
+    born = {change.key.name for change in changes if change.key.kind == "namespace" and change.action == "create"}
+    return [change if change.key.scope in born else _told(change, around) for change in changes]
 
 
 def _told(change: Change, around: Host) -> Change:
@@ -46,9 +47,8 @@ def _told(change: Change, around: Host) -> Change:
 
 
 def _disrupts(change: Change, kind: Kind, around: Host) -> str:
-    scope = change.key.scope
-    if around.comes(scope) or (around.goes(scope) and change.action == "delete"):
-        return ""  # nothing passes it yet; what ends with a namespace is told there
+    if change.action == "delete" and around.goes(change.key.scope):
+        return ""  # it is told of the namespace
     if kind.disrupts is not None:
         return kind.disrupts(change, around)
     words = [word for word in change.differs if word in kind.disruptive_on]
@@ -73,19 +73,10 @@ class Host:
         self._ports: dict[str, Collection[tuple[str, str, int]]] = {}
 
     @cached_property
-    def _made(self) -> frozenset[str]:
-        return self._namespaces("create")
-
-    @cached_property
     def _gone(self) -> frozenset[str]:
-        return self._namespaces("delete")
-
-    def _namespaces(self, action: str) -> frozenset[str]:
+        """The namespaces that the plan deletes."""
         listed = (change for change in self._changes if change.key.kind == "namespace")
-        return frozenset(change.key.name for change in listed if change.action == action)
-
-    def comes(self, scope: str) -> bool:
-        return scope in self._made
+        return frozenset(change.key.name for change in listed if change.action == "delete")
 
     def goes(self, scope: str) -> bool:
         return scope in self._gone
