@@ -106,9 +106,9 @@ def _shuts(before: str, after: str) -> bool:
 _BY_ANY = frozenset({"proxy_arp", "route_localnet", "accept_local", "bc_forwarding", "src_valid_mark"})
 _OF_LINKS: Mapping[tuple[str, str, str], _Stop] = MappingProxyType(
     {
-        ("ipv4", "conf", "forwarding"): _Stop(_off, "IPv4 packets that come in by {on} are not forwarded"),
-        ("ipv6", "conf", "forwarding"): _Stop(_off, "IPv6 packets that come in by {on} are not forwarded"),
-        ("ipv6", "conf", "force_forwarding"): _Stop(_off, "IPv6 packets that come in by {on} are not forwarded"),
+        ("ipv4", "conf", "forwarding"): _Stop(_off, "IPv4 forwarding of {on} stops"),
+        ("ipv6", "conf", "forwarding"): _Stop(_off, "IPv6 forwarding of {on} stops"),
+        ("ipv6", "conf", "force_forwarding"): _Stop(_off, "IPv6 forwarding of {on} stops"),
         ("ipv6", "conf", "disable_ipv6"): _Stop(_on_, "IPv6 of {on} ends"),
         ("ipv4", "conf", "rp_filter"): _Stop(_stricter, "packets by {on} to which answers leave by another link"),
         ("ipv4", "conf", "arp_ignore"): _Stop(_shuts, "ARP on {on} for addresses of other links is not answered"),
