@@ -11,7 +11,7 @@ from situations import CASES, Situation, name_of, read
 
 from reconciler.cli.shown import sides
 from reconciler.kinds import BY_NAME
-from reconciler.model.changes import NOBODY, Change
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
 from reconciler.planning.intent import Planned
 from reconciler.run import look
 
@@ -58,11 +58,16 @@ def live_side(change: Change, planned: Planned) -> dict[str, Any] | None:
         assert change.key in taken.losses, "it exists, and no other change deletes it"
         return None
     if change.action == "adopt":
-        return {"owner": NOBODY}
+        return {"owner": owner_of(change, entry)}
     shown = dict(BY_NAME[change.key.kind].shown(entry.object))
     if change.action == "delete":
         return shown
-    return {name: NOBODY if name == "owner" else shown.get(name) for name in change.differs}
+    return {name: owner_of(change, entry) if name == "owner" else shown.get(name) for name in change.differs}
+
+
+def owner_of(change: Change, entry: Live) -> str:
+    """The topology that had the object, where that is another one."""
+    return NOBODY if entry.owner in (NOBODY, KERNEL, UNKNOWN, change.owner) else entry.owner
 
 
 def test_a_port_whose_bridge_is_renamed(
