@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.kernel.namespaces.worker import Kernel
@@ -10,6 +9,7 @@ from reconciler.kernel.netlink import peers, reader
 from reconciler.kernel.netlink.transport import NETFILTER
 from reconciler.kernel.nftables import nft_tables
 from reconciler.kernel.proc import dns_files, sysctl
+from reconciler.model import data as dataclasses
 from reconciler.model.attributes import Tables
 from reconciler.model.errors import KernelError
 from reconciler.model.keys import HOST

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.model.changes import Change, Desired, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.keys import Key, Origin
 from reconciler.model.quoting import Path
 from reconciler.model.rows import LiveState, ScopeState

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.namespace import home
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import NOBODY, Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, Key
 from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP, MOST_SERVERS
 from reconciler.model.quoting import Path

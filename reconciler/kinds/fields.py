@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any
 
+from reconciler.model import data as dataclasses
 from reconciler.model.secret import Secret, is_lost
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 
 Place = tuple[str, str]  # scope, name of a link in it

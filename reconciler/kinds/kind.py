@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.kinds.context import Claim, Entry, Names, Noting, Parsed, Reading, Source
@@ -12,7 +11,7 @@ from reconciler.kinds.fields import attributes, declared
 from reconciler.kinds.grounds import After, Ground, Place, Taking
 from reconciler.model.attributes import Table
 from reconciler.model.changes import Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request

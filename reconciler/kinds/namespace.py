@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import field
 from typing import Any
 
 from reconciler.kinds.around import Around
 from reconciler.kinds.context import Names, Parsed, Reading, Source
 from reconciler.kinds.course import Course
 from reconciler.kinds.kind import EVERYWHERE, Kind
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import NOBODY, Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, SHARED_GROUP, STAMP, Key
 from reconciler.model.requests import CreateNamespace, DeleteNamespace, LinkRef, Netlink, Request
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import field
 from typing import Any
 
 from reconciler.kinds.context import Names, Noting, Parsed, Reading
 from reconciler.kinds.kind import RECORD, Kind
 from reconciler.kinds.namespace import home
+from reconciler.model import data as dataclasses
 from reconciler.model import port_ranges
 from reconciler.model.changes import Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import Key
 from reconciler.model.port_ranges import PortRanges
 from reconciler.model.requests import Request, ReservePorts

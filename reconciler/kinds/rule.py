@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
 
 from reconciler.kinds import kind
 from reconciler.kinds.around import Around
 from reconciler.kinds.context import Reading
 from reconciler.kinds.kind import Kind
 from reconciler.model.changes import KERNEL, NOBODY, Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import TYPE_CHECKING
 
 from reconciler.kinds import ipv6, sysctl_cuts, sysctl_disrupts, sysctl_effects, sysctl_records, sysctl_values
@@ -19,8 +17,9 @@ from reconciler.kinds.nat.target_links import published_links
 from reconciler.kinds.route.form import RTPROT_RA
 from reconciler.kinds.sysctl_effects import link_of
 from reconciler.kinds.sysctl_records import key_of as key_of
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl

@@ -7,11 +7,11 @@ that was probably meant, every other invalid value is removed, and the rest is b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import KINDS, LINK_SECTIONS
 from reconciler.language.schema import Document, Fault, faults
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from reconciler.language import explain
 from reconciler.language.yaml_events import MAX_PROBLEMS
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path

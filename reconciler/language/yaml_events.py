@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted, shortened

@@ -11,10 +11,8 @@ NetreconError                the user sees one line and exit code 1
 from __future__ import annotations
 
 import os
-from dataclasses import field
-from typing import NamedTuple
 
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.keys import Key, Origin
 
 

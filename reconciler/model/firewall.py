@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from reconciler.model.data import NamedTuple
 
 NFT, IPTABLES, IPTABLES_NFT, LEGACY = "nft", "iptables", "iptables-nft", "iptables-legacy"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import Path, dotted
 
 HOST = "host"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.names import BORN_MAC
 from reconciler.model.port_ranges import PortRanges
 

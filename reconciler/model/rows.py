@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any
 
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.keys import SHARED_GROUP, stamped
 
 FOREVER = 0xFFFFFFFF  # the lifetime of an address that does not end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from reconciler.model.data import NamedTuple
 
 
 class Sent(NamedTuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import NamedTuple
 
 from reconciler.kinds import BY_NAME, KINDS
 from reconciler.kinds.kind import ENDS, EVERYWHERE
 from reconciler.model.changes import Change
+from reconciler.model.data import NamedTuple
 from reconciler.model.rows import LiveState
 
 _EVERY = frozenset(BY_NAME)

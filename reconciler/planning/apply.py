@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from typing import Protocol
 
 from reconciler.model.changes import Change
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.errors import Failure
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from reconciler.kinds import BY_NAME, RANK, having
 from reconciler.kinds.grounds import Ground, Place, Taking
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, Key
 

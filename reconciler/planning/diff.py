@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.context import Claim, Names
 from reconciler.kinds.grounds import Ground, Place
 from reconciler.kinds.kind import PROTOCOL, Kind
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Action, Change, Desired, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, STAMP, Key, Origin
 from reconciler.model.keys import PROTOCOL as PROTOCOL_NUMBER

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.model.changes import Desired
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST, Key, Origin
 from reconciler.planning.expectations import Ends, Expectation
 from reconciler.planning.layout import DEFAULT, Layout, Station, Subnet

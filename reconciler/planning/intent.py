@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reconciler.model.changes import Change, Desired, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.grounds import Place
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.planning.loops import root
 

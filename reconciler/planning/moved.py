@@ -7,10 +7,10 @@ lives for half a minute and more, and nothing that is sent by it arrives.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 
+from reconciler.model import data as dataclasses
 from reconciler.model.keys import HOST, STAMP
 from reconciler.model.requests import Announce, Netlink
 from reconciler.model.rows import AddressRow, LearnedRow, LinkRow, LiveState, ScopeState

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from reconciler.kinds import BY_NAME, KINDS, having
 from reconciler.kinds.kind import ENDS
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Live
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState, ScopeState

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.grounds import Place
 from reconciler.model.changes import KERNEL, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, LiveState
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -11,6 +10,7 @@ from reconciler.kinds import BY_NAME, KINDS, RANK
 from reconciler.kinds.context import Names
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import PROTOCOL
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key

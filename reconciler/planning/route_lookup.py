@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import having
 from reconciler.kinds.route import form as route
 from reconciler.model.changes import Change
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import RuleRow
 from reconciler.planning.consequences import Afterwards, Consequences, LiveObjects, Standing

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import field
 from types import MappingProxyType
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_TYPES, having, namespace
 from reconciler.kinds.context import Noted, Reading
 from reconciler.model.changes import KERNEL, Desired, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import LiveState, ScopeState
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.kinds import BY_NAME, KINDS, LINK_SECTIONS, MASTERS, having
 from reconciler.kinds.context import Claim, Names, Parsed, Source
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Desired
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem

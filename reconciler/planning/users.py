@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.context import Names
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Key
 from reconciler.planning.plan import live_names

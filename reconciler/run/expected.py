@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from reconciler.kinds.links import link
 from reconciler.kinds.route import form as route
 from reconciler.language.networks.ipam import BITS, Block, block, network_of, number
 from reconciler.language.networks.lowered import LEVEL_TWO
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change
 from reconciler.model.keys import HOST, Origin, stamped
 from reconciler.model.names import block_owner

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import NamedTuple
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, TABLES
 from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST, Key, stamped
 from reconciler.model.names import block_owner
 from reconciler.model.rows import LiveState

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.compose import convert, project
 from reconciler.language.compose.external import Others
 from reconciler.language.compose.words import LeftOut
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import NO_ORIGIN
 from reconciler.run import host

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconciler.language import document, schema, sources
 from reconciler.language.networks.lowered import Lowered, has_level_two
 from reconciler.language.schema import Document
+from reconciler.model import data as dataclasses
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.quoting import Path
 from reconciler.model.rows import LiveState

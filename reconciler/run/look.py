@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections import ChainMap
-from typing import NamedTuple
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.proc import dns_files
 from reconciler.kinds import BY_NAME, KINDS, TABLES
 from reconciler.kinds.kind import ENDS
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Problem
 from reconciler.model.keys import HOST, Key, stamped
 from reconciler.model.rows import LiveState

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import having
 from reconciler.language.networks.lowered import Lowered
+from reconciler.model import data as dataclasses
 from reconciler.model.errors import Refused
 from reconciler.planning.finding import Finding
 from reconciler.planning.intent import Intent, Planned, to_have

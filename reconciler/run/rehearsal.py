@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,6 +13,7 @@ from reconciler.kinds import BY_NAME, KINDS, having, namespace
 from reconciler.kinds.grounds import Place
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import other_link
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, NetreconError, Problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from reconciler.kernel.proc import sysctl
 from reconciler.kinds import BY_NAME
 from reconciler.kinds.course import Course
 from reconciler.kinds.kind import NFT
+from reconciler.model import data as dataclasses
 from reconciler.model.errors import KernelError, NetreconError
 from reconciler.model.keys import HOST
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, Netlink, Request, WriteSysctl

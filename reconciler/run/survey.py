@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.proc import dns_files
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import ScopeState, Surroundings
 from reconciler.planning import doctor

@@ -6,11 +6,11 @@ import contextlib
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.nftables import flows, trace
 from reconciler.kernel.observe import foreign_rules, probes
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import KernelError
 from reconciler.model.firewall import LEGACY, Chain
 from reconciler.model.tracing import Traced

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path
 from reconciler.kernel.observe import probes
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import KernelError
 from reconciler.model.keys import HOST
 from reconciler.planning import expectations, implied, topology

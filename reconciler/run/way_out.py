@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path
 from reconciler.kinds.route.form import TABLES, TYPES
 from reconciler.language.networks.ipam import Block, block, number
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST
 from reconciler.model.rows import LinkRow, LiveState, RouteRow, ScopeState
 from reconciler.planning.intent import Intent

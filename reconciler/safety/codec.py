@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from reconciler.model import data as dataclasses
 from reconciler.model.secret import Secret
 
 Plain = Any  # what json.dumps takes

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path
@@ -12,8 +10,9 @@ from reconciler.kernel.observe import sock_diag, tracked
 from reconciler.kernel.proc import ssh_session, sysctl
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.course import Course, Passage
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.errors import KernelError
 from reconciler.model.keys import HOST, Key
 from reconciler.model.rows import ScopeState, Way

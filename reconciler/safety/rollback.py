@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import errno
 from collections.abc import Callable, Iterable, Mapping
 
@@ -14,6 +13,7 @@ from reconciler.kernel.proc import sysctl
 from reconciler.kinds import TABLES
 from reconciler.kinds.context import Names
 from reconciler.kinds.fields import lost_secrets
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import Key

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.kinds import BY_NAME, having, sysctl
 from reconciler.kinds.grounds import Ground
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, NOBODY, Change, Desired, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, NO_ORIGIN, Key

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
-from typing import Final, NamedTuple
+from typing import Final
+
+from reconciler.model.data import NamedTuple
 
 
 class Command(NamedTuple):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.cli.changing import add_changing, carry_out
 from reconciler.cli.parsing import Options, Parser, add_adopt, add_files
+from reconciler.model import data as dataclasses
 
 
 def options(parser: Parser) -> None:

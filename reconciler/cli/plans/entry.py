@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from reconciler.kinds import BY_NAME, KINDS
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST, Key, Origin
 from reconciler.model.quoting import Path
 

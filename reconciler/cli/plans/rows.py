@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.cli import folding
 from reconciler.cli.plans import changed, facts
@@ -12,6 +12,7 @@ from reconciler.cli.plans.grouping import Group
 from reconciler.cli.shown import GLYPHS, value_text
 from reconciler.kinds import BY_NAME
 from reconciler.model.changes import Action, Change
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import NO_ORIGIN, Key, Origin
 
 BOUND = 200  # rows of a plan; of more, entries share rows

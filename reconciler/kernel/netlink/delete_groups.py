@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from collections.abc import Collection
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, reader, transport
+from reconciler.model import data as dataclasses
 from reconciler.model.requests import Netlink
 
 RTM_DELLINK = 17

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import struct
 from collections import defaultdict
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, transport
+from reconciler.model import data as dataclasses
 from reconciler.model.rows import LinkRow, ScopeState
 
 RTM_GETLINK, RTM_GETNSID = 18, 90

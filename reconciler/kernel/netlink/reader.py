@@ -9,13 +9,14 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache, partial
 from socket import socket as Socket  # noqa: N812
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import decode, transport
 from reconciler.kernel.netlink.decode_rule import rule
 from reconciler.kernel.netlink.peers import resolve_peers
 from reconciler.model.attributes import Tables
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import stamped
 from reconciler.model.rows import AddressRow, LinkRow, NeighbourRow, RouteRow, ScopeState
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import transport
 from reconciler.kernel.nftables.nft_decode import attributes
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure, KernelError
 
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader
 from reconciler.kernel.nftables import conntrack
 from reconciler.kernel.nftables.conntrack import Flow
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetForbidden
 

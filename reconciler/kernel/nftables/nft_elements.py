@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network, summarize_address_range
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kernel.netlink.decode import malformed
 from reconciler.kernel.nftables.nft_decode import (
@@ -23,6 +23,7 @@ from reconciler.kernel.nftables.nft_decode import (
     number,
     type_names,
 )
+from reconciler.model.data import NamedTuple
 
 Elements = dict[tuple[Any, ...], tuple[Any, ...]]
 

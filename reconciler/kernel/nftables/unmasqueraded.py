@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import path, reader
 from reconciler.kernel.netlink.path import Packet
 from reconciler.kernel.nftables import conntrack, nft_tables
 from reconciler.kernel.nftables.conntrack import NESTED, TUPLE_IP, TUPLE_ORIG, Flow
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure
 from reconciler.model.requests import ForgetUnmasqueraded, ForgetUntranslated
 from reconciler.model.rows import Way

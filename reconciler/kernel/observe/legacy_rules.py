@@ -8,9 +8,9 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from reconciler.kernel.nftables import xtables
+from reconciler.model.data import NamedTuple
 from reconciler.model.firewall import LEGACY, Chain, Do, Doubt, Load, Match, Members, Rule, Step, Verdict
 
 _GET_INFO, _GET_ENTRIES = 64, 65  # IPT_SO_GET_*, IP6T_SO_GET_*

@@ -8,10 +8,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.observe import watching
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import KernelError
 
 HELLO = b"netrecon"  # what a listener says to each client

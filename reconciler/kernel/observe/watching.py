@@ -8,8 +8,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure, KernelError
 
 _MARK = b"netr"  # what the filter looks for

@@ -7,10 +7,10 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import reader, transport
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import KernelError
 
 RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import field
 from functools import cache
 from typing import Any
 
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.rows import FOREVER
 

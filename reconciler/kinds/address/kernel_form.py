@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 from reconciler.kinds.address import order
 from reconciler.kinds.address.form import AF_INET, AF_INET6, Address, at, key_of, network_of
 from reconciler.kinds.context import Reading
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request

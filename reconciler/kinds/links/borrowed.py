@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from reconciler.kinds.context import Noted, Reading
 from reconciler.kinds.links import going_back
 from reconciler.kinds.links.link import WORDS, End, ends
 from reconciler.kinds.links.port import PORT
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Desired
 from reconciler.model.keys import STAMP, Key, stamped
 from reconciler.model.rows import LinkRow, ScopeState

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Link
 from reconciler.kinds.links.link_kind import link_kind
 from reconciler.kinds.links.port import PORT
 from reconciler.kinds.sysctl_effects import accept_dad
+from reconciler.model import data as dataclasses
 from reconciler.model.attributes import Table, bool8, bool32, u16, u32
 from reconciler.model.changes import NOBODY, Change, Live
 from reconciler.model.data import dataclass

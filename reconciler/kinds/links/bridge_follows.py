@@ -6,11 +6,12 @@ br_stp_recalculate_bridge_id in net/bridge/br_stp_if.c, br_mtu_auto_adjust in ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds.grounds import Ground, Place, Taking
 from reconciler.kinds.links.link import NEW_MAC, NO_MAC, Port, ends
 from reconciler.model.changes import Change, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.model.names import BORN_MAC, HIGH_MAC, IPV6_MIN_MTU
 from reconciler.model.rows import LinkRow, ScopeState

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds.context import Names
 from reconciler.kinds.links.link import ends
 from reconciler.model.changes import Change
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import Path
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ None stands for the value of a new link.  An attribute that somebody else change
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from reconciler.kinds.context import Reading
 from reconciler.kinds.links.link import NO_MAC, Link
 from reconciler.kinds.links.port import PORT
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Desired
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, ScopeState

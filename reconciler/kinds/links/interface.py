@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +25,7 @@ from reconciler.kinds.links import told as link_told
 from reconciler.kinds.links.link import End
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import KERNELS
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Live
 from reconciler.model.keys import NO_ORIGIN, PROTOCOL, STAMP, Key
 from reconciler.model.quoting import Path

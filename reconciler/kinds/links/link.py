@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import bisect
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
 from typing import Any, TypeVar
 
 from reconciler.kinds.context import Names
 from reconciler.kinds.fields import declared
 from reconciler.kinds.links.port import IMPLIED, PORT
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import NOBODY, UNKNOWN
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import BIRTH_GROUP, STAMP, Key, stamped
 from reconciler.model.quoting import Path
 from reconciler.model.rows import LinkRow, ScopeState

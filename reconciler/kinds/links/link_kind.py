@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from reconciler.kinds.links import borrowed, bridge_ports, cuts, disrupts, effec
 from reconciler.kinds.links.link import Link, Port
 from reconciler.kinds.namespace import home
 from reconciler.kinds.nat.target_links import publishers
+from reconciler.model import data as dataclasses
 from reconciler.model.attributes import Table, normal
 from reconciler.model.changes import Change, Live
 from reconciler.model.keys import STAMP, Key
@@ -131,15 +131,15 @@ class _LinkKind:
         self.inner = [attribute.word for attribute in data if attribute.inner is not None]
         self.rounded = {attribute.word: attribute.held for attribute in data if attribute.held is not None}
         self.is_port = issubclass(form, Port)
-        self.has_lower = "link" in form.__dataclass_fields__
+        self.has_lower = any(one.name == "link" for one in dataclasses.fields(form))
 
     def check_form(self) -> None:
         """Raise TypeError where the table does not fit the form: when the program starts, not at the first object."""
-        fields = self.form.__dataclass_fields__
+        types = {one.name: one.type for one in dataclasses.fields(self.form)}
         for attribute in self.data:
-            if attribute.word not in fields:
+            if attribute.word not in types:
                 raise TypeError(f"{self.form.__name__} has no field {attribute.word}")
-            if attribute.secret and "Secret" not in str(fields[attribute.word].type):
+            if attribute.secret and "Secret" not in str(types[attribute.word]):
                 raise TypeError(f"{self.form.__name__}.{attribute.word} is secret: its type is Secret")
 
     # -------------------------------------------------------------- from the document

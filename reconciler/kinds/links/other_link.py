@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
 
 from reconciler.kinds.context import Reading
 from reconciler.kinds.kind import Kind
 from reconciler.kinds.links import effects, link, requests
 from reconciler.kinds.links.told import Facts
 from reconciler.model.changes import KERNEL, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
 

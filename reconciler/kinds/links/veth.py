@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from reconciler.kinds.links.link import NEW_MAC, End
 from reconciler.kinds.links.no_link_local import quiet_links
 from reconciler.kinds.namespace import home, key_of
 from reconciler.kinds.nat.target_links import publishers
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, NOBODY, Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import BIRTH_GROUP, HOST, STAMP, Key

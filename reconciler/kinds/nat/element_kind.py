@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from reconciler.kinds.context import Names
 from reconciler.kinds.kind import NAME, NFT, Kind
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import Element
+from reconciler.model import data as dataclasses
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
 from reconciler.model.requests import Request

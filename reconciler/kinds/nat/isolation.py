@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key

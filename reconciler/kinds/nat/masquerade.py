@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
@@ -15,6 +14,7 @@ from reconciler.kinds.links.link import nearest
 from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field
 from typing import Any
 
 from reconciler.kinds.around import Around
@@ -14,7 +13,7 @@ from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.ruleset import FRAME, Element
 from reconciler.kinds.nat.target_links import published_links
 from reconciler.model.changes import Change, Live
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import Key
 from reconciler.model.names import ADMIN_CHAIN, table_name
 from reconciler.model.requests import ForgetUntranslated, NftFrame, Request

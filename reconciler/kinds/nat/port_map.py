@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.port_map_syntax import ANY, PortMapEntry, Wrong, entry_of, version_of
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key

@@ -6,8 +6,9 @@ import functools
 import re
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import Path
 
 FORM = "[listen:]port[-end]:target:port[-end][/protocol]"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds.context import Reading
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.model.names import ADMIN_CHAIN, STAMP_CHAIN, table_owner
 from reconciler.model.requests import NftElement

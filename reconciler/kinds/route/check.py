@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from reconciler.kinds.context import Names, Parsed
 from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import AF_INET6, SCOPES, NextHop, Route, is_link_route, order
+from reconciler.model import data as dataclasses
 from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import PROTOCOL, Key
 
 AF_INET, AF_INET6 = 2, 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from reconciler.kinds.route.form import (
     key_of,
     order,
 )
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Live
 from reconciler.model.keys import PROTOCOL, STAMP, Key, stamped
 from reconciler.model.requests import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, LinkRef, Netlink, Request

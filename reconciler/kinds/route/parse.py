@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from reconciler.kinds.context import Parsed, Source
 from reconciler.kinds.route import limits
 from reconciler.kinds.route.form import AF_INET, AF_INET6, METRIC, SCOPES, TABLES, NextHop, Route, key_of, order
+from reconciler.model import data as dataclasses
 from reconciler.model.quoting import Path
 
 

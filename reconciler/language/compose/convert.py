@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ from reconciler.language.compose.network import Network
 from reconciler.language.compose.sandbox import Whole, sandbox, share
 from reconciler.language.compose.service import BRIDGE, DEFAULT, Service, service_of
 from reconciler.language.compose.words import Left, LeftOut, mapping
+from reconciler.model import data as dataclasses
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from reconciler.language.compose.network import Network, network_of
 from reconciler.language.compose.service import BRIDGE, DEFAULT
 from reconciler.language.compose.words import Left, mapping, truth
 from reconciler.language.networks import naming
+from reconciler.model import data as dataclasses
 from reconciler.model.quoting import Path
 
 _PREDEFINED = ("none", "host", BRIDGE)

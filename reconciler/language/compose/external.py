@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
-from typing import NamedTuple
 
 from reconciler.language.compose import names
 from reconciler.language.networks import naming
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 
 
 class Offer(NamedTuple):

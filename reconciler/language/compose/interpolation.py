@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import quoted
 
 MAX_NESTED = 100  # defaults within defaults

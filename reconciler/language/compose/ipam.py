@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.compose.words import Left, mapping, text
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import Path, quoted
 
 Block = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.compose import names
 from reconciler.language.compose.ipam import Block, addresses, configs
 from reconciler.language.compose.words import Left, mapping, number, text, truth
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.names import IPV6_MIN_MTU
 from reconciler.model.quoting import Path, quoted
 

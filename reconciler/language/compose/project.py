@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from reconciler.language.compose.node import Node, plain
 from reconciler.language.compose.normal import normal
 from reconciler.language.compose.reading import PROJECT_NAME, Reading, Scope, default_env_files
 from reconciler.language.sources import STDIN, fail
+from reconciler.model import data as dataclasses
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin

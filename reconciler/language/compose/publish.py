@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.compose.words import Left, text
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from reconciler.language.compose.network import Network
 from reconciler.language.compose.service import Service, without_a_network
 from reconciler.language.compose.sysctls import sysctls
 from reconciler.language.compose.words import Left, text, words
+from reconciler.model import data as dataclasses
 from reconciler.model.data import dataclass
 from reconciler.model.quoting import Path, quoted
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted

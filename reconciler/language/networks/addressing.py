@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from reconciler.language.networks import naming
 from reconciler.language.networks.ipam import Asked, Clash, Pool, assign, number, written
 from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Address, Endpoint, Held, Network, Note, Sandbox
+from reconciler.model import data as dataclasses
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.networks import naming, subnets
 from reconciler.language.networks.facts import HostFacts
 from reconciler.language.networks.ipam import Pool, network_of, number
 from reconciler.language.networks.leases import Leases, addresses_by_link, bridges
 from reconciler.language.networks.model import Endpoint, Held, Network, Note, Sandbox
+from reconciler.model import data as dataclasses
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import HOST, stamped
 from reconciler.model.names import table_name
 from reconciler.model.rows import LinkRow, LiveState, ScopeState

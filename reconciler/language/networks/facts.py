@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import field, replace
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from reconciler.language.networks.leases import published
 from reconciler.language.networks.model import EMPTY, Held
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field, replace
 from reconciler.model.keys import HOST, stamped
 from reconciler.model.names import IPV6_MIN_MTU, MOST_SERVERS, table_name, table_owner
 from reconciler.model.rows import LiveState, ScopeState

@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+
+from reconciler.model.data import NamedTuple
 
 BITS = {4: 32, 6: 128}
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
 
 from reconciler.kinds.links import bridge
 from reconciler.language.networks import naming
 from reconciler.language.networks.ipam import Block, network_of
 from reconciler.language.networks.model import EMPTY
-from reconciler.model.data import dataclass
+from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, STAMP
 from reconciler.model.names import PUBLISHED_ADDRESS, PUBLISHED_ANY, table_name
 from reconciler.model.rows import LinkRow, LiveState, ScopeState

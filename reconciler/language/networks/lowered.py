@@ -7,11 +7,10 @@ networks/, which would take a fifth of the time of a small check.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.schema import Document
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path

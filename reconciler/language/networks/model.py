@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.networks.ipam import Pool, written
-from reconciler.model.data import dataclass
+from reconciler.model.data import NamedTuple, dataclass, field
 from reconciler.model.quoting import Path
 
 Note = Callable[[Path, str], None]  # records a problem: the path in the file, and the message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.language.networks.facts import HostFacts, Route
 from reconciler.language.networks.ipam import Block, block, meetings
@@ -12,6 +12,7 @@ from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.lowered import Overlap
 from reconciler.language.networks.model import Network, Note
 from reconciler.language.networks.reading import each
+from reconciler.model.data import NamedTuple
 from reconciler.model.quoting import Path
 
 _LISTED = 4  # routes named in a warning

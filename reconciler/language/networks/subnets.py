@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from reconciler.language.networks.ipam import (
 from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Network, Note
 from reconciler.language.networks.reading import each
+from reconciler.model import data as dataclasses
 from reconciler.model.quoting import Path
 
 

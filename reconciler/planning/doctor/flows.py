@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kinds import BY_NAME, having
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.model.rows import LinkRow, ScopeState
 from reconciler.planning.doctor.classes import Classes

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from reconciler.kinds import BY_NAME
+from reconciler.model import data as dataclasses
 from reconciler.model.keys import Key
 from reconciler.model.rows import Listener, Surroundings
 from reconciler.planning.finding import Finding

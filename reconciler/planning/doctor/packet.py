@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 import sys
 from ipaddress import ip_address
 from typing import Any
 
+from reconciler.model import data as dataclasses
 from reconciler.model.data import dataclass
 from reconciler.model.firewall import Load
 

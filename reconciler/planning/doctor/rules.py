@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.firewall import Chain, Chains, Do, Doubt, Load, Match, Members, Rule, Step, Verdict
 from reconciler.planning.doctor.packet import Packet
 

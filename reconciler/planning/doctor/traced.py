@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.firewall import LEGACY, Chain
 from reconciler.model.keys import Key
 from reconciler.model.tracing import Traced

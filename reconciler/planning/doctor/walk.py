@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from reconciler.model.data import NamedTuple
 from reconciler.model.firewall import Chain, Chains
 from reconciler.planning.doctor import rules
 from reconciler.planning.doctor.flows import Flow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import sys
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from reconciler.kernel.namespaces.worker import Kernel
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change
 from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
 from reconciler.model.keys import NO_ORIGIN
