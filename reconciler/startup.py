@@ -1,7 +1,8 @@
 """Functions for speed alone: without them the program does the same, but slower.
 
-Two other measures for speed are elsewhere: ``model/data.py`` makes dataclasses and their objects faster, and modules
-that take more than a millisecond to import and that most runs do not need are imported inside functions.
+Three other measures for speed are elsewhere: ``model/data.py`` makes dataclasses and their objects faster,
+``model/patterns.py`` compiles regular expressions late, and modules that take more than a millisecond to import and
+that most runs do not need are imported inside functions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -62,17 +63,62 @@ def submodule(name: str) -> types.ModuleType:
     package = name.partition(".")[0]
     if package in sys.modules:
         return importlib.import_module(name)
+    with _in_place_of(package, _empty(package)):
+        return importlib.import_module(name)
+
+
+def jsonschema_rs() -> Any:
+    """jsonschema_rs, imported without email.utils (4 ms), by which it reads the date of its own build."""
+    if "email.utils" in sys.modules:
+        return importlib.import_module("jsonschema_rs")
+    reader = types.ModuleType("email.utils")
+    reader.parsedate_to_datetime = str  # type: ignore[attr-defined]
+    with _in_place_of("email.utils", reader):
+        return importlib.import_module("jsonschema_rs")
+
+
+def yaml() -> Any:
+    """PyYAML's events, errors and C parser, imported without its modules in Python (10 ms, half of it one regex).
+
+    The C parser asks these modules for their errors alone.  Where PyYAML is built without it, the whole of PyYAML.
+    """
+    if "yaml" in sys.modules:
+        return sys.modules["yaml"]
+    package: Any = _empty("yaml")
+    try:
+        with _in_place_of("yaml", package):
+            for name in ("error", "events", "tokens", "nodes"):
+                setattr(package, name, importlib.import_module(f"yaml.{name}"))
+            vars(package).update(vars(package.error) | vars(package.events))
+            for name in ("Scanner", "Parser", "Composer", "Constructor"):
+                setattr(package, name.lower(), types.SimpleNamespace(**{f"{name}Error": package.MarkedYAMLError}))
+            for name in ("Reader", "Emitter", "Serializer", "Representer"):
+                setattr(package, name.lower(), types.SimpleNamespace(**{f"{name}Error": package.YAMLError}))
+            importlib.import_module("yaml._yaml")
+    except (ImportError, AttributeError):  # it is not built, or asks for more
+        return importlib.import_module("yaml")
+    return package
+
+
+def _empty(package: str) -> types.ModuleType:
+    """A package without content, in which its modules are found."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError(f"{package} is not installed")
     stand_in = types.ModuleType(package)
     stand_in.__path__ = list(spec.submodule_search_locations)
     stand_in.__spec__ = spec
-    sys.modules[package] = stand_in
+    return stand_in
+
+
+@contextlib.contextmanager
+def _in_place_of(name: str, stand_in: types.ModuleType) -> Iterator[None]:
+    """Inside, an import of ``name`` gives the stand-in; afterwards the real module can be imported."""
+    sys.modules[name] = stand_in
     try:
-        return importlib.import_module(name)
+        yield
     finally:
-        del sys.modules[package]
+        del sys.modules[name]
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, NO_ORIGIN, Key
+from reconciler.model.patterns import pattern
 from reconciler.model.quoting import Path
 from reconciler.model.requests import Request, WriteSysctl
 from reconciler.model.rows import ScopeState
@@ -241,7 +241,7 @@ def takes(changes: Sequence[Change], live: Mapping[Key, Live]) -> Iterator[Takin
             yield Taking(Ground("ipv6", key.scope, link), key, not again)
 
 
-_SWITCH = re.compile(r"net\.ipv6\.conf\.([^.]+)\.(disable_ipv6|forwarding)")
+_SWITCH = pattern(r"net\.ipv6\.conf\.([^.]+)\.(disable_ipv6|forwarding)")
 
 
 def _learned(cause: Key, values: Mapping[Key, str], live: Mapping[Key, Live]) -> Iterator[Taking]:

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import re
-
 from reconciler.model import port_ranges
+from reconciler.model.patterns import pattern
 from reconciler.model.port_ranges import PortRanges
 
 RESERVED = "net.ipv4.ip_local_reserved_ports"
 PORTS = "net.ipv4.ip_local_port_range"
-_INTEGER = re.compile(r"-?\d+")
-_INTEGERS = re.compile(r"-?\d+( -?\d+)*")
-_BASED = re.compile(r"(-?)(0[xX][0-9a-fA-F]+|0[0-7]+)")  # strtoul_lenient in kernel/sysctl.c; it prints decimals
-_PORTS = re.compile(r" *\d{1,5}(-\d{1,5})?( *, *\d{1,5}(-\d{1,5})?)* *")
-_LISTS_OF_BITS = re.compile(r"cpu|mask|reserved_ports")  # printed as ranges or hexadecimal
-_ONE_NUMBER = re.compile(r"net\.ipv[46]\.(conf|neigh)\.[^.]+\.(?!stable_secret)[^.]+|net\.ipv4\.ip_forward")
+_INTEGERS = pattern(r"-?\d+( -?\d+)*")
+_BASED = pattern(r"(-?)(0[xX][0-9a-fA-F]+|0[0-7]+)")  # strtoul_lenient in kernel/sysctl.c; it prints decimals
+_PORTS = pattern(r" *\d{1,5}(-\d{1,5})?( *, *\d{1,5}(-\d{1,5})?)* *")
+_LISTS_OF_BITS = ("cpu", "mask", "reserved_ports")  # printed as ranges or hexadecimal
 _INT = (-(1 << 31), (1 << 31) - 1)
 _UNSIGNED = frozenset({"ra_defrtr_metric", "ioam6_id_wide", "ioam6_id"})
-_RANGES = {
-    re.compile(r"net\.ipv6\.conf\.[^.]+\.hop_limit"): (1, 255),  # addrconf_sysctl in net/ipv6/addrconf.c
-    re.compile(r"net\.ipv4\.ip_default_ttl"): (1, 255),
-    re.compile(r"net\.ipv4\.ip_unprivileged_port_start"): (0, 65535),
-    re.compile(r"net\.ipv6\.conf\.[^.]+\.mtu"): (1280, _INT[1]),  # IPV6_MIN_MTU
-}
 
 
 def normal(key: str, value: str) -> str:
     """The value as the kernel prints it: numbers in decimal, ranges of ports sorted and joined."""
     if key == RESERVED:
         return ",".join(port_ranges.written(_ranges(value))) if _PORTS.fullmatch(value) else value
-    if _LISTS_OF_BITS.search(key):
+    if _is_list_of_bits(key):
         return value
     return " ".join(_decimal(word) for word in value.split(" "))
 
 
+def _is_list_of_bits(key: str) -> bool:
+    return any(word in key for word in _LISTS_OF_BITS)
+
+
 def _decimal(word: str) -> str:
+    if word == "0" or word.removeprefix("-")[:1] != "0":
+        return word
     match = _BASED.fullmatch(word)
     return str(int(match[1] + match[2], 16 if match[2][1] in "xX" else 8)) if match else word
 
@@ -53,15 +50,33 @@ def wrong(key: str, value: str) -> str:
         return _wrong_ports(value)
     if key == PORTS:
         return _wrong_port_range(value)
-    limits = next((limits for pattern, limits in _RANGES.items() if pattern.fullmatch(key)), None)
-    if limits is None and not _ONE_NUMBER.fullmatch(key):
+    limits = _limits(key)
+    if limits is None:
         return ""
-    if not _INTEGER.fullmatch(value):
+    if not value.removeprefix("-").isdecimal():
         return f"{value!r} is no whole number, which {key} is"
-    first, last = limits or (_INT if key.rpartition(".")[2] not in _UNSIGNED else (0, (1 << 32) - 1))
+    first, last = limits
     return (
         "" if first <= int(value) <= last else f"{value} is not between {first} and {last}, as the kernel wants {key}"
     )
+
+
+def _limits(key: str) -> tuple[int, int] | None:
+    """The least and the largest value of a sysctl that is one whole number, None for any other sysctl."""
+    match key.split("."):
+        case ["net", "ipv6", "conf", _, "hop_limit"]:
+            return 1, 255  # addrconf_sysctl in net/ipv6/addrconf.c
+        case ["net", "ipv4", "ip_default_ttl"]:
+            return 1, 255
+        case ["net", "ipv4", "ip_unprivileged_port_start"]:
+            return 0, 65535
+        case ["net", "ipv6", "conf", _, "mtu"]:
+            return 1280, _INT[1]  # IPV6_MIN_MTU
+        case ["net", "ipv4" | "ipv6", "conf" | "neigh", _, name] if not name.startswith("stable_secret"):
+            return (0, (1 << 32) - 1) if name in _UNSIGNED else _INT
+        case ["net", "ipv4", "ip_forward"]:
+            return _INT
+    return None
 
 
 def _wrong_ports(value: str) -> str:
@@ -83,7 +98,7 @@ def _wrong_port_range(value: str) -> str:
 
 def unlike(key: str, value: str, live: str) -> str:
     """Why the kernel does not take the value, by what it has now: as many numbers, where it has numbers."""
-    if not _INTEGERS.fullmatch(live) or _LISTS_OF_BITS.search(key):
+    if not _INTEGERS.fullmatch(live) or _is_list_of_bits(key):
         return ""
     many = live.count(" ") + 1
     if _INTEGERS.fullmatch(value) and value.count(" ") + 1 == many:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import yaml
-
+from reconciler import startup
 from reconciler.language.sources import MAX_BYTES, expand, fail, read, too_big
 from reconciler.language.yaml_events import MAX_DEPTH, MAX_EXPANDED, MAX_PROBLEMS, TOO_DEEP, Builder, Mark, Marks
 from reconciler.model.data import dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin
-from reconciler.model.quoting import Path, is_ordinary, quoted, unprintable
+from reconciler.model.patterns import pattern
+from reconciler.model.quoting import UNPRINTABLE, Path, is_ordinary, quoted
 
 __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_EXPANDED", "MAX_PROBLEMS",
     "Document", "Marks", "Path", "expand", "load", "quoted", "read",
 ]  # fmt: skip
 
-_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as one
-_BRACKETED_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]*\]:")
+yaml = startup.yaml()
+_LINE_BREAK = pattern("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML counts as one
+_BRACKETED_ADDRESS = pattern(r"\[[0-9A-Fa-f:.]*\]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _decode(file: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         message = f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}; save the file as UTF-8"
         fail(file, message, *_position(data[: error.start].decode("utf-8", "replace")))
-    if not is_ordinary(data) and (bad := unprintable().search(text)):
+    if not is_ordinary(data) and (bad := UNPRINTABLE.search(text)):
         message = f'character U+{ord(bad[0]):04X} may not stand in YAML; write it as "\\u{ord(bad[0]):04x}"'
         fail(file, message, *_position(text[: bad.start()]))
     return text
@@ -107,7 +107,7 @@ def _position(before: str) -> Mark:
 
 def _events(text: str) -> Iterator[Any]:
     try:
-        parser: Any = import_module("yaml.cyaml").CParser(text)
+        parser: Any = import_module("yaml._yaml").CParser(text)
     except ImportError:
         yield from _slow_events(text)
         return
@@ -131,7 +131,7 @@ def _one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
-def _syntax(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
+def _syntax(file: str, text: str, error: Any) -> Problem:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     if "nesting depth" in str(error.problem):  # libyaml has a limit of its own and reads ahead of our check

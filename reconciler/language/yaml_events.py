@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-import yaml
-
+from reconciler import startup
 from reconciler.model.data import NamedTuple, dataclass
 from reconciler.model.errors import InputError, Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted, shortened
+
+yaml = startup.yaml()
 
 MAX_DEPTH = 64  # containers within containers
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; a topology needs fewer than ten"
@@ -30,15 +30,17 @@ _WORDS: dict[str, bool | None] = {
 }
 _TAGGED: dict[str, type] = {_CORE + "bool": bool, _CORE + "int": int, _CORE + "null": type(None)}
 # YAML 1.1 reads 22:22 as 1342, 010 as 8 and `no` as false; here these stay text, as in YAML 1.2's core schema.
-# The length is limited because int() refuses more than 4300 digits.
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
+_MOST_DIGITS = 100  # int() refuses more than 4300
 
 
 def plain(text: str) -> str | int | bool | None:
     """The value of an unquoted scalar: true, false, null or a decimal integer; else its text."""
     if text in _WORDS:
         return _WORDS[text]
-    return int(text) if _INTEGER.fullmatch(text) else text
+    digits = text.removeprefix("-")
+    if not digits.isdecimal() or not digits.isascii() or len(digits) > _MOST_DIGITS:
+        return text
+    return text if digits[0] == "0" and digits != "0" else int(text)
 
 
 class _Anchor(NamedTuple):

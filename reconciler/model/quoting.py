@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
-from functools import cache
+
+from reconciler.model.patterns import pattern
 
 Path = tuple[str | int, ...]
 
 # Characters outside c-printable of YAML 1.2.2 (5.1), which YAML text must not contain.
-_UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+_NO_YAML = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 # Characters that end a line, or change the direction of text on a terminal.
-_UNSAFE = f"{_UNPRINTABLE}|[\x85\u2028-\u202e\u2066-\u2069]"
+_UNSAFE = pattern(f"{_NO_YAML}|[\x85\u2028-\u202e\u2066-\u2069]")
+UNPRINTABLE = pattern(_NO_YAML)
 _ORDINARY = bytes((*b"\t\n\r", *range(0x20, 0x7F)))
-_PLAIN_KEY = re.compile(r"(?!\.+$)[!#-~\u00a1-\u1fff]{1,64}")
+_PLAIN_KEY = pattern(r"(?!\.+$)[!#-~\u00a1-\u1fff]{1,64}")
 
 
 def is_ordinary(text: bytes) -> bool:
-    """Whether the text is printable ASCII.  Nearly all is, and then the patterns need not be compiled (2 ms)."""
+    """Whether the text is printable ASCII.  Nearly all is, and then the patterns are not compiled (2 ms)."""
     return not text.translate(None, _ORDINARY)
-
-
-@cache
-def unprintable() -> re.Pattern[str]:
-    """Matches one character that YAML text must not contain."""
-    return re.compile(_UNPRINTABLE)
-
-
-@cache
-def _unsafe() -> re.Pattern[str]:
-    return re.compile(_UNSAFE)
 
 
 def shortened(value: object, limit: int = 60) -> str:
@@ -46,7 +36,7 @@ def quoted(value: object, limit: int = 60) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if is_ordinary(text.encode("utf-8", "surrogatepass")):
         return text
-    return _unsafe().sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def dotted(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,9 +10,10 @@ from reconciler.kinds import having, namespace
 from reconciler.kinds.context import Names
 from reconciler.model.data import dataclass
 from reconciler.model.keys import HOST, Key, Origin
+from reconciler.model.patterns import pattern
 from reconciler.model.quoting import Path
 
-_TARGET = re.compile(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
+_TARGET = pattern(r"(?:\[(?P<six>[^]]+)\]|(?P<name>[^:]+))(?::(?P<port>\d+)(?:/(?P<protocol>tcp|udp))?)?\Z")
 _HOLDS, _TRANSLATES = having(lambda kind: kind.holds), having(lambda kind: kind.translates)
 HOPS = 8  # port maps in a row that are followed
 

@@ -1,4 +1,4 @@
-"""Data classes and named tuples whose methods are compiled when they are called."""
+"""Data classes, named tuples and patterns that are compiled when they are used."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from reconciler.model import data
+from reconciler.model.patterns import pattern
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -78,3 +79,9 @@ def test_mypy_refuses_to_assign_to_a_frozen_object(tmp_path: pathlib.Path) -> No
     command = [sys.executable, "-m", "mypy", "--strict", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert 'assigning.py:3: error: Property "owner" defined in "Live" is read-only' in done.stdout
+
+
+def test_a_pattern_is_as_that_of_re() -> None:
+    word = pattern(r"([a-z]+)-?")
+    assert word.fullmatch("ab-")[1] == word.search("ab")[1] == "ab"  # type: ignore[index]
+    assert (word.sub("x", "ab-cd"), word.split("1"), word.fullmatch("7")) == ("xx", ["1"], None)

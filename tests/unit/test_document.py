@@ -38,7 +38,7 @@ def refusal(data: bytes | str) -> str:
 @pytest.fixture(params=["libyaml", "pure"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "pure":
-        monkeypatch.setitem(sys.modules, "yaml.cyaml", None)
+        monkeypatch.setitem(sys.modules, "yaml._yaml", None)
     return str(request.param)
 
 

@@ -19,7 +19,19 @@ MODULES = sorted((ROOT / "reconciler").rglob("*.py"))
 
 HEAVY = {
     *("pyroute2", "nftables", "jsonschema", "deepdiff", "rich", "asyncio", "subprocess", "sqlite3", "logging"),
-    *("dataclasses", "inspect", "pathlib", "secrets", "difflib", "shutil", "importlib.metadata", "inspect.signature"),
+    *(
+        "yaml",
+        "yaml.reader",
+        "email.utils",
+        "dataclasses",
+        "inspect",
+        "pathlib",
+        "secrets",
+        "difflib",
+        "shutil",
+        "importlib.metadata",
+        "inspect.signature",
+    ),
 }
 # Of ours, what takes a millisecond or more and is of use only where there is something to do or to tell.
 SELDOM = {
@@ -107,7 +119,7 @@ def imported_by(*words: str) -> set[str]:
 
 
 def test_the_command_line_alone_imports_nothing_heavy() -> None:
-    unwanted = HEAVY | {"yaml", "jsonschema_rs"}
+    unwanted = HEAVY | {"yaml._yaml", "jsonschema_rs"}
     found = python(
         f"import sys; sys.path += {sys.path!r}; import reconciler.cli.main; print(*({unwanted!r} & {{*sys.modules}}))",
         "-S",
@@ -117,7 +129,7 @@ def test_the_command_line_alone_imports_nothing_heavy() -> None:
 
 def test_validate_imports_neither_the_kernel_nor_what_explains() -> None:
     modules = imported_by("validate", "-q", "topologies/docker-by-hand.yaml")
-    assert {"reconciler.planning.topology", "yaml"} <= modules
+    assert {"reconciler.planning.topology", "yaml._yaml", "jsonschema_rs"} <= modules
     assert modules & (HEAVY | SELDOM) == set()
     assert not [name for name in modules if name.startswith("reconciler.kernel")]
 
@@ -154,6 +166,26 @@ def test_a_submodule_comes_without_its_package() -> None:
 def test_a_package_that_is_missing_is_named() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         startup.submodule("no_such_package.inner")
+
+
+def test_pyyaml_comes_whole_after_its_parser_alone() -> None:
+    code = (
+        "import sys; from reconciler import startup; yaml = startup.yaml();"
+        "print('yaml' in sys.modules, 'yaml.reader' in sys.modules, 'yaml._yaml' in sys.modules);"
+        "parser = sys.modules['yaml._yaml'].CParser('a:\\n - [');\n"
+        "try:\n    while parser.get_event(): pass\n"
+        "except yaml.MarkedYAMLError as error: print(error.problem_mark.line)\n"
+        "import yaml as whole; print(whole.load('a: 2', whole.CSafeLoader), whole.YAMLError is yaml.YAMLError)"
+    )
+    assert python(code).stdout.splitlines() == ["False False True", "2", "{'a': 2} True"]
+
+
+def test_email_utils_can_be_imported_after_jsonschema_rs() -> None:
+    code = (
+        "import sys; from reconciler import startup; rs = startup.jsonschema_rs(); print('email.utils' in sys.modules);"
+        "import email.utils; print(rs.is_valid({'type': 'string'}, ''), email.utils.formatdate(0))"
+    )
+    assert python(code).stdout.splitlines() == ["False", "True Thu, 01 Jan 1970 00:00:00 -0000"]
 
 
 # ------------------------------------------------------------------ the process

@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 
 from reconciler.kernel.namespaces import libc
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.keys import HOST
+from reconciler.model.patterns import pattern
 
 RUN_NETNS = "/run/netns"
 PARKED = "/run/netrecon/parked"  # deleted namespaces, kept alive until the run has ended well
-_OF_PROCESS = re.compile(r"/proc/\d+/ns/net")
+_OF_PROCESS = pattern(r"/proc/\d+/ns/net")
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h; ENOTTY on anything that is not a namespace
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.model.attributes import Attribute
 from reconciler.model.errors import Failure
+from reconciler.model.patterns import pattern
 from reconciler.model.requests import Netlink
 
-_PLACE = re.compile(r" \(attribute at byte (\d+)\)$")  # as transport.py writes it
+_PLACE = pattern(r" \(attribute at byte (\d+)\)$")  # as transport.py writes it
 _LENGTH = struct.Struct("=H")
 _NLMSGHDR, _IFINFOMSG = 16, 16
 # The header between nlmsghdr and the attributes: ifinfomsg, ifaddrmsg, rtmsg, fib_rule_hdr, ndmsg.

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from reconciler.model.data import NamedTuple
+from reconciler.model.patterns import pattern
 from reconciler.model.quoting import Path
 
 FORM = "[listen:]port[-end]:target:port[-end][/protocol]"
@@ -16,8 +17,8 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 ANY = {4: "0.0.0.0", 6: "::"}
 
 _ADDRESS = r"\[[^\]]*\]|[^:\[\]]*"
-_WHOLE = re.compile(rf"(?:({_ADDRESS}):)?([^:\[\]]*):({_ADDRESS}):([^:\[\]/]*)(?:/(.*))?")
-_SIDE = re.compile(rf"(?:({_ADDRESS}):)?([^:\[\]]*)")
+_WHOLE = pattern(rf"(?:({_ADDRESS}):)?([^:\[\]]*):({_ADDRESS}):([^:\[\]/]*)(?:/(.*))?")
+_SIDE = pattern(rf"(?:({_ADDRESS}):)?([^:\[\]]*)")
 
 
 class Ports(NamedTuple):

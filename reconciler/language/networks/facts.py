@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from reconciler.language.networks.model import EMPTY, Held
 from reconciler.model.data import NamedTuple, dataclass, field, replace
 from reconciler.model.keys import HOST, stamped
 from reconciler.model.names import IPV6_MIN_MTU, MOST_SERVERS, table_name, table_owner
+from reconciler.model.patterns import pattern
 from reconciler.model.rows import LiveState, ScopeState
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ def _routes(state: ScopeState) -> Iterator[Route]:
 
 # ------------------------------------------------------------------ resolv.conf
 
-_DOMAIN = re.compile(r"[A-Za-z0-9_.-]{1,255}")
-_OPTION = re.compile(r"[!-~]{1,255}")
+_DOMAIN = pattern(r"[A-Za-z0-9_.-]{1,255}")
+_OPTION = pattern(r"[!-~]{1,255}")
 
 
 def resolver(text: str, upstream: str = "") -> dict[str, list[str]]:

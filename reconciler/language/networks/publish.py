@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +11,11 @@ from reconciler.language.networks.ipam import number, written
 from reconciler.language.networks.leases import Leases
 from reconciler.language.networks.model import Endpoint, Network, Note, Part, Sandbox
 from reconciler.model.data import dataclass
+from reconciler.model.patterns import pattern
 from reconciler.model.quoting import Path
 
 FREE = range(32768, 61000)  # free ports are chosen from these, as by Docker (net.ipv4.ip_local_port_range)
-_FORM = re.compile(r"(?:(\[[^\]]*\]|[0-9]+(?:\.[0-9]+)+):)?(?:([0-9-]*):)?([0-9-]+)(?:/(.*))?")
+_FORM = pattern(r"(?:(\[[^\]]*\]|[0-9]+(?:\.[0-9]+)+):)?(?:([0-9-]*):)?([0-9-]+)(?:/(.*))?")
 
 
 @dataclass(frozen=True, slots=True)
