@@ -42,10 +42,10 @@ class Document:
         line, column = self.start
         node = self.data
         for part in path:
-            mark = self.marks.get(id(node), {}).get(part)
-            if mark is None:
+            within = self.marks.get(id(node))
+            if within is None or part not in within:
                 break
-            line, column = mark
+            line, column = within[part]
             node = node[part]
         return Origin(self.file, line, column, path)
 

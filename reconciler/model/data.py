@@ -59,8 +59,10 @@ else:
 
     def replace(value, /, **changes):
         """A copy of an object with other values in some fields."""
-        kept = {name: getattr(value, name) for name in value._data_fields if name not in changes}
-        return value.__class__(**kept, **changes)
+        for name in value._data_fields:
+            if name not in changes:
+                changes[name] = getattr(value, name)
+        return value.__class__(**changes)
 
     def _own_field(form, name, hint):
         default = vars(form).get(name, _ABSENT)

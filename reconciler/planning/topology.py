@@ -76,7 +76,7 @@ def build(
     _complete(names, objects, origins)
     expected = _expected(data, names, _at(document, (), paths), _noting(document, (), problems))
     if references:
-        problems.extend(_dangling(document, names, {key: paths.get(origins[key], ()) for key in objects}))
+        problems.extend(_dangling(document, names, paths))
     if problems:
         raise InputError(sorted(set(problems)))
     wanted = {key: Desired(value, data["name"], origins[key]) for key, value in objects.items()}
@@ -109,11 +109,13 @@ def _scopes(data: dict[str, Any]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
 
 
 def _at(document: Document, prefix: Path, paths: dict[Origin, Path]) -> Callable[[Path], Origin]:
-    """A function from a path in a scope to its place; ``paths`` collects the full path of each place."""
+    """A function from a path in a scope to its place; ``paths`` collects the path of each place with another one."""
 
     def at(path: Path) -> Origin:
-        origin = document.place((*prefix, *path))
-        paths[origin] = (*prefix, *path)
+        path = (*prefix, *path)
+        origin = document.place(path)
+        if origin.path != path:
+            paths[origin] = path
         return origin
 
     return at
@@ -164,10 +166,11 @@ def _complete(names: Names, objects: dict[Key, Any], origins: dict[Key, Origin])
                     names.links.setdefault(where, key)
 
 
-def _dangling(document: Document, names: Names, paths: Mapping[Key, Path]) -> Iterator[Problem]:
+def _dangling(document: Document, names: Names, paths: Mapping[Origin, Path]) -> Iterator[Problem]:
     for key, value in names.objects.items():
         for path, message in BY_NAME[key.kind].check(value, names):
-            yield Problem(document.place((*paths[key], *path)), message)
+            origin = names.origins[key]
+            yield Problem(document.place((*paths.get(origin, origin.path), *path)), message)
 
 
 def together(topologies: Iterable[Topology]) -> dict[Key, Desired]:

@@ -6,6 +6,7 @@ import ipaddress
 from functools import cache
 from typing import Any
 
+from reconciler.model.addresses import ip_interface
 from reconciler.model.data import dataclass, field
 from reconciler.model.keys import PROTOCOL, Key
 from reconciler.model.rows import FOREVER
@@ -59,7 +60,7 @@ def subnet_of(address: Address) -> ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @cache
 def network_of(address: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_interface(address).network
+    return ip_interface(address).network
 
 
 def at(far: str, address: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from reconciler.kinds import ipv6
 from reconciler.kinds.address.form import Address, key_of
 from reconciler.kinds.context import Names, Parsed, Source
+from reconciler.model.addresses import ip_interface
 from reconciler.model.quoting import Path
 
 
@@ -22,7 +23,7 @@ def _parse_list(source: Source, scope: str, link: str, texts: list[str] | None, 
     last = {4: "", 6: ""}
     for index, text in enumerate(texts or ()):
         try:
-            interface = ipaddress.ip_interface(text)
+            interface = ip_interface(text)
         except ValueError:
             source.problem((*at, index), f'"{text}" is not an IP address with its prefix length')
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from reconciler.kinds import ipv6
@@ -15,6 +15,7 @@ from reconciler.kinds.nat import ruleset
 from reconciler.kinds.nat.element_kind import element_kind
 from reconciler.kinds.nat.ruleset import Element, ElementDifference
 from reconciler.model import data as dataclasses
+from reconciler.model.addresses import ip_address, ip_interface
 from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass
 from reconciler.model.keys import Key

@@ -92,19 +92,23 @@ class Listens:
     """Finds overlaps: two port maps with one address and port, or one of which listens on every address."""
 
     def __init__(self) -> None:
-        self._taken: dict[tuple[str, str, int, int], dict[str, tuple[PortMap, Any]]] = {}
+        self._everywhere: dict[tuple[str, str, int, int], tuple[PortMap, Any]] = {}
+        self._at: dict[tuple[str, str, int, int], dict[str, tuple[PortMap, Any]]] = {}
 
     def add(self, mapped: PortMap, origin: Any) -> tuple[PortMap, Any] | None:
         """Add a port map; the earlier one that it overlaps, with its origin, else None."""
-        place = (mapped.scope, mapped.protocol, mapped.port, version_of(mapped.listen))
-        taken = self._taken.setdefault(place, {})
-        everything = ANY[place[3]]
-        if mapped.listen == everything:
-            other = next(iter(taken.values()), None)
-        else:
-            other = taken.get(mapped.listen) or taken.get(everything)
+        version = version_of(mapped.listen)
+        port = (mapped.scope, mapped.protocol, mapped.port, version)
+        other = self._everywhere.get(port)
+        if mapped.listen == ANY[version]:
+            if other is None and port not in self._at:
+                self._everywhere[port] = (mapped, origin)
+                return None
+            return other or next(iter(self._at[port].values()))
         if other is None:
-            taken[mapped.listen] = (mapped, origin)
+            claimed = self._at.setdefault(port, {})
+            other = claimed.get(mapped.listen)
+            claimed.setdefault(mapped.listen, (mapped, origin))
         return other
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Any
 
+from reconciler.model.addresses import ip_address
 from reconciler.model.data import NamedTuple
 from reconciler.model.patterns import pattern
 from reconciler.model.quoting import Path
@@ -19,6 +20,9 @@ ANY = {4: "0.0.0.0", 6: "::"}
 _ADDRESS = r"\[[^\]]*\]|[^:\[\]]*"
 _WHOLE = pattern(rf"(?:({_ADDRESS}):)?([^:\[\]]*):({_ADDRESS}):([^:\[\]/]*)(?:/(.*))?")
 _SIDE = pattern(rf"(?:({_ADDRESS}):)?([^:\[\]]*)")
+
+
+_NOWHERE: tuple[tuple[str, ...], ...] = ((), (), ())  # an entry that is a string has no keys
 
 
 class Ports(NamedTuple):
@@ -50,32 +54,32 @@ def entry_of(data: Any) -> PortMapEntry:
     """One entry of port_maps, a string or a mapping, with its addresses in canonical form.  Raises Wrong."""
     if isinstance(data, str):
         listen, ports, target, target_ports, protocol = _split(data.strip())
-        where: dict[str, tuple[str, ...]] = {}
+        in_listen, in_target, in_protocol = _NOWHERE
     else:
         listen, ports = _side(str(data["listen"]), "listen")
         target, target_ports = _side(str(data["target"]), "target")
         protocol = data.get("protocol")
-        where = {key: (key,) for key in ("listen", "target", "protocol")}
-    if protocol is None:
-        protocol = "tcp"
-    if protocol.lower() not in PROTOCOLS:
-        raise Wrong(f'no protocol "{protocol}": tcp, udp or sctp', *where.get("protocol", ()))
-    to = _address(target, "target", *where.get("target", ()))
-    _refuse_odd_target(to, *where.get("target", ()))
-    on = _address(listen, "listen", *where.get("listen", ())) if listen else ANY[version_of(to)]
-    _refuse_odd_listen(on, to, *where.get("listen", ()))
+        in_listen, in_target, in_protocol = ("listen",), ("target",), ("protocol",)
+    protocol = "tcp" if protocol is None else _protocol(protocol, *in_protocol)
+    to = _target(target, *in_target)
     entry = PortMapEntry(
-        protocol.lower(),
-        on,
-        ports_of(ports, *where.get("listen", ())),
+        protocol,
+        _listen(listen, to, *in_listen) if listen else ANY[version_of(to)],
+        ports_of(ports, *in_listen),
         to,
-        ports_of(target_ports, *where.get("target", ())),
+        ports_of(target_ports, *in_target),
     )
-    _refuse_unequal(entry, *where.get("target", ()))
+    if entry.ports.last - entry.ports.first != entry.target_ports.last - entry.target_ports.first:
+        raise _unequal(entry, *in_target)
     return entry
 
 
 def _split(text: str) -> Sequence[Any]:
+    """Listen address, ports, target address, target ports and protocol; None for what is not there."""
+    sides, slash, protocol = text.partition("/")
+    parts = sides.split(":")
+    if len(parts) == 3 and "[" not in sides:  # nearly all are so; the pattern takes three times as long
+        return None, *parts, protocol if slash else None
     match = _WHOLE.fullmatch(text)
     if match:
         return match.groups()
@@ -111,6 +115,31 @@ def version_of(address: str) -> int:
     return 6 if ":" in address else 4
 
 
+def _protocol(text: str, *path: str) -> str:
+    if text.lower() not in PROTOCOLS:
+        raise Wrong(f'no protocol "{text}": tcp, udp or sctp', *path)
+    return text.lower()
+
+
+@functools.lru_cache(1 << 16)  # thousands of ports have few targets
+def _target(text: str, *path: str) -> str:
+    target = _address(text, "target", *path)
+    if odd := _oddity(target):
+        raise Wrong(f"{target} is {odd} address: no target that packets can be forwarded to", *path)
+    return target
+
+
+def _listen(text: str, target: str, *path: str) -> str:
+    listen = _address(text, "listen", *path)
+    if version_of(listen) != version_of(target):
+        raise Wrong(f"listen {listen} and target {target} are of two families; both must be of one", *path)
+    if listen == "::1":
+        raise Wrong("::1 cannot be published: the kernel routes it to no other link; try [::]", *path)
+    if _oddity(listen) in ("a multicast", "a broadcast"):
+        raise Wrong(f"{listen} is no address that a host can have; listen on one of its own", *path)
+    return listen
+
+
 def _address(text: str, what: str, *path: str) -> str:
     inner = text[1:-1] if text.startswith("[") else text
     address = _canonical(inner)
@@ -128,20 +157,21 @@ def _address(text: str, what: str, *path: str) -> str:
 
 def ports_of(text: str, *path: str) -> Ports:
     """One port or a range from its text.  Raises Wrong with ``path``."""
-    match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", text)
-    if match is None:
+    if text.isdecimal() and text.isascii() and len(text) <= 5 and 1 <= (port := int(text)) <= 65535:
+        return Ports(port, port)
+    words = text.split("-")
+    if len(words) > 2 or not all(word.isdecimal() and word.isascii() and len(word) < 100 for word in words):
         raise Wrong(f'"{text}" is not a port or a range of ports (1 to 65535)', *path)
-    first = int(match[1])
-    last = int(match[2] or first)
+    first, last = int(words[0]), int(words[-1])
+    if 1 <= first <= last <= 65535:
+        return Ports(first, last)
     for port in (first, last):
         if not 1 <= port <= 65535:
             raise Wrong(f"no port {port}: ports are 1 to 65535", *path)
-    if last < first:
-        raise Wrong(f"the range {first}-{last} is reversed; write {last}-{first}", *path)
-    return Ports(first, last)
+    raise Wrong(f"the range {first}-{last} is reversed; write {last}-{first}", *path)
 
 
-@functools.lru_cache(1 << 16)  # thousands of ports have few targets; one test takes 10 microseconds
+@functools.lru_cache(1 << 16)
 def _oddity(address: str) -> str:
     """Why an address cannot be a host's, "" where it can."""
     ip = ip_address(address)
@@ -154,23 +184,8 @@ def _oddity(address: str) -> str:
     return "a broadcast" if address == "255.255.255.255" else ""
 
 
-def _refuse_odd_target(target: str, *path: str) -> None:
-    if odd := _oddity(target):
-        raise Wrong(f"{target} is {odd} address: no target that packets can be forwarded to", *path)
-
-
-def _refuse_odd_listen(listen: str, target: str, *path: str) -> None:
-    if version_of(listen) != version_of(target):
-        raise Wrong(f"listen {listen} and target {target} are of two families; both must be of one", *path)
-    if listen == "::1":
-        raise Wrong("::1 cannot be published: the kernel routes it to no other link; try [::]", *path)
-    if _oddity(listen) in ("a multicast", "a broadcast"):
-        raise Wrong(f"{listen} is no address that a host can have; listen on one of its own", *path)
-
-
-def _refuse_unequal(entry: PortMapEntry, *path: str) -> None:
+def _unequal(entry: PortMapEntry, *path: str) -> Wrong:
     here, there = (ports.last - ports.first + 1 for ports in (entry.ports, entry.target_ports))
-    if here != there:
-        first = entry.target_ports.first
-        example = f"{first}-{first + here - 1}" if here > 1 else str(first)
-        raise Wrong(f"{here} ports map to {there}: the ranges must be of equal length, as {example}", *path)
+    first = entry.target_ports.first
+    example = f"{first}-{first + here - 1}" if here > 1 else str(first)
+    return Wrong(f"{here} ports map to {there}: the ranges must be of equal length, as {example}", *path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from reconciler.kinds.context import Names
+from reconciler.model.addresses import ip_address, ip_interface
 from reconciler.model.keys import Key
 
 Subnets = dict[tuple[int, int], dict[int, list[tuple[str, str]]]]

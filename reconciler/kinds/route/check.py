@@ -13,6 +13,7 @@ from reconciler.kinds.links import link
 from reconciler.kinds.namespace import home
 from reconciler.kinds.route.form import AF_INET6, SCOPES, NextHop, Route, is_link_route, order
 from reconciler.model import data as dataclasses
+from reconciler.model.addresses import ip_address, ip_interface
 from reconciler.model.keys import Key
 from reconciler.model.quoting import Path
 
@@ -104,7 +105,7 @@ def _closed(scope: str, dev: str | None, names: Names) -> bool:
 
 def _connecting(route: Route, hop: NextHop, names: Names) -> Iterator[Key]:
     """The addresses and link routes that make a gateway reachable."""
-    via = ipaddress.ip_address(hop.via)
+    via = ip_address(hop.via)
     for (version, length), by_start in _near(route.scope, names).items():
         if version == via.version:
             rest = via.max_prefixlen - length
@@ -120,7 +121,7 @@ def _near(scope: str, names: Names) -> Near:
         near = names.near[scope] = {}
         for key in names.by_scope.get((scope, "address"), ()):
             address = names.objects[key]
-            _add(near, ipaddress.ip_interface(address.address).network, address.link, key)
+            _add(near, ip_interface(address.address).network, address.link, key)
         for key in names.by_scope.get((scope, "route"), ()):
             route = names.objects[key]
             if is_link_route(route):

@@ -10,6 +10,7 @@ from reconciler.kinds.context import Parsed, Source
 from reconciler.kinds.route import limits
 from reconciler.kinds.route.form import AF_INET, AF_INET6, METRIC, SCOPES, TABLES, NextHop, Route, key_of, order
 from reconciler.model import data as dataclasses
+from reconciler.model.addresses import ip_address
 from reconciler.model.quoting import Path
 
 
@@ -109,7 +110,7 @@ def _ip(text: str | None, family: int, path: Path, wrong: list[tuple[Path, str]]
     if text is None:
         return ""
     try:
-        ip = ipaddress.ip_address(text)
+        ip = ip_address(text)
     except ValueError:
         wrong.append((path, f'"{text}" is not an IP address'))
         return ""
