@@ -6,13 +6,14 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from reconciler.cli import problem_lines
 from reconciler.cli.style import clean
 from reconciler.model.errors import Problem
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    for problem in problems:
-        sys.stderr.write(clean(problem) + "\n")
+    for line in problem_lines.lines(problems):
+        sys.stderr.write(clean(line) + "\n")
 
 
 def note(text: str) -> None:

@@ -20,6 +20,7 @@ ROUNDS = 8  # renaming a misspelt key can show that keys inside its value are mi
 ALONE = frozenset(section for kind in KINDS if kind.alone for section in kind.sections)  # nothing refers to these
 _SECTIONS = frozenset(section for kind in KINDS for section in kind.sections)
 NAMING = ("addresses", "master", "peer", "name", "namespace", "link")  # keys of a link that are part of references
+TOO_LONG = "maxLength"  # a name that is too long stays: others refer to it
 MISSED = ("required", "minItems")  # something is missing; we may have removed it ourselves
 
 Build = Callable[[Document, bool], list[Problem]]  # arguments: a document, and whether its references can be checked
@@ -70,7 +71,7 @@ def problems(document: Document, build: Build) -> list[Problem]:
     kept = Kept(document, document.data, {})
     guessed: set[Path] = set()  # a value of the wrong type for its new key: the guess was wrong, so no message
     for number in range(ROUNDS):
-        wrong = list(faults(kept))
+        wrong = [fault for fault in faults(kept) if fault.keyword != TOO_LONG]
         if not wrong:
             return collected + build(kept, whole)
         if number:  # the caller has those of the first round

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any, Protocol
@@ -18,7 +19,11 @@ from reconciler.model.errors import Problem
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path
 
-_LONG = 50  # entries of a mapping
+_LONG = 50  # entries of a mapping, items of a list
+EXPLAINED = 50  # of the mistakes that break one rule
+MAX_ALIKE = 100_000  # a hostile file could have millions
+Rule = tuple[str, ...]  # the path of a rule in the schema
+SAME = "the same mistake as at line"
 _TOLD = ("title", "description", "default", "examples")  # what a schema tells people; it decides nothing
 ID = "urn:netrecon:topology:1"
 _HERE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -52,12 +57,16 @@ class Fault(NamedTuple):
 
 
 def check(document: Document) -> list[Problem]:
-    """All violations of the schema as problems, in the order of the file, at most MAX_PROBLEMS."""
+    """All violations of the schema as problems, in the order of the file."""
     return sorted({Problem(document.place(fault.path), fault.message) for fault in faults(document)})
 
 
 def faults(document: Document) -> Iterator[Fault]:
-    """All violations of the schema with their paths, in no order, at most MAX_PROBLEMS."""
+    """All violations of the schema with their paths, in no order, at most MAX_PROBLEMS and MAX_ALIKE.
+
+    Of those that break one rule of the schema EXPLAINED are explained, which takes a millisecond each; the others are
+    said to be like these.
+    """
     if _accepts(document.data):
         return
     if isinstance(document.data, dict) and document.data.keys().isdisjoint(bundle()["properties"]):
@@ -65,9 +74,24 @@ def faults(document: Document) -> Iterator[Fault]:
             (), "this is no topology: it has none of its keys; start with version: 1 and name: NAME", "required"
         )
         return
-    wrong = _validator().iter_errors(_reduced(document.data))
-    explained = (fault for error in wrong for fault in _explained(error))
-    yield from islice(explained, MAX_PROBLEMS)
+    by_rule = _paths(document.data)
+    first = [path for paths in by_rule.values() for path in paths[:EXPLAINED]]
+    wrong = _validator().iter_errors(_reduced(document.data, first))
+    explained = list(islice((fault for error in wrong for fault in _explained(error)), MAX_PROBLEMS))
+    yield from explained
+    yield from islice(_alike(document, by_rule, explained), MAX_ALIKE)
+
+
+def _alike(
+    document: Document, by_rule: Mapping[tuple[str, ...], list[Path]], explained: list[Fault]
+) -> Iterator[Fault]:
+    """The violations that are not explained."""
+    for (*_, keyword), paths in by_rule.items():
+        like = next((fault for fault in explained if _is_of(fault, paths[0], keyword)), None)
+        if like is not None:
+            line = document.place(like.path).line
+            message = f"{SAME} {line}: {like.message}"
+            yield from (Fault(path, message, like.keyword) for path in paths[EXPLAINED:])
 
 
 @cache
@@ -126,19 +150,40 @@ def _accepts(data: Any) -> bool:
         return False
 
 
-def _reduced(data: Any) -> Any:
-    """The data without most entries of long mappings that are right: jsonschema takes 1 ms for each entry."""
-    try:
-        paths = [tuple(error.instance_path) for error in _fast_validator().iter_errors(data)]
-    except (ImportError, ValueError):
+def _paths(data: Any) -> dict[Rule, list[Path]]:
+    """By violated rule of the schema (its path there), the paths in the data that violate it."""
+    by_rule: dict[Rule, list[Path]] = {}
+    with contextlib.suppress(ImportError, ValueError):
+        for error in _fast_validator().iter_errors(data):
+            by_rule.setdefault(tuple(map(str, error.schema_path)), []).append(tuple(error.instance_path))
+    return by_rule
+
+
+def _is_of(fault: Fault, path: Path, keyword: str) -> bool:
+    """Whether a fault is the violation of the keyword at a path; the path of a key that is wrong itself is longer."""
+    if keyword == "additionalProperties":
+        return fault.keyword == "unknown" and fault.path[:-1] == path
+    return fault.keyword == keyword and path in (fault.path, fault.path[:-1])
+
+
+def _reduced(data: Any, wrong: list[Path]) -> Any:
+    """The data without most of what is right in it: jsonschema takes 1 ms for each entry."""
+    if not wrong:
         return data
-    return _with_faults(data, {path[:length] for path in paths for length in range(len(path) + 1)}, set(paths), ())
+    return _with_faults(data, {path[:length] for path in wrong for length in range(len(path) + 1)}, set(wrong), ())
 
 
 def _with_faults(data: Any, above: set[Path], wrong: set[Path], path: Path) -> Any:
-    """The data with what is wrong or lies above it; a mapping that is wrong itself is kept whole."""
-    if not isinstance(data, dict) or path not in above:
+    """The data with what is wrong or lies above it; a mapping that is wrong itself is kept whole.
+
+    A long list ends with its last item that is wrong, so that the items before keep their places.
+    """
+    if path not in above or not isinstance(data, dict | list):
         return data
+    if isinstance(data, list):
+        long = len(data) > _LONG and path not in wrong
+        end = max((index + 1 for index in range(len(data)) if (*path, index) in above), default=0) if long else None
+        return [_with_faults(item, above, wrong, (*path, index)) for index, item in enumerate(data[:end])]
     long = len(data) > _LONG and path not in wrong
     kept = {key: value for key, value in data.items() if not long or (*path, key) in above}
     return {key: _with_faults(value, above, wrong, (*path, key)) for key, value in kept.items()}

@@ -28,13 +28,11 @@ class Problem:
     key: Key | None = field(default=None, compare=False)
 
     def __lt__(self, other: Problem) -> bool:
-        return self._order < other._order
-
-    @property
-    def _order(self) -> tuple[str, int, int, str, str]:
         """By place in the file; paths as text, because Python cannot order a name and an index."""
-        file, line, column, _path = self.origin
-        return file, line, column, self.origin.dotted, self.message
+        mine, its = self.origin[:3], other.origin[:3]
+        if mine != its:
+            return mine < its
+        return (self.origin.dotted, self.message) < (other.origin.dotted, other.message)
 
     def __str__(self) -> str:
         place = f"{self.origin}:{self.origin.column}" if self.origin.line else self.origin.file
@@ -49,8 +47,11 @@ class InputError(NetreconError):
     """The topology is wrong; ``problems`` holds every reason, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__()
         self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 class Refused(InputError):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.cli import as_json, problem_lines
 from reconciler.language import document, partial_check, schema
-from reconciler.model.errors import InputError
+from reconciler.model.errors import InputError, Problem
 from reconciler.planning import topology
 from reconciler.run import load
 
@@ -80,3 +81,53 @@ def unknown(data: Any) -> bool:
 def alarms(data: Any) -> list[str]:
     """What is said beyond the schema's own words."""
     return [str(problem) for problem in partial_check.problems(loaded(data), topology.problems)]
+
+
+# ------------------------------------------------------------------ many equal mistakes, names that are too long
+
+
+def problems_of(tmp_path: pathlib.Path, text: str) -> list[Problem]:
+    file = tmp_path / "lab.yaml"
+    file.write_text(f"version: 1\nname: lab\n{text}\n")
+    with pytest.raises(InputError) as raised:
+        load.load([str(file)])
+    return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("entry", "each"),
+    [
+        ('"{port}:10.0.0.300:80"', 1),
+        ('{{listen: "{port}", targett: "10.0.0.3:80"}}', 2),
+        ('{{listen: "{port}", target: 7}}', 1),
+    ],
+)
+def test_of_equal_mistakes_fifty_are_told_and_all_are_in_json(tmp_path: pathlib.Path, entry: str, each: int) -> None:
+    items = "\n".join("  - " + entry.format(port=10000 + number) for number in range(300))
+    found = problems_of(tmp_path, f"port_maps:\n{items}")
+    lines = list(problem_lines.lines(found))
+    assert len(found) == 300 * each
+    assert len(lines) == 51 * each
+    assert all("lab.yaml: 250 more, the last at line 303; --json lists all: " in line for line in lines[50 * each :])
+    assert len(as_json.errors("validate", found)["errors"]) == 300 * each
+
+
+def test_mistakes_of_several_kinds_are_told_each(tmp_path: pathlib.Path) -> None:
+    items = "\n".join(f"  - {10000 + number}:10.0.0.3:80" for number in range(299))
+    found = problems_of(tmp_path, f"port_maps:\n{items}\n  - 10000:10.0.0.4:80\nroutes: [{{to: default}}]")
+    assert [problem.origin.line for problem in found] == [303, 304]
+
+
+def test_a_name_that_is_too_long_hides_no_other_mistake(tmp_path: pathlib.Path) -> None:
+    found = problems_of(
+        tmp_path,
+        "bridges: {averyveryverylongname: {}}\n"
+        "routes: [{to: 10.0.0.0/8, dev: nosuch}]\n"
+        "veths: {v0: {master: averyveryverylongname, peer: {name: eth0, namespace: nons}}}",
+    )
+    assert [problem.origin.dotted for problem in found] == [
+        "bridges.averyveryverylongname",
+        "routes[0].dev",
+        "veths.v0.master",
+        "veths.v0.peer.namespace",
+    ]
