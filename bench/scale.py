@@ -122,6 +122,8 @@ def small(rounds: Rounds) -> None:
     measure.run([*NETRECON, "apply", "-q", file])
     rounds.netrecon("check of docker-by-hand", "check", file)
     measure.run([*NETRECON, "delete", "-q", file])
+    rounds.run("5,000 ports without mistakes", *NETRECON, "validate", str(FOLDER / "right.yaml"))
+    rounds.run("5,000 equal mistakes", *NETRECON, "validate", str(FOLDER / "wrong.yaml"), expected=1)
 
 
 def counted(rounds: Rounds) -> None:
@@ -147,6 +149,8 @@ def write_files(size: Size) -> None:
     files = {
         "scale.yaml": scenario.topology(spaces, ports),
         "more.yaml": scenario.topology(spaces, ports + MORE),
+        "right.yaml": scenario.ports_to("10.0.0.3"),
+        "wrong.yaml": scenario.ports_to("10.0.0.300"),
         "host.ip": scenario.host_batch(spaces),
         "dump.ip": "link show\naddress show\nroute show table all\nrule show\n",
         "ports.nft": scenario.nft_ruleset(ports, spaces),

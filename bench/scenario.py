@@ -39,6 +39,12 @@ def topology(spaces: int, published: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ports_to(target: str, count: int = 5_000) -> str:
+    """A topology of ports alone, all to one target."""
+    lines = [f'  - "{FIRST_PORT + number}:{target}:80"' for number in range(count)]
+    return "\n".join(["version: 1", f"name: {NAME}", "port_maps:", *lines]) + "\n"
+
+
 # ------------------------------------------------------------------ the same by ip -batch and nft -f
 
 

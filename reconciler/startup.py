@@ -7,7 +7,6 @@ that most runs do not need are imported inside functions.
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextlib
 import gc
@@ -17,7 +16,10 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run(main: Callable[[], int]) -> NoReturn:
@@ -130,4 +132,21 @@ def help_formatter(prog: str) -> argparse.HelpFormatter:
             columns = os.get_terminal_size(1).columns or 80
         except OSError:
             columns = 80
+    import argparse
+
     return argparse.HelpFormatter(prog, width=columns - 2)
+
+
+def _import_argparse() -> None:
+    """Import argparse without gettext, which imports locale and looks for translations of each text (3 ms).
+
+    There are none for argparse, and our own messages are in English.
+    """
+    if "gettext" not in sys.modules:
+        english: Any = types.ModuleType("gettext")
+        english.gettext, english.ngettext = str, lambda one, many, number: one if number == 1 else many
+        with _in_place_of("gettext", english):
+            importlib.import_module("argparse")
+
+
+_import_argparse()  # before any other module does

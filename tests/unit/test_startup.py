@@ -54,6 +54,7 @@ SELDOM = {
 # What may be imported inside a function: each takes a millisecond or more, and most runs do without it.
 LATE = {
     *(
+        "argparse",
         "ctypes",
         "dataclasses",
         "deepdiff",
