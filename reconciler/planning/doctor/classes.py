@@ -32,16 +32,11 @@ class Classes:
             if end < 1 << 8 * width:
                 cuts[width].add(end.to_bytes(width, "big"))
         self._cuts = {width: sorted(values) for width, values in cuts.items()}
-        self._found: dict[str, int | str] = {}  # thousands of ports have few targets
 
     def of(self, address: str) -> int | str:
         """The class of an address."""
-        found = self._found.get(address)
-        if found is None:
-            packed = ip_address(address).packed
-            found = address if len(packed) in self._odd else bisect_right(self._cuts[len(packed)], packed)
-            self._found[address] = found
-        return found
+        packed = ip_address(address).packed
+        return address if len(packed) in self._odd else bisect_right(self._cuts[len(packed)], packed)
 
     def of_port(self, port: int) -> int | str:
         """The class of a port."""

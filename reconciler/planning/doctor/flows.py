@@ -81,7 +81,6 @@ class Ground:
         self.scope = scope
         self.state = state or ScopeState(scope)
         self._classes = classes
-        self._towards: dict[str, str] = {}
         self._ports: dict[int, list[str]] = {}
         for row in self.state.links.values():
             self._ports.setdefault(row.master, []).append(row.name)
@@ -92,9 +91,13 @@ class Ground:
         self._members = _members(scope, objects)
         self._gateways = {ip_interface(one).ip: link for one, link in _own(scope, objects)}
         self._gateways |= {one.ip: link for one, link in lent}
-        targets, hidden = ([*map(ip_network, dict.fromkeys(one))] for one in _sources(scope, objects))
-        ends = [*hidden, *targets]
-        self._inner = {link for prefix, link in self.subnets if any(_meet(prefix, one) for one in ends)}
+        sent, masked = (dict.fromkeys(one) for one in _sources(scope, objects))
+        targets, hidden = [*map(ip_address, sent)], [*map(ip_network, masked)]
+        self._inner = {
+            link
+            for prefix, link in self.subnets
+            if any(_meet(prefix, one) for one in hidden) or any(target in prefix for target in targets)
+        }
         self._admitted = dict(
             ADMITS[key.kind](value) for key, value in objects.items() if key.kind in ADMITS and key.scope == scope
         )
@@ -123,12 +126,8 @@ class Ground:
 
     def towards(self, address: str) -> str:
         """The link whose declared subnet contains the address, "" for none."""
-        link = self._towards.get(address)
-        if link is None:
-            found = ip_address(address)
-            link = next((name for prefix, name in self.subnets if found in prefix), "")
-            self._towards[address] = link
-        return link
+        found = ip_address(address)
+        return next((link for prefix, link in self.subnets if found in prefix), "")
 
     def admitted(self, link: str) -> frozenset[str]:
         """The links from which packets may be sent to this one; of one that admits all, what is certain: itself."""
@@ -212,12 +211,17 @@ def flows(ground: Ground, sending: Iterable[tuple[Key, Any]], classes: Classes) 
     """The flows of one scope, one for each class of ports and addresses between which no rule tells a difference."""
     groups: dict[tuple[Any, ...], list[tuple[Key, Any]]] = {}
     alike: dict[tuple[Any, ...], set[int]] = {}  # the ports that no rule tells apart before they are translated
+    targets: dict[str, tuple[str, int | str]] = {}  # thousands of ports have few
+    asked = PROTOCOLS.keys() - {ND}
     for key, value in sending:
-        if BY_NAME[key.kind].publishes and value.protocol in PROTOCOLS.keys() - {ND}:
-            link = ground.towards(value.target)
-            ends = (classes.of(value.target), classes.of_port(value.port), classes.of_port(value.target_port))
-            groups.setdefault((value.protocol, value.listen, ends[1], link, *ends), []).append((key, value))
-            alike.setdefault((value.protocol, value.listen, ends[1]), set()).add(value.port)
+        if BY_NAME[key.kind].publishes and value.protocol in asked:
+            target = targets.get(value.target)
+            if target is None:
+                target = targets[value.target] = ground.towards(value.target), classes.of(value.target)
+            port = classes.of_port(value.port)
+            ends = *target, port, classes.of_port(value.target_port)
+            groups.setdefault((value.protocol, value.listen, port, *ends), []).append((key, value))
+            alike.setdefault((value.protocol, value.listen, port), set()).add(value.port)
         elif not BY_NAME[key.kind].publishes:
             yield from _ways_out(ground, key, ip_network(SENDS[key.kind](value), strict=False))
     for prefix, subnet_link in ground.unhidden:
