@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from reconciler.kinds import BY_NAME, having
 from reconciler.kinds.grounds import Ground, Place
 from reconciler.kinds.kind import Kind
+from reconciler.model import data as dataclasses
 from reconciler.model.changes import Change, Impact, Live
 from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
