@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from reconciler.kinds import sysctl_effects
+from reconciler.model.data import NamedTuple
 
 Live = Callable[[str], str | None]  # sysctl -> its live value, None where it was not read
 _ALL_OF = {"ipv4": "IPv4", "ipv6": "IPv6"}

@@ -46,7 +46,7 @@ class KeptSockets:
         return opened
 
     def _make_room(self, opened: socket.socket) -> socket.socket:
-        self._most = self._most or min(_MOST, max(_LOW, libc.allow_descriptors(_SELECTABLE + _MOST) - _SELECTABLE))
+        self._most = self._most or _most_sockets()
         while self._count >= self._most:
             self.close(next(iter(self._sockets)))
         return opened if self._most == _LOW else _moved_up(opened)
@@ -60,6 +60,12 @@ class KeptSockets:
     def close_all(self) -> None:
         for scope in [*self._sockets]:
             self.close(scope)
+
+
+def _most_sockets() -> int:
+    """How many may be kept: half of the descriptors, since a rehearsal's process has those of its parent too."""
+    high = libc.allow_descriptors(_SELECTABLE + 2 * _MOST) - _SELECTABLE
+    return min(_MOST, max(_LOW, high // 2))
 
 
 def _moved_up(opened: socket.socket) -> socket.socket:
