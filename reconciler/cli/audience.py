@@ -39,3 +39,11 @@ class Audience:
             printing.print_plan(planned, options.color)
         if options.quiet and not options.json and options.command == "apply" and result.verified:
             as_text.note(shut.sentence(planned.warnings))
+
+
+class Listener(Audience):
+    """As Audience, for a run whose changes are all alike: the plan is printed with --verbose only."""
+
+    def planned(self, planned: Planned) -> None:
+        if self._options.verbose:
+            super().planned(planned)

@@ -12,7 +12,7 @@ from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model import data as dataclasses
 from reconciler.model.attributes import Tables
 from reconciler.model.errors import KernelError
-from reconciler.model.keys import HOST
+from reconciler.model.keys import HOST, stamped
 from reconciler.model.rows import LinkRow, LiveState, ScopeState
 
 
@@ -33,6 +33,24 @@ def read(
     owners = reader.read_owners(kernel, (name for name in names if name not in chosen))
     scopes = [HOST, *(name for name in names if name in chosen or ours(owners[name]))]
     return _read(kernel, scopes, sysctls, links, (HOST, *dns_files.scopes()))
+
+
+def read_stamped(kernel: Kernel, sysctls: Mapping[str, Iterable[str]], links: Tables) -> LiveState:
+    """As ``read``, for every namespace with a stamp; of the others those stamped links that belong to a link read here.
+
+    Other namespaces, of containers too, may be hosts with topologies of their own, which may have the same names.
+    Raises KernelError.
+    """
+    names = kernel.namespaces()
+    owners = reader.read_owners(kernel, names)
+    scopes = [HOST, *(name for name in names if owners[name])]
+    live = _read(kernel, scopes, sysctls, links, (HOST, *dns_files.scopes()))
+    for scope, state in _tied(kernel, live.scopes, lambda row: bool(stamped(row.alias)), peers.resolve_peers).items():
+        far = {**state.peers, **state.below}
+        tied = {index: row for index, row in state.links.items() if index in far and far[index][0] in scopes}
+        if tied:
+            live.scopes[scope] = dataclasses.replace(state, links=tied)
+    return live
 
 
 def read_again(
@@ -101,22 +119,32 @@ def _links_elsewhere(kernel: Kernel, known: Container[str]) -> Iterator[tuple[st
                 raise
 
 
-def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
-    """The other namespaces: only links that lie on a link of a ``known`` scope, their addresses and routes."""
+def _tied(
+    kernel: Kernel,
+    known: Mapping[str, ScopeState],
+    wanted: Callable[[LinkRow], bool],
+    resolve: Callable[[Kernel, Mapping[str, ScopeState]], None],
+) -> dict[str, ScopeState]:
+    """The other namespaces, only with the ``wanted`` links that have a peer, or lie on a link, in another namespace."""
     others = {
-        scope: ScopeState(scope, {row.index: row for row in rows if row.peer_nsid >= 0})
+        scope: ScopeState(scope, {row.index: row for row in rows if row.peer_nsid >= 0 and wanted(row)})
         for scope, rows in _links_elsewhere(kernel, known)
     }
-    candidates = {scope: state for scope, state in others.items() if any(map(peers.leans, state.links.values()))}
+    candidates = {scope: state for scope, state in others.items() if state.links}
     while True:
         try:
-            peers.resolve_below(kernel, {**known, **candidates})
-            break
+            resolve(kernel, {**known, **candidates})
+            return candidates
         except KernelError:  # the last process of a container may have ended meanwhile
             existing = {scope: state for scope, state in candidates.items() if kernel.exists(scope)}
             if len(existing) == len(candidates):
                 raise
             candidates = existing
+
+
+def _uppers_elsewhere(kernel: Kernel, known: Mapping[str, ScopeState]) -> dict[str, ScopeState]:
+    """The other namespaces: only links that lie on a link of a ``known`` scope, their addresses and routes."""
+    candidates = _tied(kernel, known, peers.leans, peers.resolve_below)
     states = {scope: state for scope, state in candidates.items() if state.below}
     for scope in kernel.with_sockets(states):
         links = {index: states[scope].links[index] for index in states[scope].below}

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.netlink import neighbours
 from reconciler.kernel.netlink.sender import Sender, names_links, renames
-from reconciler.kernel.nftables import flows, forbidden_flows, unmasqueraded
+from reconciler.kernel.nftables import flows, forbidden_flows, rename_table, unmasqueraded
 from reconciler.kernel.proc import dns_files, sysctl
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.requests import (
@@ -24,6 +24,8 @@ from reconciler.model.requests import (
     Netlink,
     NftElement,
     NftFrame,
+    RenameBlock,
+    RenameTable,
     Request,
     ReservePorts,
     WriteFile,
@@ -156,6 +158,12 @@ class Writer:
     def _write_file(self, request: WriteFile) -> None:
         dns_files.write_file(request.scope, request.name, request.text, request.owner)
 
+    def _rename_block(self, request: RenameBlock) -> None:
+        dns_files.rename_block(request.name, request.owner, request.to)
+
+    def _rename_table(self, request: RenameTable) -> Failure | None:
+        return rename_table.rename(self._kernel, request.scope, request.table, request.to)
+
 
 def _caught(call: Callable[[], Failure | None]) -> Failure | None:
     try:
@@ -171,6 +179,8 @@ _ALONE: dict[type[Request], Callable[[Writer, Any], Failure | None]] = {
     WriteSysctl: Writer._write_sysctl,
     ReservePorts: Writer._reserve_ports,
     WriteFile: Writer._write_file,
+    RenameBlock: Writer._rename_block,
+    RenameTable: Writer._rename_table,
 }
 _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     Netlink: Writer._netlinks,

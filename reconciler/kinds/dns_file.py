@@ -16,7 +16,7 @@ from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, Key
 from reconciler.model.names import BLOCK_BEGIN, BLOCK_END, FILE_STAMP, MOST_SERVERS
 from reconciler.model.quoting import Path
-from reconciler.model.requests import Request, WriteFile
+from reconciler.model.requests import RenameBlock, Request, WriteFile
 
 if TYPE_CHECKING:
     from reconciler.kinds.ahead import Ahead
@@ -152,6 +152,17 @@ def restamp(now: DnsFile, file: DnsFile) -> Iterator[Request]:
         yield from delete(now)
 
 
+def rename(file: DnsFile, topology: str, to: str) -> Iterator[Request]:
+    """The rest of the file stays to the letter, also in the host's own."""
+    if file.owner != topology:
+        return
+    if file.scope == HOST:
+        yield RenameBlock(file.name, topology, to)
+    else:
+        _, end, rest = (file.text or "").partition("\n")
+        yield WriteFile(file.scope, file.name, FILE_STAMP + to + end + rest, to)
+
+
 def delete(file: DnsFile) -> Iterator[Request]:
     yield WriteFile(file.scope, file.name, None, file.owner)
 
@@ -253,6 +264,7 @@ KIND = Kind(
     stamp=stamp,
     restamp=restamp,
     disrupts=disrupts,
+    rename=rename,
     harmless=True,
     section="dns hosts",
     alone=True,

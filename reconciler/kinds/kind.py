@@ -123,6 +123,8 @@ class Kind:
     restamp  (live, live as a snapshot has it) -> requests that set the stamp back to that of the snapshot
     of_owner     (live, topology) -> the object as it would be with another owner; None: its owner is no part of it
     mentions     object -> the links that it names and does not need
+    rename   (live, topology, new topology) -> requests that write the new name wherever the object bears the other
+    renamed  (key, new topology) -> the key after that, for kinds whose keys have the topology's name
     existing     True for objects that are configured but neither created nor deleted (a physical link)
     harmless     True where an object of others may be lost without a refusal, and a deletion disrupts no traffic
     restores     True where a deletion writes an earlier value back; such deletions run in the order of creation
@@ -209,6 +211,8 @@ class Kind:
     restamp: Callable[[Any, Any], Iterable[Request]] = _nothing
     of_owner: Callable[[Any, str], Any] | None = None
     mentions: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
+    rename: Callable[[Any, str, str], Iterable[Request]] = _nothing
+    renamed: Callable[[Key, str], Key] | None = None
     links: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     lies_on: Callable[[Any], Iterable[tuple[str, str]]] = _nothing
     stands_on: Callable[[Any], Iterable[Ground]] = _nothing

@@ -91,6 +91,11 @@ def restamp(_now: Namespace, namespace: Namespace) -> Iterator[Request]:
     yield _mark(namespace, {"IFLA_IFALIAS": namespace.alias, "IFLA_GROUP": group})
 
 
+def rename(namespace: Namespace, topology: str, to: str) -> Iterator[Request]:
+    if namespace.alias == STAMP + topology:
+        yield _mark(namespace, {"IFLA_IFALIAS": STAMP + to})
+
+
 def shown(namespace: Namespace) -> dict[str, Any]:
     return {"exclusive": False} if namespace.shared else {}
 
@@ -133,6 +138,7 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
+    rename=rename,
     shown=shown,
     told=told,
     section="namespaces",

@@ -146,6 +146,10 @@ def needs(reserved: ReservedPorts, _names: Names) -> tuple[Key, ...]:
     return home(reserved.scope)
 
 
+def renamed(key: Key, to: str) -> Key:
+    return key_of(key.scope, to)
+
+
 def shown(reserved: ReservedPorts) -> dict[str, Any]:
     return {"ports": port_ranges.written(reserved.ports)}
 
@@ -160,6 +164,7 @@ KIND = Kind(
     create=create,
     update=update,
     delete=delete,
+    renamed=renamed,
     shown=shown,
     harmless=True,
     ownership=RECORD,

@@ -7,6 +7,9 @@ import re
 TOPOLOGY_RULE = "lower-case letters, digits and hyphens, starting with a letter, at most 31"
 TABLE_PREFIX = "netrecon-"  # a topology's nftables table (family inet) in a scope is called netrecon-<topology>
 STAMP_CHAIN = "stamp"  # empty; its comment has the version of the table's fixed part and a digest of each chain's rules
+RENAMED_CHAIN = (
+    "netrecon-renamed"  # empty; only in a table that waits to be deleted, since a copy with a new name is there
+)
 ADMIN_CHAIN = "admin"  # belongs to the administrator: its rules are never read or changed
 # Maps of the published ports by IP version: on every address of the scope, and on one address.
 PUBLISHED_ANY = {4: "pub_any4", 6: "pub_any6"}

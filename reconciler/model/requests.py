@@ -115,6 +115,15 @@ class WriteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class RenameBlock:
+    """Write the topology ``to`` in place of ``owner`` into the two marker lines of its block in /etc/<name>."""
+
+    name: str
+    owner: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class NftFrame:
     """nft commands (native syntax) that make, rewrite or delete the fixed part of a table.
 
@@ -127,6 +136,15 @@ class NftFrame:
     table: str
     text: str
     stamp: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RenameTable:
+    """Give a table (family inet) the name ``to``, with all that is in it, in one transaction."""
+
+    scope: str
+    table: str
+    to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +251,10 @@ Request = (
     | DeleteNamespace
     | WriteSysctl
     | WriteFile
+    | RenameBlock
     | NftFrame
     | NftElement
+    | RenameTable
     | Forget
     | Announce
     | ForgetForbidden

@@ -74,7 +74,7 @@ def _carry_out(
         if planned.intent.verify and result.verified:
             _verify(kernel, planned, result)
     except Exception as error:  # after any error the host must not be left half changed
-        result.trouble = _words(error)
+        result.trouble = words(error)
     if result.verified or (planned.intent.keep_going and not interrupt.name):
         _remember(planned, result)
         if before.resumed:
@@ -83,7 +83,7 @@ def _carry_out(
             rollback.forget(kernel)
     else:
         result.trouble = result.trouble or (f"stopped by {interrupt.name}" if interrupt.name else "")
-        _go_back(kernel, before, result)
+        go_back(kernel, before, result)
 
 
 def _at_birth(keys: set[str]) -> dict[str, str]:
@@ -97,15 +97,17 @@ def _verify(kernel: Kernel, planned: Planned, result: Result) -> None:
     result.trouble = verify.disproved(result.proofs)
 
 
-def _go_back(kernel: Kernel, before: Unsettled, result: Result) -> None:
+def go_back(kernel: Kernel, before: Unsettled, result: Result) -> None:
+    """Roll back, and write into the result what became of it."""
     try:
         result.undone, result.left = rollback.back(kernel, before)
         result.rolled_back = not result.left
     except Exception as error:
-        result.trouble = "; ".join(filter(None, [result.trouble, f"cannot go back: {_words(error)}"]))
+        result.trouble = "; ".join(filter(None, [result.trouble, f"cannot go back: {words(error)}"]))
 
 
-def _words(error: Exception) -> str:
+def words(error: Exception) -> str:
+    """The error as a line for people."""
     return str(error) if isinstance(error, NetreconError) else f"unforeseen {type(error).__name__}: {error}"
 
 

@@ -84,7 +84,7 @@ def rehearsed_first(intent: Intent) -> str:
 
 def _guarded(kernel: Kernel, intent: Intent, terms: Terms, audience: Audience) -> Planned:
     """The plan, after an earlier run is settled.  Raises Refused also if the plan would cut somebody off."""
-    audience.note(committing.refuse_or_settle(kernel))
+    audience.note(committing.refuse_or_settle(kernel, intent.names))
     protect = None if intent.force or terms.confirm_within else terms.protect
     return pipeline.allowed(pipeline.plan(kernel, intent, terms.warn, protect, terms.only_shut))
 

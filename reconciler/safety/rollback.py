@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
@@ -24,7 +24,7 @@ from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.consequences import Standing
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
-from reconciler.safety import announcing, keeping, records, snapshot, undo_log
+from reconciler.safety import announcing, keeping, records, renaming, snapshot, undo_log
 from reconciler.safety.snapshot import Snapshot
 
 # Namespaces first, then their content, and again for objects that were lost with a link that was created again.
@@ -56,6 +56,11 @@ def prepare(kernel: Kernel, planned: Planned) -> undo_log.Unsettled:
         [change.key for change in measures.restored],
         [setting for listed in measures.settings.values() for setting in listed],
     )
+    return begin(kernel, entry)
+
+
+def begin(kernel: Kernel, entry: undo_log.Unsettled) -> undo_log.Unsettled:
+    """Write the state before a run to disk; that of an earlier run is given up.  Raises KernelError."""
     entry = _resumed(entry, undo_log.read())
     forget(kernel)
     undo_log.write(entry)
@@ -96,11 +101,27 @@ def put_right(kernel: Kernel, entry: undo_log.Unsettled) -> list[Change]:
     return _towards(kernel, lambda: taken)[0]
 
 
-def after_a_kill(kernel: Kernel) -> str:
-    """Before a new run: put right what a killed one left; a note about it, "" for none."""
+def after_a_kill(kernel: Kernel, topologies: Collection[str]) -> str:
+    """Before a new run for these topologies: put right what a killed one left; a note about it, "" for none."""
     entry = undo_log.read()
+    if entry is not None and entry.renamed is not None:
+        return _settle_name(kernel, entry, entry.renamed, topologies)
     done = put_right(kernel, entry) if entry is not None else []
     return f"an earlier run was killed; put back: {', '.join(str(one.key) for one in _once(done))}" if done else ""
+
+
+def _settle_name(kernel: Kernel, entry: undo_log.Unsettled, names: renaming.Names, topologies: Collection[str]) -> str:
+    """End a killed rename: with the new name if the run asks for that one, else with the old one."""
+    if names[1] in topologies:
+        left = renaming.onward(kernel, names, southbound(kernel))
+        if not left:
+            forget(kernel)
+    else:
+        _undone, left = back(kernel, entry)
+    if left:
+        raise KernelError(f"settle a rename of {names[0]} to {names[1]} that was killed", left[0].failure)
+    before, after = names if names[1] in topologies else names[::-1]
+    return f"an earlier run was killed while it renamed {names[0]} to {names[1]}; all of {before} is {after} now"
 
 
 def forget(kernel: Kernel) -> None:
@@ -122,6 +143,8 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
     """
     from reconciler.kernel.proc import link_settings
 
+    if entry.renamed is not None:
+        return _renamed_back(kernel, entry, entry.renamed)
     undone, left, failed = _towards(
         kernel, lambda: snapshot.with_settings(entry.snapshot, link_settings.differing(kernel, entry.settings))
     )
@@ -130,6 +153,17 @@ def back(kernel: Kernel, entry: undo_log.Unsettled) -> tuple[list[Change], list[
         forget(kernel)
     lost = {change.key: failed.get(change.key) or Failed(change, _reason(change)) for change in left}
     return _once(change for change in undone if change.key not in lost), list(lost.values())
+
+
+def _renamed_back(
+    kernel: Kernel, entry: undo_log.Unsettled, names: renaming.Names
+) -> tuple[list[Change], list[Failed]]:
+    undone, left = renaming.back(kernel, names, southbound(kernel))
+    if not left:
+        put_right(kernel, entry)
+        _records_back(entry)
+        forget(kernel)
+    return undone, left
 
 
 def _towards(kernel: Kernel, goal: Callable[[], Snapshot]) -> tuple[list[Change], list[Change], Mapping[Key, Failed]]:

@@ -27,6 +27,7 @@ class Unsettled:
 
     ``kept`` are foreign objects that are deleted and created again within the run, ``meanwhile`` its temporary sysctls:
     what the next run puts back if this one is killed.  ``resumed``: some of ``kept`` are from such a run.
+    ``renamed``: the run gives a topology another name, (before, after).
     """
 
     snapshot: Snapshot
@@ -35,6 +36,7 @@ class Unsettled:
     kept: Sequence[Key] = ()
     meanwhile: Sequence[Setting] = ()
     resumed: bool = False
+    renamed: tuple[str, str] | None = None
 
 
 def write(entry: Unsettled) -> None:
@@ -43,6 +45,7 @@ def write(entry: Unsettled) -> None:
     data["settings"] = [codec.encode(setting) for setting in entry.settings]
     data["kept"] = [list(key) for key in entry.kept]
     data["meanwhile"] = [codec.encode(setting) for setting in entry.meanwhile]
+    data["renamed"] = entry.renamed
     data["records"] = {name: records.to_plain(record) for name, record in entry.records.items()}
     try:
         state_dir.write_file(NAME, json.dumps(data, separators=(",", ":")), 0o600)
@@ -64,7 +67,9 @@ def _from_plain(data: dict[str, Any]) -> Unsettled | None:
     settings = [codec.decode(LinkSettings, plain) for plain in data.get("settings", ())]
     again = [Key(*parts) for parts in data.get("kept", ())]
     meanwhile = [codec.decode(Setting, plain) for plain in data.get("meanwhile", ())]
-    return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile)
+    before, after = data.get("renamed") or ("", "")
+    renamed = (str(before), str(after)) if before else None
+    return Unsettled(snapshot.from_plain(data), kept, settings, again, meanwhile, renamed=renamed)
 
 
 def settle() -> None:

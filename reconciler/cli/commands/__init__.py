@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "apply": Command("apply", "make the kernel match the files"),
     "check": Command("check", "silent when in sync, exit 2 on drift"),
     "delete": Command("delete", "delete what the topology owns"),
+    "rename": Command("rename", "give a topology that the kernel holds another name, without touching traffic"),
     "doctor": Command(
         "doctor", "find what keeps packets from getting where the files send them (exit 2: something does)"
     ),

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reconciler.kernel.namespaces import libc
 from reconciler.kernel.namespaces.netns_files import refuse_odd_name
@@ -80,6 +80,27 @@ def write_file(scope: str, name: str, text: str | None, owner: str) -> None:
             _write_whole(scope, name, text)
     except OSError as error:
         raise libc.refused(f"write {path}", error.errno or errno.EIO) from None
+
+
+def rename_block(name: str, owner: str, to: str) -> None:
+    """Write the owner ``to`` into the marker lines of the owner's block in the host's file, and change nothing else.
+
+    Raises KernelError, also where the file is a symlink (see managed_elsewhere).
+    """
+    path = f"{_folder(HOST)}/{_checked(name)}"
+    markers = {first + owner: first + to for first in (BLOCK_BEGIN, BLOCK_END)}
+    try:
+        _refuse_symlink(path)
+        before = read_file(HOST, name) or ""
+        lines = (_with_marker(line, markers) for line in before.splitlines(keepends=True))
+        _write_host(path, before, "".join(lines))
+    except OSError as error:
+        raise libc.refused(f"write {path}", error.errno or errno.EIO) from None
+
+
+def _with_marker(line: str, markers: Mapping[str, str]) -> str:
+    text = line.rstrip("\r\n")
+    return markers.get(text, text) + line[len(text) :]
 
 
 def _folder(scope: str) -> str:
@@ -156,11 +177,17 @@ def _encoded(text: str) -> bytes:
 
 def _write_block(path: str, block: str | None, owner: str) -> None:
     _refuse_symlink(path)
-    folder, _, name = path.rpartition("/")
-    before = read_file(HOST, name)
+    before = read_file(HOST, path.rpartition("/")[2])
     after = with_block(before or "", block, owner)
-    if before == after or (before is None and block is None):
+    if before is not None or block is not None:
+        _write_host(path, before, after)
+
+
+def _write_host(path: str, before: str | None, after: str) -> None:
+    """Write a file of the host; ``before`` is its text, None where there is none."""
+    if before == after:
         return
+    folder, _, name = path.rpartition("/")
     if os.path.ismount(path):  # in a container the file is a bind mount, over which nothing can be renamed
         _rewrite(path, after)
         return

@@ -81,6 +81,7 @@ def link_kind(
         "adopt": adopt,
         "stamp": stamp,
         "restamp": requests.restamp,
+        "rename": requests.rename,
         "links": links,
         "lies_on": made.places,
         "shown": made.shown,

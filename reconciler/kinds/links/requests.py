@@ -50,6 +50,12 @@ def restamp(_now: Any, link: Any) -> Iterator[Request]:
     yield from set_link(link.scope, link.name, {"alias": link.alias or "", "group": link.group or 0})
 
 
+def rename(link: Any, topology: str, to: str) -> Iterator[Request]:
+    """The request that stamps a link with the topology ``to`` if it has the stamp of ``topology``."""
+    if link.alias == STAMP + topology:
+        yield from set_link(link.scope, link.name, {"alias": STAMP + to})
+
+
 def set_link(scope: str, name: str, values: Mapping[str, Any]) -> Iterator[Request]:
     """The requests that set attributes, by word, of an existing link.
 

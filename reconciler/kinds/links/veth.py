@@ -252,6 +252,11 @@ def restamp(_now: Veth, veth: Veth) -> Iterator[Request]:
             yield from requests.restamp(end, end)
 
 
+def rename(veth: Veth, topology: str, to: str) -> Iterator[Request]:
+    for end in (veth.end, veth.peer):
+        yield from requests.rename(end, topology, to)
+
+
 def needs(veth: Veth, names: Names) -> Iterator[Key]:
     for end in (veth.end, veth.peer):
         yield from home(end.scope)
@@ -322,6 +327,7 @@ KIND = Kind(
     adopt=adopt,
     stamp=stamp,
     restamp=restamp,
+    rename=rename,
     links=links,
     ports=ports,
     without=without,

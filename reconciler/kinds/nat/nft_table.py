@@ -16,7 +16,7 @@ from reconciler.model.changes import Change, Live
 from reconciler.model.data import dataclass, field
 from reconciler.model.keys import Key
 from reconciler.model.names import ADMIN_CHAIN, table_name
-from reconciler.model.requests import ForgetUntranslated, NftFrame, Request
+from reconciler.model.requests import ForgetUntranslated, NftFrame, RenameTable, Request
 from reconciler.model.rows import TableRow
 
 
@@ -123,6 +123,15 @@ def disrupts(change: Change, _around: Around) -> str:
     return "connections made while the table was changed are reset" if repaired else ""
 
 
+def rename(table: NftTable, topology: str, to: str) -> Iterator[Request]:
+    if table.name == table_name(topology):
+        yield RenameTable(table.scope, table.name, table_name(to))
+
+
+def renamed(key: Key, to: str) -> Key:
+    return ruleset.table_key(key.scope, table_name(to))
+
+
 def shown(table: NftTable) -> dict[str, Any]:
     """Its attributes; each part of the frame is one, so that a plan names the chain that was edited."""
     return {**dict(table.frame), "hairpin": [" ".join(pair) for pair in table.hairpin]}
@@ -137,6 +146,8 @@ KIND = Kind(
     create=create,
     update=update,
     delete=delete,
+    rename=rename,
+    renamed=renamed,
     shown=shown,
     disrupts=disrupts,
     brief=True,

@@ -197,6 +197,11 @@ def unique_local(topology: str, network: str) -> Block:
     return Block(6, 0xFD << 120 | digest << 64, 64)
 
 
+def is_local(subnet: Block) -> bool:
+    """Whether ``unique_local`` could have made the subnet, of some names."""
+    return subnet.version == 6 and subnet.length == 64 and subnet.start >> 120 == 0xFD
+
+
 def meetings(blocks: Sequence[Block], others: Sequence[Block]) -> Iterator[tuple[int, int]]:
     """Pairs of indexes (into blocks, into others) that overlap, without comparing all pairs.
 

@@ -13,6 +13,7 @@ from reconciler.language.networks.ipam import (
     Pool,
     block,
     free_pool,
+    is_local,
     network_of,
     number,
     unique_local,
@@ -39,7 +40,7 @@ def with_pools(
         if automatic(entry) and not any(one.version == 4 for one in subnets):
             subnets = [*_free_pool(network, taken, note), *subnets]
         if entry.get("ipv6") and not any(one.version == 6 for one in subnets):
-            subnets.append(_present_local(network, leases) or unique_local(data["name"], name))
+            subnets.append(_local(network, data, leases))
         if not subnets and entry.get("ipv4") is False and "subnets" not in entry:
             note((*network.path, "ipv4"), f"{name} has neither IPv4 nor IPv6; write ipv6: true")
         pools = tuple(_pool(network, one, entry, note) for one in subnets)
@@ -96,10 +97,13 @@ def _present(network: Network, data: Mapping[str, Any], leases: Leases) -> Itera
             yield from lease.addresses
 
 
-def _present_local(network: Network, leases: Leases) -> Block | None:
-    """The subnet in fd00::/8 that the bridge has now: its topology may have had another name when it was made."""
-    six = (network_of(text) for text in leases.bridges.get(network.bridge, ()) if ":" in text)
-    return next((one for one in six if one.length == 64 and one.start >> 120 == 0xFD), None)
+def _local(network: Network, data: Mapping[str, Any], leases: Leases) -> Block:
+    """The IPv6 subnet that is made of the names; one that it has now stays if its topology had another name before."""
+    made = unique_local(data["name"], network.name)
+    present = [network_of(address) for address in _present(network, data, leases) if ":" in address]
+    local = [subnet for subnet in present if is_local(subnet)]
+    # an address that somebody added is on one link; those of the network are on its bridge and in its sandboxes
+    return made if made in local or not local else max(local, key=local.count)
 
 
 def _free_pool(network: Network, taken: list[Block], note: Note) -> list[Block]:

@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model import data as dataclasses
@@ -25,14 +25,14 @@ _NO = ("rollback", "netrecon rollback", "no", "n")
 Undone = tuple[list[Change], list[Failed]]
 
 
-def refuse_or_settle(kernel: Kernel) -> str:
-    """Before a new run, with the lock held: settle an earlier one; a note about it, "" for none.
+def refuse_or_settle(kernel: Kernel, topologies: Collection[str]) -> str:
+    """Before a new run for these topologies, with the lock held: settle an earlier one; a note about it, "" for none.
 
     Raises Refused while a confirmation is pending.  An overdue one, whose watchdog is gone, is rolled back here.
     """
     pending = confirmation.pending()
     if pending is None:
-        return rollback.after_a_kill(kernel)
+        return rollback.after_a_kill(kernel, topologies)
     if pending.seconds:
         raise Refused([Problem(NO_ORIGIN, str(pending))])
     _undone, left = go_back(kernel)

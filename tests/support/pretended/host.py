@@ -24,6 +24,8 @@ from reconciler.model.requests import (
     NewMac,
     NftElement,
     NftFrame,
+    RenameBlock,
+    RenameTable,
     Request,
     ReservePorts,
     WriteFile,
@@ -173,6 +175,10 @@ class Host:
             self._reserve(request)
         elif isinstance(request, WriteFile):
             dns_files.write_file(request.scope, request.name, request.text, request.owner)
+        elif isinstance(request, RenameBlock):
+            dns_files.rename_block(request.name, request.owner, request.to)
+        elif isinstance(request, RenameTable):
+            self._rename_table(request)
         else:
             assert isinstance(request, Announce | Forget | ForgetForbidden), request
 
@@ -187,6 +193,12 @@ class Host:
                 addresses.drop_neighbours(space, index, (AF_INET6,))
             elif not was and space.links[index].loopback and space.links[index].up:
                 links.raise_(space, index)
+
+    def _rename_table(self, request: RenameTable) -> None:
+        tables = self.space(request.scope).tables
+        if ("inet", request.table) not in tables or ("inet", request.to) in tables:
+            raise Refused(errno.ENOENT if ("inet", request.table) not in tables else errno.EEXIST)
+        tables["inet", request.to] = tables.pop(("inet", request.table))
 
     def _reserve(self, request: ReservePorts) -> None:
         space = self.space(request.scope)

@@ -24,13 +24,13 @@ from reconciler.kernel import live, writer
 from reconciler.kernel.namespaces import libc
 from reconciler.kernel.netlink import neighbours, reader, transport
 from reconciler.kernel.netlink import path as kernel_path
-from reconciler.kernel.nftables import nft_tables
+from reconciler.kernel.nftables import nft_tables, rename_table
 from reconciler.kernel.observe import foreign_rules, link_programs, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, modules, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.firewall import Chain
 from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
-from reconciler.model.rows import LearnedRow, LinkSettings, Listener, LiveState, ScopeState, Way
+from reconciler.model.rows import LearnedRow, LinkRow, LinkSettings, Listener, LiveState, ScopeState, Way
 from reconciler.run import host, rehearsed_ways
 from reconciler.safety import state_dir
 
@@ -126,6 +126,9 @@ class Kernel:
     def namespaces(self) -> list[str]:
         return sorted(name for name in self.pretended.host.names if name != "host")
 
+    def unnamed(self) -> list[str]:
+        return []
+
     def exists(self, name: str) -> bool:
         return name in self.pretended.host.names
 
@@ -214,12 +217,30 @@ def _read_more(
     return dataclasses.replace(found, scopes=scopes, sysctls={**found.sysctls, **values})
 
 
+def _tied(
+    kernel: Kernel, known: Mapping[str, ScopeState], wanted: Callable[[LinkRow], bool], _resolve: object
+) -> dict[str, ScopeState]:
+    everything = kernel.pretended.host.states(["host", *kernel.namespaces()])
+    found = {}
+    for scope, state in everything.items():
+        links = {index: row for index, row in state.links.items() if row.peer_nsid >= 0 and wanted(row)}
+        if links and scope not in known:
+            found[scope] = dataclasses.replace(state, links=links, addresses=[], routes=[], rules=[], tables={})
+    for scope, state in known.items():
+        state.peers = {end: far for end, far in everything[scope].peers.items() if far[0] in {**known, **found}}
+    return found
+
+
 def _read_learned(kernel: Kernel, scopes: Iterable[str]) -> dict[str, list[LearnedRow]]:
     return {scope: kernel.pretended.learned.get(scope, []) for scope in scopes}
 
 
 def _read_owners(kernel: Kernel, scopes: Iterable[str]) -> dict[str, str]:
     return {scope: kernel.pretended.host.state(scope).owner for scope in scopes}
+
+
+def _read_links(kernel: Kernel, scope: str) -> list[LinkRow]:
+    return list(kernel.pretended.host.state(scope).links.values())
 
 
 def _read_tables(kernel: Kernel, scope: str) -> Any:
@@ -355,15 +376,16 @@ _SEAM: dict[Any, dict[str, Any]] = {
     writer: {"Writer": Writer},
     libc: {"setns": _real, "unshare": _real, "mount": _real},
     transport: {"open_socket": _real},
-    live: {"read_more": _read_more},
+    live: {"read_more": _read_more, "_tied": _tied},
     kernel_path: {"way": _way, "ways": _ways},
     rehearsed_ways: {"changed": lambda *_: ()},
-    reader: {"read": _read, "read_owners": _read_owners},
+    reader: {"read": _read, "read_owners": _read_owners, "read_links": _read_links},
     neighbours: {
         "read_learned": _read_learned,
         "await_running": lambda *_: None,
         "await_detection": lambda _, requests: requests,
     },
+    rename_table: {"foreseen": lambda *_: ""},
     nft_tables: {"read_tables": _read_tables, "listing": _listing, "library": lambda: None},
     sysctl: {"read_many": _read_many, "read_sysctls": _read_sysctls, "read_at_birth": _read_at_birth},
     link_settings: {"read_link_settings": _read_link_settings, "differing": _differing},
