@@ -38,6 +38,7 @@ def carry_out(options: Options, intent: Intent) -> int:
         confirm_within=options.confirm_within or 0.0,
         warn=options.json or not options.quiet or options.command == "apply",
         only_shut=options.quiet and not options.json,
+        command=options.command,
     )
     result = session.run(intent, terms, Audience(options))
     if result.verified:

@@ -14,8 +14,8 @@ from reconciler.model.requests import RenameTable
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, refusals
-from reconciler.run.session import Audience
-from reconciler.safety import interrupts, lock, records, renaming, rollback, undo_log
+from reconciler.run.session import Audience, ending
+from reconciler.safety import interrupts, journal, lock, records, renaming, rollback, undo_log
 from reconciler.safety.commit_confirmed import committing
 from reconciler.safety.interrupts import Interrupt
 from reconciler.safety.renaming import Everything, Names
@@ -25,7 +25,7 @@ from reconciler.safety.snapshot import Snapshot
 def run(names: Names, lock_timeout: float, audience: Audience) -> Result:
     """Give the topology ``names[0]`` the name ``names[1]``.  Raises NetreconError if nothing was changed."""
     host.need_root()
-    with lock.held(lock_timeout), host.kernel() as kernel:
+    with journal.refusals(f"rename {names[0]} to", [names[1]]), lock.held(lock_timeout), host.kernel() as kernel:
         killed = undo_log.read()
         audience.note(committing.refuse_or_settle(kernel, {names[1]}))
         planned = _planned(kernel, names, resumed=killed is not None and killed.renamed == names)
@@ -33,6 +33,7 @@ def run(names: Names, lock_timeout: float, audience: Audience) -> Result:
             audience.planned(planned)
             with audience.progress(planned) as progress:
                 result = _apply(kernel, planned, names, progress, interrupt)
+            journal.tell(f"rename {names[0]} to", [names[1]], ending(result), result.applied, result.verified)
             audience.ended(planned, result)
             return result
 

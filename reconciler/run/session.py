@@ -12,7 +12,7 @@ from reconciler.model.data import dataclass
 from reconciler.model.errors import KernelError, NetreconError
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, loading, pipeline
-from reconciler.safety import interrupts, lock
+from reconciler.safety import interrupts, journal, lock
 from reconciler.safety.commit_confirmed import committing, confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
 from reconciler.safety.interrupts import Interrupt
@@ -24,7 +24,7 @@ class Terms:
 
     ``lock_timeout``: seconds to wait for the lock.  ``confirm_within``: seconds in which the changes must be
     confirmed, 0 for no confirmation.  ``protect``: addresses that must stay reachable.  ``warn``: add the findings of
-    the doctor to the plan; ``only_shut``: those that shut published ports are enough.
+    the doctor to the plan; ``only_shut``: those that shut published ports are enough.  ``command``: for the journal.
     """
 
     lock_timeout: float = 0.0
@@ -33,6 +33,7 @@ class Terms:
     confirm_within: float = 0.0
     warn: bool = True
     only_shut: bool = False
+    command: str = "apply"
 
 
 class Audience(Protocol):
@@ -54,6 +55,12 @@ class Audience(Protocol):
 def run(intent: Intent, terms: Terms, audience: Audience) -> Result:
     """Carry out the intent.  Raises NetreconError (Refused, LockHeld) if nothing was changed."""
     host.need_root()
+    with journal.refusals(terms.command, intent.names):
+        result, planned, waiting = _run(intent, terms, audience)
+    return result if waiting is None else _confirmed(planned, result, waiting, audience)
+
+
+def _run(intent: Intent, terms: Terms, audience: Audience) -> tuple[Result, Planned, Confirmation | None]:
     with lock.held(terms.lock_timeout):
         if terms.rehearse:
             audience.note(rehearsed_first(intent))
@@ -61,10 +68,18 @@ def run(intent: Intent, terms: Terms, audience: Audience) -> Result:
             planned = _guarded(kernel, intent, terms, audience)
             with interrupts.put_off() as interrupt:
                 result, waiting = _apply(kernel, planned, terms, audience, interrupt)
+                words = ending(result) + (", waits for confirmation" if waiting else "")
+                journal.tell(terms.command, intent.names, words, result.applied, result.verified)
                 if waiting is None:
                     audience.ended(planned, result)
-                    return result
-    return _confirmed(planned, result, waiting, audience)
+                return result, planned, waiting
+
+
+def ending(result: Result) -> str:
+    """How a run ended, in the words of the journal."""
+    if result.verified:
+        return "converged"
+    return "failed and rolled back" if result.rolled_back else "not whole"
 
 
 def rehearsed_first(intent: Intent) -> str:
@@ -123,7 +138,7 @@ def _begun(kernel: Kernel, pending: Confirmation, result: Result) -> Confirmatio
             return confirmation.restart(pending)
         except KernelError as error:
             result.trouble = f"nobody could confirm the changes: {error}"
-            result.undone, result.left = committing.go_back(kernel)
+            result.undone, result.left = committing.go_back(kernel, how="")
             result.rolled_back = not result.left
             return None
     confirmation.settled(pending, "rolled back" if result.rolled_back else "not whole")

@@ -309,3 +309,29 @@ def test_killed_at_any_moment(before: str, tmp_path: pathlib.Path) -> None:
             assert main.main(["rename", "-q", "after", "before"]) == 0
         assert stamps() == found, number
     assert died
+
+
+# ------------------------------------------------------------------ the journal
+
+
+def test_a_line_at_dev_log(tmp_path: pathlib.Path) -> None:
+    """In a /dev of its own, as syslog(3) finds it."""
+    sh("mkdir /run/dev; mount --rbind /dev /run/dev; mount -t tmpfs none /dev; ln -s /run/dev/* /dev/")
+    file, log = written(tmp_path, "before"), tmp_path / "log"
+    code = "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('/dev/log')\n"
+    code += "print('up', flush=True)\nwhile True: print(s.recv(4096).decode(), flush=True)"
+    with log.open("w") as out, subprocess.Popen([sys.executable, "-c", code], stdout=out) as listener:
+        while "up" not in log.read_text():
+            time.sleep(0.05)
+        for words in (["apply", "-q", file], ["check", file], ["rename", "-q", "before", "after"], ["delete", file]):
+            command = [sys.executable, "-m", "reconciler", *words]
+            environment = {**os.environ, "SUDO_USER": "alice"}
+            assert subprocess.run(command, cwd=ROOT, check=False, env=environment).returncode == 0
+        time.sleep(0.2)
+        listener.kill()
+    told = re.findall(r"<29>\w{3} [ \d]\d [\d:]{8} netrecon\[\d+\]: (.*)", log.read_text())
+    assert [re.sub(r"\d+ changes", "N changes", line) for line in told] == [
+        "apply before by alice: converged, N changes",
+        "rename before to after by alice: converged, N changes",
+        "delete before by alice: converged, N changes",
+    ]

@@ -8,6 +8,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.model import data as dataclasses
@@ -15,11 +16,12 @@ from reconciler.model.changes import Change
 from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
 from reconciler.model.keys import NO_ORIGIN
 from reconciler.planning.apply import Failed
-from reconciler.safety import lock, rollback, undo_log
+from reconciler.safety import journal, lock, rollback, undo_log
 from reconciler.safety.commit_confirmed import confirmation
 from reconciler.safety.commit_confirmed.confirmation import Confirmation
 
 GRACE = 10.0  # seconds after the deadline until apply itself rolls back, if the watchdog has not
+BY_TIMER = "rolled back by timer"
 _YES = ("confirm", "netrecon confirm", "yes", "y")
 _NO = ("rollback", "netrecon rollback", "no", "n")
 Undone = tuple[list[Change], list[Failed]]
@@ -35,7 +37,7 @@ def refuse_or_settle(kernel: Kernel, topologies: Collection[str]) -> str:
         return rollback.after_a_kill(kernel, topologies)
     if pending.seconds:
         raise Refused([Problem(NO_ORIGIN, str(pending))])
-    _undone, left = go_back(kernel)
+    _undone, left = go_back(kernel, how=BY_TIMER)
     ending = "and not all of it could be taken back" if left else "the host is as it was before"
     return f"{', '.join(pending.topologies)}: was not confirmed in time; rolled back, {ending}"
 
@@ -59,17 +61,24 @@ def confirm(kernel: Kernel) -> Confirmation:
     if pending is None:
         raise NetreconError("no confirmation is pending")
     rollback.forget(kernel)
-    return confirmation.close(pending, "confirmed")
+    closed = confirmation.close(pending, "confirmed")
+    journal.tell("confirm", pending.topologies, "confirmed")
+    return closed
 
 
-def go_back(kernel: Kernel) -> Undone:
-    """Go back to the snapshot of the unsettled run, with the lock held.  Raises NetreconError if there is none."""
+def go_back(kernel: Kernel, how: str = "rolled back") -> Undone:
+    """Go back to the snapshot of the unsettled run, with the lock held.  Raises NetreconError if there is none.
+
+    ``how``: the words for the journal, "" where the caller tells it.
+    """
     entry, pending = undo_log.read(), confirmation.pending()
     if entry is None:
         if pending is not None:
             confirmation.settled(pending, "not whole", "the snapshot is lost")
         raise NetreconError("there is nothing to roll back: no apply waits for confirmation, and none was interrupted")
     undone, left = rollback.back(kernel, entry)
+    if how:
+        journal.tell("rollback", entry.snapshot.topologies, "not whole" if left else how, len(undone), not left)
     if pending is not None:
         errors = "; ".join(f"{failed.change.key}: {failed.failure}" for failed in left)
         confirmation.settled(pending, "not whole" if left else "rolled back", errors)
@@ -87,7 +96,7 @@ def watch(identity: str, kernel: Callable[[], Kernel]) -> None:
             latest = confirmation.pending()
             if latest is not None and latest.id == identity and latest.seconds == 0:
                 with kernel() as opened:
-                    go_back(opened)
+                    go_back(opened, how=BY_TIMER)
                 return
         latest = latest or due
 
@@ -106,8 +115,10 @@ def wait(awaited: Confirmation, kernel: Callable[[], Kernel], interrupted: Calla
         answer = _answer() if asking else ""
         if answer in _YES:
             _locked(kernel, confirm)
-        elif answer in _NO or interrupted() or confirmation.now() > latest.deadline + GRACE:
+        elif answer in _NO or interrupted():
             _locked(kernel, go_back)
+        elif confirmation.now() > latest.deadline + GRACE:
+            _locked(kernel, partial(go_back, how=BY_TIMER))
         elif not asking:
             time.sleep(confirmation.POLL)
 

@@ -32,7 +32,7 @@ from reconciler.model.firewall import Chain
 from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
 from reconciler.model.rows import LearnedRow, LinkRow, LinkSettings, Listener, LiveState, ScopeState, Way
 from reconciler.run import host, rehearsed_ways
-from reconciler.safety import state_dir
+from reconciler.safety import journal, state_dir
 
 Fault = Callable[[int, Request], Failure | None]
 
@@ -354,6 +354,7 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, folder: pathlib.Path) -> Pretended:
     monkeypatch.setattr(ssh_session, "ssh_session", lambda: pretended.session)
     monkeypatch.setattr(ssh_session, "port_towards", lambda *_: pretended.port)
     monkeypatch.setattr(dns_files, "ETC", str(folder / "etc"))
+    monkeypatch.setattr(journal, "SOCKET", str(folder / "log"))
     monkeypatch.setattr(state_dir, "FOLDER", str(folder / "netrecon"))
     monkeypatch.setattr(modules, "absent", lambda names: sorted(pretended.absent.keys() & set(names)))
     monkeypatch.setattr(modules, "load", pretended.load)
