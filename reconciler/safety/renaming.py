@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from reconciler.kernel import live
 from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kinds import BY_NAME, TABLES
 from reconciler.model.changes import Change, Live
+from reconciler.model.data import NamedTuple
 from reconciler.model.keys import Key
 from reconciler.model.requests import Request
 from reconciler.model.rows import LiveState

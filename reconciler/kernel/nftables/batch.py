@@ -8,9 +8,10 @@ import itertools
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kernel.netlink import transport
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure, KernelError
 
 INET = 1  # NFPROTO_INET

@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from reconciler.kernel.netlink import transport
 from reconciler.kernel.nftables import batch
@@ -29,6 +29,7 @@ from reconciler.kernel.nftables.nft_tables import (
     Ruleset,
     Visits,
 )
+from reconciler.model.data import NamedTuple
 from reconciler.model.errors import Failure, KernelError
 from reconciler.model.names import RENAMED_CHAIN
 
