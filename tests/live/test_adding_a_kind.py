@@ -163,7 +163,7 @@ def test_lower_writes_links_in_the_order_of_the_kinds(netrecon: Any) -> None:
 
 def test_applied_checked_and_deleted_without_the_secret_in_sight(netrecon: Any) -> None:
     code, said = netrecon("plan", WHOLE)
-    assert (code, f"queue: {SHOWN}" in said) == (2, True), said
+    assert (code, f"queue {SHOWN}" in said) == (2, True), said
     code, said = netrecon("apply", WHOLE, "--json")
     assert code == 0, said
     made = {one["key"]: one["after"] for one in json.loads(said)["changes"]}
