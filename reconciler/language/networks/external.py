@@ -63,7 +63,7 @@ def resolved(
 def _bridge(network: Network, entry: Mapping[str, Any], standing: Mapping[tuple[str, str], Standing]) -> str:
     """The bridge's name: of a network from a Compose project it has the topology's name too."""
     own = naming.bridge_of(network.external, network.theirs)
-    return own if "bridge" not in entry and (network.external, own) in standing else network.bridge
+    return own if entry.get("bridge") is None and (network.external, own) in standing else network.bridge
 
 
 def _like(network: Network, theirs: Network) -> Network:
