@@ -12,7 +12,8 @@ HEAD = "version: 1\nname: many\nbridges:\n  br0:\n    addresses:\n      - 10.0.0
 
 
 def addresses(count: int) -> str:
-    return HEAD + "".join(f'      - "fd00::{n // 256:x}:{n % 256:x}/128"\n' for n in range(1, count))
+    """Of each number others: an address that was parsed before costs nothing."""
+    return HEAD + "".join(f'      - "fd00::{count:x}:{n // 256:x}:{n % 256:x}/128"\n' for n in range(1, count))
 
 
 def routes(count: int) -> str:
