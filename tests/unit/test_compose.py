@@ -133,6 +133,58 @@ def test_external_network_is_found_in_the_kernel(
     assert json.loads(out)["topology"]["networks"]["front"] == {"external": "by-hand", "name": "all"}
 
 
+OWN = """name: my_shop
+services: {a: {networks: [same, front]}, b: {networks: {other: {aliases: [c]}}}}
+networks: {front: {}, wide: {name: lan}, same: {external: true, name: my_shop_front}, other: {external: true, name: lan}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "code", "networks"),
+    [
+        ([], 0, {"front": {"bridge": "br_my-s-Eo0WAVv"}, "wide": {"bridge": "br-my-shop-wide"}}),
+        (["--external", "other=my-shop/front"], 0, {"front": {"bridge": "br_my-s-Eo0WAVv"}}),
+        (
+            ["--external", "other=my-shop/gone"],
+            2,
+            {"front": {"bridge": "br_my-s-Eo0WAVv"}, "other": {"bridge": "br_my-s-Y9p55g2"}},
+        ),
+    ],
+)
+def test_external_network_of_the_files_themselves(
+    chosen: list[str], code: int, networks: Any, pretended: Pretended, tmp_path: Path, capsys: Any
+) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(OWN)
+    done, out, _ = imported(capsys, "--strict", "--json", *chosen, str(file))
+    assert done == code
+    topology = json.loads(out)["topology"]
+    assert topology["networks"] == networks
+    assert list(topology["sandboxes"]["my-shop-a"]["endpoints"]) == ["front"]
+
+
+def test_external_network_is_not_what_an_earlier_apply_made(
+    pretended: Pretended, netrecon: Netrecon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("name: a\nservices: {s: {networks: [n]}}\nnetworks: {n: {external: true, name: a_n}}\n")
+    code, first, _ = imported(capsys, "--strict", "--json", str(file))
+    netrecon("apply", "-q", json.loads(first)["topology"])
+    assert (code, first) == (2, imported(capsys, "--strict", "--json", str(file))[1])
+
+
+def test_two_networks_may_be_the_external_one(
+    pretended: Pretended, netrecon: Netrecon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(OWN)
+    hand = {"name": "my", "networks": {"shop_front": {}}, "sandboxes": {"h": {"endpoints": {"shop_front": {}}}}}
+    netrecon("apply", "-q", hand)
+    code, _, err = imported(capsys, "--strict", str(file))
+    assert code == 2
+    assert "my_shop_front may be any of my-shop/front, my/shop_front" in err
+
+
 def test_a_project_without_a_name_is_called_as_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "1_My.Shop"
     folder.mkdir()

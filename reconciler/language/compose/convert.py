@@ -48,7 +48,8 @@ def convert(project: Project, others: Others = NOBODY_ELSE) -> Converted:
     left, data = Left(project.place), project.data
     left.beside((), data, ("version", "name", "services", "networks"))
     known = mapping(data.get("networks"), ("networks",), left)
-    services = {one.name: one for one in _services(project, known, left)}
+    same = declared.same(project.name, known, others)
+    services = {one.name: one for one in _services(project, known, same, left)}
     used = {key for service in services.values() if service.number for key in service.networks}
     networks = declared.networks(project.name, known, used, others, left)
     services = {name: _on_predefined(service, networks, left) for name, service in services.items()}
@@ -58,13 +59,15 @@ def convert(project: Project, others: Others = NOBODY_ELSE) -> Converted:
         {word: value for word, value in topology.items() if value != {}},
         tuple(sorted(left.parts, key=lambda part: part.problem)),
         {name: tuple(whole.sandboxes[whole.holder(service).name]) for name, service in services.items()},
-        frozenset(name for key, one in networks.items() if _is_outside(key, known) for name in (key, one.docker_name)),
+        frozenset(_outside(project.name, known, networks)),
     )
 
 
-def _is_outside(key: str, known: Mapping[str, Any]) -> bool:
-    entry = known.get(key)
-    return key not in (*known, DEFAULT, BRIDGE) or (isinstance(entry, dict) and bool(entry.get("external")))
+def _outside(project: str, known: Mapping[str, Any], networks: Mapping[str, Network]) -> Iterator[str]:
+    """The names of the external networks."""
+    for key in {*known, *networks}:
+        if not declared.is_own(key, known):
+            yield from (key, declared.docker_name(project, key, known))
 
 
 def _sections(whole: Whole) -> dict[str, Any]:
@@ -83,17 +86,28 @@ def _sections(whole: Whole) -> dict[str, Any]:
     return {"networks": networks, "sandboxes": sandboxes}
 
 
-def _services(project: Project, known: Mapping[str, Any], left: Left) -> Iterator[Service]:
-    keys = {declared.docker_name(project.name, key, known): key for key in (*known, DEFAULT)}
+def _services(project: Project, known: Mapping[str, Any], same: Mapping[str, str], left: Left) -> Iterator[Service]:
+    """The services; ``same`` are the networks that have two keys in the file."""
+    keys = {declared.docker_name(project.name, key, known): key for key in (*known, DEFAULT) if key not in same}
     for name, value in mapping(project.data.get("services"), ("services",), left).items():
         path: Path = ("services", name)
         if names.is_service(name):
-            entry = mapping(value, path, left)
+            entry = _on_own(mapping(value, path, left), same)
             service = service_of(name, entry, left)
             mode = keys.get(str(entry.get("network_mode", "")))  # network_mode: shop_web
             yield dataclasses.replace(service, networks=(mode,)) if mode else service
         else:
             left.lost(path, f"{quoted(name)} cannot be in the name of a namespace; the service is left out")
+
+
+def _on_own(entry: Mapping[str, Any], same: Mapping[str, str]) -> Mapping[str, Any]:
+    """The service with its networks under the keys of the project's own."""
+    joined = entry.get("networks")
+    if not same or not isinstance(joined, dict | list):
+        return entry
+    if isinstance(joined, list):
+        return {**entry, "networks": [same.get(str(key), key) for key in joined]}
+    return {**entry, "networks": {same.get(key, key): endpoint for key, endpoint in joined.items()}}
 
 
 def _on_predefined(service: Service, networks: Mapping[str, Network], left: Left) -> Service:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.language.compose import names
-from reconciler.language.compose.external import Others, doubt
+from reconciler.language.compose.external import Offer, Others, doubt
 from reconciler.language.compose.network import Network, network_of
 from reconciler.language.compose.service import BRIDGE, DEFAULT
 from reconciler.language.compose.words import Left, mapping, truth
@@ -27,31 +27,53 @@ def networks(
     for key in [key for key in (*declared, *sorted(wanted - declared.keys())) if key in wanted]:
         path: Path = ("networks", key)
         entry = mapping(declared.get(key), path, left)
-        is_own = key in (*declared, DEFAULT, BRIDGE) and not truth(entry.get("external"))
         name = docker_name(project, key, declared)
-        if is_own:
+        if is_own(key, declared):
             network = network_of(entry, path, name, left)
             nameless = key == BRIDGE and key not in declared
             done[key] = dataclasses.replace(_apart(project, key, network, done, left), nameless=nameless)
         else:
-            done[key] = _outside(project, key, name, others, left)
+            done[key] = _outside(project, key, name, _fitting(project, key, declared, others), left)
     return done
+
+
+def same(project: str, declared: Mapping[str, Any], others: Others) -> dict[str, str]:
+    """External network -> the network of this project that it is, by its name in Docker or by --external."""
+    found = {}
+    for key in declared:
+        fitting = [] if is_own(key, declared) else _fitting(project, key, declared, others)
+        if len(fitting) == 1 and fitting[0].topology == names.topology(project):
+            found[key] = fitting[0].network
+    return {key: other for key, other in found.items() if is_own(other, declared)}
+
+
+def is_own(key: str, declared: Mapping[str, Any]) -> bool:
+    """Whether the project makes the network."""
+    entry = declared.get(key)
+    return key in (*declared, DEFAULT, BRIDGE) and not (isinstance(entry, dict) and truth(entry.get("external")))
+
+
+def _fitting(project: str, key: str, declared: Mapping[str, Any], others: Others) -> list[Offer]:
+    """The networks that an external one may be."""
+    name, topology = docker_name(project, key, declared), names.topology(project)
+    listed = (one for one in (*declared, DEFAULT) if is_own(one, declared))
+    own = next((Offer(topology, one) for one in listed if docker_name(project, one, declared) == name), None)
+    return others.called(key, name, own, topology)
 
 
 def docker_name(project: str, key: str, declared: Mapping[str, Any]) -> str:
     """Docker's name for a network of the file."""
     entry = declared.get(key)
     given = entry.get("name") if isinstance(entry, dict) else None
-    is_own = key in (*declared, DEFAULT, BRIDGE) and not (isinstance(entry, dict) and truth(entry.get("external")))
-    return str(given) if isinstance(given, str | int) and given else names.network(project, key) if is_own else key
+    implied = names.network(project, key) if is_own(key, declared) else key
+    return str(given) if isinstance(given, str | int) and given else implied
 
 
-def _outside(project: str, key: str, docker_name: str, others: Others, left: Left) -> Network:
+def _outside(project: str, key: str, docker_name: str, fitting: Sequence[Offer], left: Left) -> Network:
     """A network of Docker's own, or of another topology; where it is not clear which, one of this topology."""
     if docker_name in _PREDEFINED:
         return Network({}, docker_name, docker_name, True)
-    fitting = others.called(key, docker_name)
-    if len(fitting) == 1:
+    if len(fitting) == 1 and fitting[0].topology != names.topology(project):
         why = f"it belongs to topology {fitting[0].topology}, whose sandboxes have no names here; write hosts for those"
         left.noted(("networks", key, "external"), why)
         return Network(fitting[0].written(key), docker_name, "", True, versions=(4, 6))

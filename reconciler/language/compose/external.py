@@ -34,8 +34,12 @@ class Others:
     held: Mapping[str, str] = field(default_factory=dict)
     chosen: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    def called(self, key: str, docker_name: str) -> list[Offer]:
-        """The networks that an external one may be; one if it is clear which."""
+    def called(self, key: str, docker_name: str, own: Offer | None, topology: str) -> list[Offer]:
+        """The networks that an external one may be; one if it is clear which.
+
+        ``own`` is the project's own network of that name in Docker.  What the kernel holds of the project's
+        ``topology`` is of an earlier apply, and does not count.
+        """
         for name in (docker_name, key):
             if name in self.chosen:
                 topology, network = self.chosen[name]
@@ -45,7 +49,8 @@ class Others:
         offers = (
             Offer(topology, network, self._bridge(topology, network)) for topology, network in self._named(splits)
         )
-        return [offer for offer in dict.fromkeys(offers) if offer.bridge]
+        held = [offer for offer in dict.fromkeys(offers) if offer.bridge and offer.topology != topology]
+        return [own, *held] if own else held
 
     def _named(self, splits: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """PROJECT_NETWORK at each ``_``: the topology of the project, and the network."""
@@ -63,6 +68,9 @@ NOBODY_ELSE = Others()
 def doubt(docker_name: str, fitting: Sequence[Offer]) -> str:
     """Why it is not clear which network is meant, and what to do."""
     ask = f"name it with --external {docker_name}=TOPOLOGY/NETWORK"
+    if len(fitting) == 1:
+        why = f"{docker_name} is to be {fitting[0].network} of this project, which has no such network"
+        return f"{why}; taken as one of its own: {ask}"
     if not fitting:
         return f"no topology has the external network {docker_name}; taken as one of this topology: {ask}"
     listed = ", ".join(f"{offer.topology}/{offer.network}" for offer in fitting)
