@@ -135,7 +135,11 @@ def test_external_network_is_found_in_the_kernel(
 
 OWN = """name: my_shop
 services: {a: {networks: [same, front]}, b: {networks: {other: {aliases: [c]}}}}
-networks: {front: {}, wide: {name: lan}, same: {external: true, name: my_shop_front}, other: {external: true, name: lan}}
+networks:
+  front: {}
+  wide: {name: lan}
+  same: {external: true, name: my_shop_front}
+  other: {external: true, name: lan}
 """
 
 
@@ -183,6 +187,22 @@ def test_two_networks_may_be_the_external_one(
     code, _, err = imported(capsys, "--strict", str(file))
     assert code == 2
     assert "my_shop_front may be any of my-shop/front, my/shop_front" in err
+
+
+@pytest.mark.parametrize(("held", "asked"), [("my-shop", "my_shop"), ("1shop", "p1shop"), ("p-" * 30, "p_" * 30)])
+def test_two_projects_of_one_topology(
+    held: str, asked: str, pretended: Pretended, netrecon: Netrecon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text("services: {web: {scale: 2}, db: {container_name: mydb}}\n")
+    words = ["--json", str(file), "-p"]
+    topology = json.loads(imported(capsys, *words, held)[1])["topology"]
+    netrecon("apply", "-q", topology)
+    assert imported(capsys, *words, held)[0] == 0
+    code, out, _ = imported(capsys, *words, asked)
+    assert code == 1
+    said = json.loads(out)["errors"][0]["message"]
+    assert f"the topology {topology['name']} is held on this host for the project {held}, not {asked}" in said
 
 
 def test_a_project_without_a_name_is_called_as_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

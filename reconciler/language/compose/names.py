@@ -35,6 +35,13 @@ def container(project: str, service: str, number: int) -> str:
     return f"{project}-{service}-{number}"
 
 
+def project_of(held: str, sandbox: str, known: Iterable[str]) -> str:
+    """The project whose topology is ``held``, by the container's name among the names of a sandbox; "" for none."""
+    end = f"-{sandbox.removeprefix(f'{held}-')}-1"
+    projects = (name.removesuffix(end) for name in known if name.endswith(end))
+    return next((project for project in projects if topology(project) == held), "")
+
+
 def network(project: str, key: str) -> str:
     """Docker's name for a network of the project that has no ``name``."""
     return f"{project}_{key}"
