@@ -62,11 +62,24 @@ def references(running: Node, whole: Node) -> Iterator[Problem]:
         mode = service.get("network_mode")
         if joined and mode is not None and mode.value:
             yield Problem(mode.origin, f"service {name} has both network_mode and networks; keep one of them")
+        yield from _containers(name, service)
         for other, place, required in _needs(service):
             if other not in known and (required or other not in every):
                 why = "is in a profile that is not active" if other in every else "is not declared"
                 yield Problem(place.origin, f"service {name} needs the service {quoted(other)}, which {why}")
     yield from _circles(known)
+
+
+def _containers(name: str, service: Node) -> Iterator[Problem]:
+    """What Compose refuses of the number of a service's containers."""
+    scale, replicas = service.get("scale"), service.get("deploy", "replicas")
+    given = [one for one in (scale, replicas) if one is not None and isinstance(one.value, int)]
+    if len({one.value for one in given}) > 1:
+        yield Problem(given[0].origin, f"service {name} has both scale and deploy.replicas; keep one of them")
+    container = service.get("container_name")
+    if given and given[0].value > 1 and container is not None and container.value:
+        why = f"{given[0].value} containers of service {name} cannot have one container_name; leave it out"
+        yield Problem(container.origin, why)
 
 
 def _entries(model: Node, section: str) -> dict[str, Node]:

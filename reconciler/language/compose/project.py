@@ -52,9 +52,11 @@ def read(
 
     ``environment`` is that of the shell; None: of this process.
     """
-    shell = dict(os.environ) if environment is None else environment
+    shell: Mapping[str, str] = dict(os.environ) if environment is None else environment
     reading = Reading()
-    files = files or _files_of(_scope("", env_files, shell, reading))
+    if not files and not shell.get("COMPOSE_FILE"):
+        shell = _scope("", env_files, shell, reading).environment  # the .env here may name the files
+    files = files or _files_of(shell)
     scope = _scope(_folder(files), env_files, shell, reading)
     name = _name(files, project_name or scope.environment.get(PROJECT_NAME, ""), scope)
     active = profiles or [part.strip() for part in scope.environment.get("COMPOSE_PROFILES", "").split(",")]
@@ -74,10 +76,10 @@ def _scope(folder: str, env_files: Sequence[str], shell: Mapping[str, str], read
     return Scope(folder, shell, reading).within(folder, named)
 
 
-def _files_of(scope: Scope) -> list[str]:
+def _files_of(environment: Mapping[str, str]) -> list[str]:
     """The files that COMPOSE_FILE names, where the command line names none."""
-    listed = scope.environment.get("COMPOSE_FILE", "")
-    separator = scope.environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+    listed = environment.get("COMPOSE_FILE", "")
+    separator = environment.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
     return [file for file in listed.split(separator) if file] or fail("", "no Compose file is named; write -f FILE")
 
 
