@@ -17,6 +17,8 @@ from reconciler.model.data import dataclass
 from reconciler.model.keys import Origin
 from reconciler.model.quoting import Path, quoted
 
+_BESIDE = ("volumes", "secrets", "configs", "models")
+
 
 class Project(Protocol):
     """A read Compose project."""
@@ -46,7 +48,7 @@ class Converted:
 def convert(project: Project, others: Others = NOBODY_ELSE) -> Converted:
     """The topology, and a part for all of the project that has no equivalent in it."""
     left, data = Left(project.place), project.data
-    left.beside((), data, ("version", "name", "services", "networks"))
+    left.keys((), data, ("version", "name", "services", "networks"), _BESIDE)
     known = mapping(data.get("networks"), ("networks",), left)
     same = declared.same(project.name, known, others)
     services = {one.name: one for one in _services(project, known, same, left)}

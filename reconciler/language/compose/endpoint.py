@@ -71,7 +71,7 @@ def gateway(service: Service, networks: Mapping[str, Network]) -> Network | None
 def _endpoint(service: Service, key: str, sandbox: str, network: Network, given: Given, left: Left) -> dict[str, Any]:
     path: Path = (*service.path, "networks", key)
     entry = mapping(service.of(key), path, left)
-    left.beside(path, entry, _OF_AN_ENDPOINT, "lost")
+    left.keys(path, entry, _OF_AN_ENDPOINT)
     for index, address in enumerate(words(entry.get("link_local_ips"), (*path, "link_local_ips"), left)):
         left.lost(
             (*path, "link_local_ips", index), f"a second address {address} on the link has no equivalent; left out"

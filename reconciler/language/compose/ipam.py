@@ -39,7 +39,7 @@ def addresses(found: Mapping[int, Config], four: bool, six: bool) -> dict[str, A
 
 def configs(ipam: Mapping[str, Any], path: Path, left: Left) -> dict[int, Config]:
     """IP version -> the subnet; Docker's bridges have one of each."""
-    left.beside(path, ipam, ("driver", "config", "options"), "lost")
+    left.keys(path, ipam, ("driver", "config", "options"))
     driver = text(ipam.get("driver"), (*path, "driver"), left)
     if driver not in ("", "default"):
         left.lost((*path, "driver"), f"the address driver {quoted(driver)} has no equivalent")
@@ -60,7 +60,7 @@ def configs(ipam: Mapping[str, Any], path: Path, left: Left) -> dict[int, Config
 
 
 def _config(entry: Mapping[str, Any], path: Path, left: Left) -> Config | None:
-    left.beside(path, entry, ("subnet", "gateway", "ip_range", "aux_addresses"), "lost")
+    left.keys(path, entry, ("subnet", "gateway", "ip_range", "aux_addresses"))
     given = text(entry.get("subnet"), (*path, "subnet"), left)
     try:
         subnet = ipaddress.ip_network(given, strict=False)

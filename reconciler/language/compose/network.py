@@ -73,7 +73,7 @@ _MODES = (f"{_BRIDGE}gateway_mode_ipv4", f"{_BRIDGE}gateway_mode_ipv6")
 
 def network_of(entry: Mapping[str, Any], path: Path, docker_name: str, left: Left) -> Network:
     """The network; ``left`` gets what has no equivalent."""
-    left.beside(path, entry, _OF_A_NETWORK)
+    left.keys(path, entry, _OF_A_NETWORK)
     at: Path = (*path, "driver_opts")
     options = {key: text(item, (*at, key), left) for key, item in mapping(entry.get("driver_opts"), at, left).items()}
     families = {word: options[key] for key, word in _FAMILIES.items() if key in options} | dict(entry)

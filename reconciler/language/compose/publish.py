@@ -57,7 +57,7 @@ def ports(listed: Any, path: Path, default_host: str, left: Left) -> Iterator[Po
 
 def _words(entry: Any, at: Path, left: Left) -> Mapping[str, str]:
     if isinstance(entry, dict):
-        left.beside(at, entry, _KNOWN)
+        left.keys(at, entry, _KNOWN)
         return {word: text(entry.get(word), (*at, word), left) for word in _KNOWN}
     short, _, protocol = text(entry, at, left).partition("/")
     outer, _, target = short.rpartition(":")

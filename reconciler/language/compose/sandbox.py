@@ -74,6 +74,10 @@ def _aliases(whole: Whole, service: Service, index: int, heard: list[str], writt
     container = text(service.entry.get("container_name"), at, whole.left)
     if container and not names.is_host(container):
         whole.left.lost(at, f"{quoted(container)} is no host name; left out")
+    holder = next((one.name for one in whole.services.values() if one.entry.get("container_name") == container), "")
+    if container and holder not in ("", service.name):
+        whole.left.lost(at, f"{container} is the container_name of {holder} already; left out, as Docker refuses it")
+        container = ""
     own = [service.name, container or names.container(whole.name, service.name, index + 1)]
     listed = dict.fromkeys([*own, *heard, *written])
     return [name for name in listed if names.is_host(name) and name != whole.sandboxes[service.name][index]]

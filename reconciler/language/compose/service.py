@@ -15,6 +15,18 @@ _OF_THE_NETWORK = (
     *("networks", "network_mode", "ports", "dns", "dns_search", "dns_opt", "extra_hosts", "links", "external_links"),
     *("mac_address", "sysctls", "container_name", "hostname", "domainname", "scale"),
 )
+_BESIDE = frozenset((
+    *"annotations attach blkio_config build cap_add cap_drop cgroup cgroup_parent command configs cpu_count".split(),
+    *"cpu_percent cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpu_shares cpus cpuset credential_spec".split(),
+    *"depends_on develop device_cgroup_rules devices entrypoint env_file environment expose extends gpus".split(),
+    *"group_add healthcheck image init ipc isolation label_file labels logging mem_limit mem_reservation".split(),
+    *"mem_swappiness memswap_limit models oom_kill_disable oom_score_adj pid pids_limit platform post_start".split(),
+    *"pre_stop privileged profiles provider pull_policy pull_refresh_after read_only restart runtime secrets".split(),
+    *"security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt tmpfs tty ulimits".split(),
+    *"use_api_socket user userns_mode uts volumes volumes_from working_dir".split(),
+))  # fmt: skip
+_OF_DEPLOY = ("replicas", "mode", "endpoint_mode")
+_BESIDE_OF_DEPLOY = ("labels", "placement", "resources", "restart_policy", "rollback_config", "update_config")
 # what Docker refuses, or does not do, for a service without a network of its own
 _NEEDS_A_NETWORK = ("ports", "mac_address", "links", "external_links")
 _NEEDS_A_NAMESPACE = ("dns", "dns_search", "dns_opt", "extra_hosts", "sysctls", "hostname", "domainname")
@@ -46,9 +58,9 @@ class Service:
 
 def service_of(name: str, entry: Mapping[str, Any], left: Left) -> Service:
     path: Path = ("services", name)
-    left.beside(path, entry, (*_OF_THE_NETWORK, "deploy"))
+    left.keys(path, entry, (*_OF_THE_NETWORK, "deploy"), _BESIDE)
     deploy = entry.get("deploy")
-    left.beside((*path, "deploy"), deploy if isinstance(deploy, dict) else {}, ("replicas", "mode", "endpoint_mode"))
+    left.keys((*path, "deploy"), deploy if isinstance(deploy, dict) else {}, _OF_DEPLOY, _BESIDE_OF_DEPLOY)
     mode = text(entry.get("network_mode"), (*path, "network_mode"), left)
     kind, _, other = mode.partition(":")
     count = _number(entry)

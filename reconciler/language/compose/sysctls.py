@@ -47,7 +47,7 @@ def _settings(listed: Sequence[tuple[str, Any, Path]], links: Sequence[str], lef
         value = scalar(written, path, left)
         link = _OF_A_LINK.match(key)
         if not key.startswith(("net.", "net/")):
-            left.beside(path[:2], {key: value}, ())
+            left.beside(path[:2], [key])
         elif not _SYSCTL.fullmatch(key):
             left.lost(path, f"{quoted(key)} is no setting; left out")
         elif link and link[1] not in links:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.model.data import NamedTuple
@@ -38,14 +38,28 @@ class Left:
     def noted(self, path: Path, why: str) -> None:
         self._add(path, why, NOTED)
 
-    def beside(self, path: Path, entry: Mapping[str, Any], known: Collection[str], weight: str = BESIDE) -> None:
-        """Add one part for all keys of a mapping that are not ``known`` and no extensions."""
-        names = tuple(str(name) for name in entry if name not in known and not str(name).startswith("x-"))
-        if names:
-            self._add(path, f"no equivalent in a topology: {', '.join(names)}", weight, names)
+    def beside(self, path: Path, names: Iterable[str]) -> None:
+        """Add one part for keys of a mapping that are not about the network."""
+        listed = tuple(names)
+        if listed:
+            self._add(path, f"no equivalent in a topology: {', '.join(listed)}", BESIDE, listed)
+
+    def keys(self, path: Path, entry: Mapping[str, Any], known: Collection[str], others: Collection[str] = ()) -> None:
+        """Add one part for the keys that are among the ``others``, and one for each that Compose does not know."""
+        self.beside(path, (name for name in entry if name in others))
+        for name in (str(name) for name in entry if name not in known and name not in others):
+            if not name.startswith("x-"):
+                self.lost((*path, name), f"Compose knows no key {quoted(name)}; {_near(name, known)}it is left out")
 
     def _add(self, path: Path, why: str, weight: str, words: tuple[str, ...] = ()) -> None:
         self.parts[LeftOut(Problem(self.place(path), why), weight, words)] = None
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 1)
+    return f"did you mean {quoted(close[0])}? " if close else ""
 
 
 def mapping(value: Any, path: Path, left: Left) -> Mapping[str, Any]:
