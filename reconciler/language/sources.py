@@ -79,7 +79,7 @@ def read(path: str) -> bytes:
 
 def _read_stdin() -> bytes:
     if sys.stdin is None:  # started with descriptor 0 closed
-        fail(STDIN, "standard input is closed; pipe a topology into it")
+        fail(STDIN, "standard input is closed; pipe a file into it")
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
@@ -96,7 +96,7 @@ def _read_regular(path: str) -> bytes:
 
 def _must_be_regular(path: str, mode: int) -> None:
     if stat.S_ISDIR(mode):
-        fail(path, "a folder, not a file; name a topology file")
+        fail(path, "a folder, not a file; name a file in it")
     if not stat.S_ISREG(mode):
         what = _SPECIAL.get(stat.S_IFMT(mode), "a special file")
         fail(path, f"{what}, not a file; name a regular file, or - to read standard input")

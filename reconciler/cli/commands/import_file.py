@@ -26,7 +26,7 @@ def options(parser: Parser) -> None:
 
     parser.add_argument("format", choices=("compose",), help="compose: a Docker Compose project")
     text = "Compose files, later ones over earlier ones; - is standard input; without any, those in COMPOSE_FILE"
-    parser.add_argument("files", nargs="*", metavar="FILE", help=text)
+    parser.add_argument("files", nargs="*", default=[], metavar="FILE", help=text)
     add("-f", "--file", metavar="FILE", text="the same, before the other files", dest="first_files")
     add("--env-file", metavar="FILE", text="variables, instead of the .env beside the first file")
     add("--profile", metavar="NAME", text="take the services of this profile too; '*': of all")

@@ -20,11 +20,16 @@ _PAIR = re.compile(r"([^:=]+)[:=](.+)")
 
 def resolver(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]:
     """The ``dns`` of a sandbox."""
-    servers = [one for one in words(entry.get("dns"), (*path, "dns"), left) if one]
     kept = {
-        "nameservers": _only(servers, _is_address, "no address of a name server", (*path, "dns"), left),
-        "search": _only(_texts(entry, "dns_search", path, left), _matches(_DOMAIN), "no domain", path, left),
-        "options": _only(_texts(entry, "dns_opt", path, left), _matches(_OPTION), "no option", path, left),
+        "nameservers": _only(
+            words(entry.get("dns"), (*path, "dns"), left),
+            _is_address,
+            "no address of a name server",
+            (*path, "dns"),
+            left,
+        ),
+        "search": _texts(entry, "dns_search", _DOMAIN, "no domain", path, left),
+        "options": _texts(entry, "dns_opt", _OPTION, "no option", path, left),
     }
     if len(kept["nameservers"]) > MOST_SERVERS:
         left.noted(
@@ -37,17 +42,17 @@ def resolver(entry: Mapping[str, Any], path: Path, left: Left) -> dict[str, Any]
     return dns
 
 
-def _texts(entry: Mapping[str, Any], word: str, path: Path, left: Left) -> list[str]:
-    return words(entry.get(word), (*path, word), left)
-
-
-def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda one: pattern.fullmatch(one) is not None
+def _texts(
+    entry: Mapping[str, Any], word: str, pattern: re.Pattern[str], why: str, path: Path, left: Left
+) -> list[str]:
+    at: Path = (*path, word)
+    return _only(words(entry.get(word), at, left), lambda one: pattern.fullmatch(one) is not None, why, at, left)
 
 
 def _only(listed: list[str], fits: Callable[[str], bool], why: str, path: Path, left: Left) -> list[str]:
+    """The entries that fit; an empty one, such as of a variable that is not set, is none."""
     for one in listed:
-        if not fits(one):
+        if one and not fits(one):
             left.lost(path, f"{quoted(one)} is {why}; left out")
     return [one for one in dict.fromkeys(listed) if fits(one)]
 

@@ -65,7 +65,7 @@ def _config(entry: Mapping[str, Any], path: Path, left: Left) -> Config | None:
     try:
         subnet = ipaddress.ip_network(given, strict=False)
     except ValueError:
-        if entry:
+        if any(entry.values()):
             left.lost(path, f"{quoted(given)} is no subnet; left out" if given else "without a subnet it says nothing")
         return None
     if given.partition("/")[0] != str(subnet.network_address) and ":" not in given:
