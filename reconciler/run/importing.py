@@ -63,7 +63,7 @@ def _refuse_name_of_another(project_name: str) -> None:
     A hosts file tells which project a topology was: it has Docker's names of the containers.
     """
     topology = names.topology(project_name)
-    for namespace in dns_files.scopes():
+    for namespace in (one for one in dns_files.scopes() if one.startswith(f"{topology}-")):
         text = dns_files.read_file(namespace, "hosts") or ""
         if text.partition("\n")[0] == f"{FILE_STAMP}{topology}":
             other = names.project_of(topology, namespace, text.split())
