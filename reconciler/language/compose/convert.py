@@ -91,15 +91,30 @@ def _sections(whole: Whole) -> dict[str, Any]:
 def _services(project: Project, known: Mapping[str, Any], same: Mapping[str, str], left: Left) -> Iterator[Service]:
     """The services; ``same`` are the networks that have two keys in the file."""
     keys = {declared.docker_name(project.name, key, known): key for key in (*known, DEFAULT) if key not in same}
-    for name, value in mapping(project.data.get("services"), ("services",), left).items():
+    listed = mapping(project.data.get("services"), ("services",), left)
+    containers = {_container(project.name, name, value): name for name, value in reversed([*listed.items()])}
+    for name, value in listed.items():
         path: Path = ("services", name)
         if names.is_service(name):
-            entry = _on_own(mapping(value, path, left), same)
+            entry = _in_own(_on_own(mapping(value, path, left), same), name, containers)
             service = service_of(name, entry, left)
             mode = keys.get(str(entry.get("network_mode", "")))  # network_mode: shop_web
             yield dataclasses.replace(service, networks=(mode,)) if mode else service
         else:
             left.lost(path, f"{quoted(name)} cannot be in the name of a namespace; the service is left out")
+
+
+def _container(project: str, service: str, value: Any) -> str:
+    """Docker's name for the first container of a service."""
+    given = value.get("container_name") if isinstance(value, dict) else None
+    return str(given or names.container(project, service, 1))
+
+
+def _in_own(entry: Mapping[str, Any], name: str, containers: Mapping[str, str]) -> Mapping[str, Any]:
+    """The service with network_mode: service:X in place of container:NAME where that is the container of X."""
+    kind, _, container = str(entry.get("network_mode", "")).partition(":")
+    own = kind == "container" and containers.get(container, name) != name
+    return {**entry, "network_mode": f"service:{containers[container]}"} if own else entry
 
 
 def _on_own(entry: Mapping[str, Any], same: Mapping[str, str]) -> Mapping[str, Any]:

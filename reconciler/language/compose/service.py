@@ -67,7 +67,7 @@ def service_of(name: str, entry: Mapping[str, Any], left: Left) -> Service:
     if kind == "service":
         return Service(name, path, entry, "", other, (), count)
     if kind == "container":
-        why = f"network_mode {quoted(mode)} has no equivalent: the container is in no project; the service is left out"
+        why = f"network_mode {quoted(mode)}: that is no other container of this project; the service is left out"
         left.lost((*path, "network_mode"), why)
         return Service(name, path, entry, "lost", name, (), count)
     if mode in ("none", "host"):
