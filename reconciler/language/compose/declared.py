@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.language.compose import names
@@ -19,12 +19,14 @@ _OF_SUBNETS = ("subnets", "gateway", "ip_range", "reserved", "ipv4")
 
 
 def networks(
-    project: str, declared: Mapping[str, Any], used: Iterable[str], others: Others, left: Left
+    project: str, declared: Mapping[str, Any], used: Mapping[str, Path], others: Others, left: Left
 ) -> dict[str, Network]:
-    """The networks by their keys in the file, in its order; a service may name one that is not declared."""
-    wanted = set(used)
+    """The networks by their keys in the file, in its order; ``used`` is key -> a service that is on it.
+
+    A service may name one that is not declared.
+    """
     done: dict[str, Network] = {}
-    for key in [key for key in (*declared, *sorted(wanted - declared.keys())) if key in wanted]:
+    for key in [key for key in (*declared, *sorted(used.keys() - declared.keys())) if key in used]:
         path: Path = ("networks", key)
         entry = mapping(declared.get(key), path, left)
         name = docker_name(project, key, declared)
@@ -33,7 +35,8 @@ def networks(
             nameless = key == BRIDGE and key not in declared
             done[key] = dataclasses.replace(_apart(project, key, network, done, left), nameless=nameless)
         else:
-            done[key] = _outside(project, key, name, _fitting(project, key, declared, others), left)
+            at: Path = (*path, "external") if key in declared else (*used[key], "network_mode")
+            done[key] = _outside(project, key, name, _fitting(project, key, declared, others), at, left)
     return done
 
 
@@ -69,15 +72,15 @@ def docker_name(project: str, key: str, declared: Mapping[str, Any]) -> str:
     return str(given) if isinstance(given, str | int) and given else implied
 
 
-def _outside(project: str, key: str, docker_name: str, fitting: Sequence[Offer], left: Left) -> Network:
+def _outside(project: str, key: str, docker_name: str, fitting: Sequence[Offer], at: Path, left: Left) -> Network:
     """A network of Docker's own, or of another topology; where it is not clear which, one of this topology."""
     if docker_name in _PREDEFINED:
         return Network({}, docker_name, docker_name, True)
     if len(fitting) == 1 and fitting[0].topology != names.topology(project):
         why = f"it belongs to topology {fitting[0].topology}, whose sandboxes have no names here; write hosts for those"
-        left.noted(("networks", key, "external"), why)
+        left.noted(at, why)
         return Network(fitting[0].written(key), docker_name, "", True, versions=(4, 6))
-    left.lost(("networks", key, "external"), doubt(docker_name, fitting))
+    left.lost(at, doubt(docker_name, fitting))
     bridge = naming.bridge_of(names.topology(project), key)
     return Network({"bridge": bridge}, docker_name)
 

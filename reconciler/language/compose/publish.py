@@ -123,21 +123,26 @@ class Taken:
 
     def _clash(self, port: Port, versions: Sequence[int], service: str) -> str | None:
         """Why the port cannot be had, else None, and it is taken.  Free ports, of a range too, are chosen later."""
-        if port.published is None or port.published.length != port.target.length:
+        if port.published is None:
             return None
         numbers = range(port.published.first, port.published.last + 1)
         places = [(port.protocol, number, version) for number in numbers for version in versions]
+        if port.published.length != port.target.length:
+            has_free = any(not self._holder(place, port.host) for place in places)
+            return None if has_free else f"none of the ports {port.published} is free; left out, as Docker refuses it"
         for place in places:
-            others, everywhere = self._by_port.get(place, {}), EVERY[place[2]]
-            host = port.host or everywhere
-            other = (
-                next(iter(others.values()), "") if host == everywhere else others.get(host) or others.get(everywhere)
-            )
-            if other:
+            if other := self._holder(place, port.host):
                 return f"{other} publishes port {place[1]} already; left out, as Docker refuses it"
         for place in places:
             self._by_port.setdefault(place, {})[port.host or EVERY[place[2]]] = service
         return None
+
+    def _holder(self, place: tuple[str, int, int], host: str) -> str:
+        """The service that publishes the port on an address that this one would have, too; "" for none."""
+        others, everywhere = self._by_port.get(place, {}), EVERY[place[2]]
+        if host in ("", everywhere):
+            return next(iter(others.values()), "")
+        return others.get(host) or others.get(everywhere, "")
 
 
 def _versions(host: str) -> tuple[int, ...]:
