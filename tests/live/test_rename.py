@@ -41,7 +41,8 @@ TOPOLOGY: dict[str, Any] = {
     "hosts": {"db": "10.0.0.7"},
     "namespaces": {"web": {"routes": [{"to": "default", "via": "172.16.0.1"}], "hosts": {"db": "10.0.0.7"}}},
 }
-# All that nft can say, in chains and sets of the administrator's own.
+# All that nft can say, in chains and sets of the administrator's own.  What shows a count is behind a match that no
+# packet of this host meets: its links send IPv6 of their own accord, to look for neighbours and routers.
 ADMINISTRATORS = r"""
 table inet netrecon-before {
   counter c1 { packets 11 bytes 222 comment "a counter" }
@@ -67,7 +68,7 @@ table inet netrecon-before {
   }
   chain admin-input {
     type filter hook input priority 10; policy drop
-    iifname "lo" counter packets 1 bytes 1 accept
+    iifname "lo" udp dport 9 counter packets 1 bytes 1 accept
     ct state { established, related } accept
     tcp dport vmap @admin-verdicts
     tcp dport vmap { 1 : accept, 2-5 : drop, 6 : jump admin-ssh }
@@ -75,8 +76,8 @@ table inet netrecon-before {
     ip saddr @admin-intervals drop
     tcp dport . ip saddr { 80 . 1.1.1.1, 90 . 2.2.2.2-2.2.2.9 } accept
     limit rate over 5/second burst 10 packets drop
-    quota over 1 mbytes used 100 kbytes drop
-    update @admin-dynamic { ip saddr counter }
+    udp dport 9 quota over 1 mbytes used 100 kbytes drop
+    udp dport 9 update @admin-dynamic { ip saddr counter }
     meta mark set ip saddr map { 10.0.0.1 : 1, 10.0.0.2 : 2 }
     tcp dport 25 jump { counter packets 4 bytes 44 accept comment "inner"; ip saddr 1.2.3.4 drop; }
     tcp dport 26 goto { log prefix "hello " level info; reject with icmpx port-unreachable; }
