@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from reconciler.cli import as_json, as_text, consoles, results
 from reconciler.cli.plans import printing
+from reconciler.cli.style import clean
 from reconciler.planning.doctor import shut
 from reconciler.planning.intent import Planned, Result
 
@@ -41,9 +43,18 @@ class Audience:
             as_text.note(shut.sentence(planned.warnings))
 
 
-class Listener(Audience):
-    """As Audience, for a run whose changes are all alike: the plan is printed with --verbose only."""
+class Renaming(Audience):
+    """As Audience, for a rename: all its changes are alike, so that --verbose has the keys, and no plan is printed."""
 
     def planned(self, planned: Planned) -> None:
-        if self._options.verbose:
-            super().planned(planned)
+        if self._loud and self._options.verbose:
+            sys.stdout.writelines(f"= {clean(change.key)}\n" for change in planned.changes)
+
+    def ended(self, planned: Planned, result: Result) -> None:
+        options = self._options
+        if options.json or not result.verified:
+            super().ended(planned, result)
+        elif not options.quiet:
+            objects = f"{result.applied} object{'' if result.applied == 1 else 's'}"
+            sys.stdout.write(f"{options.old} is {options.new} now: {objects}, verified in {result.seconds:.2f} s. ")
+            sys.stdout.write(f"Write name: {options.new} in its file.\n")

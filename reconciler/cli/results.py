@@ -55,8 +55,8 @@ def _rollback_lines(undone: Sequence[Change], left: Sequence[Failed]) -> Iterato
 
 def _ending(result: Result) -> str:
     if result.rolled_back:
-        return "failed and rolled back: the host is as it was. Mend the cause and apply again."
+        return "failed and rolled back: the host is as it was. Mend the cause and try again."
     if result.undone or result.left:
         return "failed, and not all of it could be taken back; netrecon rollback tries again."
     counts = f"{result.applied} applied, {len(result.failed)} failed, {len(result.blocked)} blocked"
-    return f"not whole: {counts}; what was applied stays. Mend the cause and apply again."
+    return f"not whole: {counts}; what was applied stays. Mend the cause and try again."

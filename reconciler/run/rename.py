@@ -9,12 +9,12 @@ from reconciler.kernel.namespaces.worker import Kernel
 from reconciler.kernel.nftables import rename_table
 from reconciler.model.changes import Live
 from reconciler.model.errors import KernelError, NetreconError, Problem, Refused
-from reconciler.model.keys import NO_ORIGIN, Key
+from reconciler.model.keys import HOST, NO_ORIGIN, Key, stamped
 from reconciler.model.requests import RenameTable
 from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.intent import Intent, Planned, Result
 from reconciler.run import converge, host, refusals
-from reconciler.run.session import Audience, ending
+from reconciler.run.session import Audience, ending, failure
 from reconciler.safety import interrupts, journal, lock, records, renaming, rollback, undo_log
 from reconciler.safety.commit_confirmed import committing
 from reconciler.safety.interrupts import Interrupt
@@ -25,7 +25,8 @@ from reconciler.safety.snapshot import Snapshot
 def run(names: Names, lock_timeout: float, audience: Audience) -> Result:
     """Give the topology ``names[0]`` the name ``names[1]``.  Raises NetreconError if nothing was changed."""
     host.need_root()
-    with journal.refusals(f"rename {names[0]} to", [names[1]]), lock.held(lock_timeout), host.kernel() as kernel:
+    command = f"rename {names[0]} to"
+    with journal.refusals(command, [names[1]]), lock.held(lock_timeout), host.kernel() as kernel:
         killed = undo_log.read()
         audience.note(committing.refuse_or_settle(kernel, {names[1]}))
         planned = _planned(kernel, names, resumed=killed is not None and killed.renamed == names)
@@ -33,8 +34,10 @@ def run(names: Names, lock_timeout: float, audience: Audience) -> Result:
             audience.planned(planned)
             with audience.progress(planned) as progress:
                 result = _apply(kernel, planned, names, progress, interrupt)
-            journal.tell(f"rename {names[0]} to", [names[1]], ending(result), result.applied, result.verified)
+            journal.tell(command, [names[1]], ending(result), result.applied, result.verified, failure(result))
             audience.ended(planned, result)
+            if result.verified:
+                audience.note(_to_edit(planned, names))
             return result
 
 
@@ -76,6 +79,16 @@ def _uncarried(kernel: Kernel, planned: Planned) -> Iterator[Problem]:
                     if why:
                         text = f"{step.change.key}: {why}; delete it, and make it again afterwards"
                         yield Problem(NO_ORIGIN, text, step.change.key)
+
+
+def _to_edit(planned: Planned, names: Names) -> str:
+    """A note of the topologies with links on bridges of this one: their files may name it."""
+    links = planned.found.scopes[HOST].links
+    theirs = {row.index: row.name for row in links.values() if stamped(row.alias) in names}
+    users = {(stamped(row.alias), theirs[row.master]) for row in links.values() if row.master in theirs}
+    told = [f"{user} (on {link})" for user, link in sorted(users) if user and user not in names]
+    where = f"where their files say external: {names[0]}, write external: {names[1]}"
+    return f"other topologies have links on its bridges: {', '.join(told)}; {where}" if told else ""
 
 
 # ------------------------------------------------------------------ the changes

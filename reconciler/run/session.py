@@ -69,7 +69,7 @@ def _run(intent: Intent, terms: Terms, audience: Audience) -> tuple[Result, Plan
             with interrupts.put_off() as interrupt:
                 result, waiting = _apply(kernel, planned, terms, audience, interrupt)
                 words = ending(result) + (", waits for confirmation" if waiting else "")
-                journal.tell(terms.command, intent.names, words, result.applied, result.verified)
+                journal.tell(terms.command, intent.names, words, result.applied, result.verified, failure(result))
                 if waiting is None:
                     audience.ended(planned, result)
                 return result, planned, waiting
@@ -80,6 +80,12 @@ def ending(result: Result) -> str:
     if result.verified:
         return "converged"
     return "failed and rolled back" if result.rolled_back else "not whole"
+
+
+def failure(result: Result) -> str:
+    """Why a run did not end well, for the journal; "" where it did, or where the kernel differs afterwards."""
+    failed = (f"{one.change.key}: {one.failure}" for one in result.failed)
+    return result.trouble or next(failed, "")
 
 
 def rehearsed_first(intent: Intent) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pwd
 import socket
@@ -18,18 +19,27 @@ _UNSET = 0xFFFFFFFF  # the login uid of a process that no login has started
 _MOST = 900  # bytes of a message: a receiver of old cuts it at 1,024 (RFC 3164)
 
 
-def tell(command: str, topologies: Iterable[str], result: str, changes: int | None = None, well: bool = True) -> None:
+def tell(
+    command: str,
+    topologies: Iterable[str],
+    result: str,
+    changes: int | None = None,
+    well: bool = True,
+    why: str = "",
+) -> None:
     """Send one line; nothing happens where nobody listens, and no line is worth waiting for.
 
-    ``well``: whether the run did what it was asked for.
+    ``well``: whether the run did what it was asked for; ``why`` not, if the result does not say so.
     """
     counted = f", {changes} change{'' if changes == 1 else 's'}" if changes is not None else ""
-    text = clean(f"{command} {', '.join(sorted(topologies)) or '-'} by {user()}: {result}{counted}")
+    reason = f": {'; '.join(why.splitlines())}" if why else ""
+    text = f"{command} {', '.join(sorted(topologies)) or '-'} by {user()}: {result}{counted}{reason}"
+    sent = clean(text[:_MOST]).encode()[:_MOST].decode("utf-8", "ignore")  # not half a character at its end
     # the C library's month names, whatever the locale
     now = time.localtime()
     month = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[now.tm_mon - 1]
     stamp = f"{month} {now.tm_mday:2} {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02}"
-    line = f"<{_NOTICE if well else _WARNING}>{stamp} netrecon[{os.getpid()}]: ".encode() + text.encode()[:_MOST]
+    line = f"<{_NOTICE if well else _WARNING}>{stamp} netrecon[{os.getpid()}]: ".encode() + sent.encode()
     for kind, end in ((socket.SOCK_DGRAM, b""), (socket.SOCK_STREAM, b"\0")):  # a syslogd of old takes a stream
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK) as sock:
             sock.connect(SOCKET)
@@ -40,10 +50,14 @@ def tell(command: str, topologies: Iterable[str], result: str, changes: int | No
 @contextlib.contextmanager
 def refusals(command: str, topologies: Iterable[str]) -> Iterator[None]:
     """Inside, an error by which nothing was changed is told."""
+    user()  # while the network is as it was: a name may be asked for over it
     try:
         yield
     except NetreconError as error:
-        tell(command, topologies, f"refused: {'; '.join(str(error).splitlines())}", well=False)
+        tell(command, topologies, "refused", well=False, why=str(error))
+        raise
+    except KeyboardInterrupt:
+        tell(command, topologies, "interrupted", well=False)
         raise
 
 
@@ -67,6 +81,7 @@ def _login_uid() -> int:
     return os.getuid()
 
 
+@functools.cache
 def _name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

@@ -24,7 +24,7 @@ from reconciler.planning.apply import apply as carry_out
 from reconciler.planning.consequences import Standing
 from reconciler.planning.intent import Planned
 from reconciler.planning.plan import live_names, order
-from reconciler.safety import announcing, keeping, records, renaming, snapshot, undo_log
+from reconciler.safety import announcing, journal, keeping, records, renaming, snapshot, undo_log
 from reconciler.safety.snapshot import Snapshot
 
 # Namespaces first, then their content, and again for objects that were lost with a link that was created again.
@@ -106,8 +106,12 @@ def after_a_kill(kernel: Kernel, topologies: Collection[str]) -> str:
     entry = undo_log.read()
     if entry is not None and entry.renamed is not None:
         return _settle_name(kernel, entry, entry.renamed, topologies)
-    done = put_right(kernel, entry) if entry is not None else []
-    return f"an earlier run was killed; put back: {', '.join(str(one.key) for one in _once(done))}" if done else ""
+    done = _once(put_right(kernel, entry)) if entry is not None else []
+    if entry is None or not done:
+        return ""
+    told = "an earlier run was killed; put back"
+    journal.tell("rollback", entry.snapshot.topologies, told, len(done))
+    return f"{told}: {', '.join(str(one.key) for one in done)}"
 
 
 def _settle_name(kernel: Kernel, entry: undo_log.Unsettled, names: renaming.Names, topologies: Collection[str]) -> str:
@@ -121,6 +125,7 @@ def _settle_name(kernel: Kernel, entry: undo_log.Unsettled, names: renaming.Name
     if left:
         raise KernelError(f"settle a rename of {names[0]} to {names[1]} that was killed", left[0].failure)
     before, after = names if names[1] in topologies else names[::-1]
+    journal.tell(f"rename {names[0]} to", [names[1]], f"was killed; all of {before} is {after} now")
     return f"an earlier run was killed while it renamed {names[0]} to {names[1]}; all of {before} is {after} now"
 
 

@@ -16,6 +16,7 @@ from command import Netrecon
 from pretended.seam import Pretended
 
 from reconciler.model.errors import Failure
+from reconciler.model.requests import Request
 from reconciler.run import host
 from reconciler.safety import journal, lock
 from reconciler.safety.commit_confirmed import committing, confirmation, watchdog
@@ -84,7 +85,7 @@ def test_each_command(log: Log, netrecon: Netrecon, pretended: Pretended) -> Non
     pretended.fault = lambda _number, _request: Failure(errno.EPERM, "no")
     netrecon("delete", "--name", "shop", code=3)
     (failed,) = log.told()
-    assert re.fullmatch(r"delete shop by alice: failed and rolled back, 0 changes", failed)
+    assert re.fullmatch(r"delete shop by alice: failed and rolled back, 0 changes: bridge/host/br0: no", failed)
 
 
 def test_refused(log: Log, netrecon: Netrecon, pretended: Pretended) -> None:
@@ -96,7 +97,22 @@ def test_refused(log: Log, netrecon: Netrecon, pretended: Pretended) -> None:
     assert "\n" not in line
     with lock.held(0):
         netrecon("apply", BRIDGE, code=5)
-    assert "refused: another process holds the lock" in log.told()[0]
+        netrecon("confirm", code=5)
+        netrecon("rename", "case", "shop", code=5)
+    for line, command in zip(log.told(), ["apply case", "confirm -", "rename case to shop"], strict=True):
+        assert line.startswith(f"{command} by alice: refused: another process holds the lock")
+    for command in ("confirm", "rollback"):
+        netrecon(command, code=1)
+        assert log.told()[0].startswith(f"{command} - by alice: refused: ")
+
+
+def test_interrupted_before_the_first_change(log: Log, netrecon: Netrecon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(committing, "refuse_or_settle", interrupt)
+    netrecon("apply", BRIDGE, code=None)
+    assert log.told() == ["apply case by alice: interrupted"]
 
 
 @pytest.fixture
@@ -127,7 +143,33 @@ def test_rolled_back_by_the_watchdog(log: Log, monkeypatch: pytest.MonkeyPatch) 
     assert waiting is not None
     monkeypatch.setattr(confirmation, "now", lambda: waiting.deadline + 1)
     committing.watch(waiting.id, host.kernel)
-    assert log.told() == ["rollback case by alice: rolled back by timer, 2 changes"]
+    (line,) = log.lines()
+    assert line.startswith("<28>")
+    assert line.endswith("rollback case by alice: rolled back by timer, 2 changes")
+
+
+class Killed(BaseException):
+    """As if the process had been killed."""
+
+
+def test_a_killed_rename_is_told_by_the_next_run(log: Log, netrecon: Netrecon, pretended: Pretended) -> None:
+    netrecon("apply", TWO)
+    log.lines()
+
+    def kill(number: int, _request: Request) -> Failure | None:
+        if number == first + 2:
+            raise Killed
+        return None
+
+    first, pretended.fault = len(pretended.sent), kill
+    with pytest.raises(Killed):
+        netrecon("rename", "case", "shop")
+    pretended.fault = lambda _number, _request: None
+    netrecon("apply", {**TWO, "name": "shop"})
+    assert log.told() == [
+        "rename case to shop by alice: was killed; all of case is shop now",
+        "apply shop by alice: converged, 0 changes",
+    ]
 
 
 def test_nobody_listens(netrecon: Netrecon) -> None:
@@ -159,6 +201,8 @@ def test_control_characters_and_long_texts(log: Log) -> None:
     assert "a\\x1b[31m\\n\\r\\u2028b" in line
     assert line.isprintable()
     assert len(line.encode()) < 1024
+    journal.tell("apply", ["shop"], "refused: " + "\u20ac" * 4000)  # its last character is whole
+    assert log.told()[0].endswith("\u20ac")
 
 
 def test_who_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:

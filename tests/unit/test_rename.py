@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -295,6 +296,25 @@ def test_refused(shop: Situation, pretended: Pretended, words: tuple[str, str], 
     assert (code, out) == (1, "")
     assert told in err
     assert same(before, as_before(pretended))
+
+
+def test_what_it_says(shop: Situation) -> None:
+    """What to write in this topology's file, and in those of others that join its networks."""
+    joined = {"networks": {"lan": {"external": "case"}}, "sandboxes": {"c": {"endpoints": {"lan": {}}}}}
+    assert shop.run("apply", "-q", named(shop, "other", joined))[0] == 0
+    code, out, err = shop.run("rename", "case", NEW)
+    assert code == 0
+    assert re.fullmatch(rf"case is {NEW} now: \d+ objects, verified in [\d.]+ s. Write name: {NEW} in its file.\n", out)
+    assert "other topologies have links on its bridges: other (on br-lan); where their files say external: case" in err
+    code, _out, err = shop.run("check", named(shop, "other", joined))
+    assert code == 1
+    assert f"br-lan belongs to topology {NEW}: after a rename, write external: {NEW}" in err
+    joined["networks"] = {"lan": {"external": NEW}}
+    assert shop.run("check", named(shop, "other", joined))[0] == 0
+    code, out, err = shop.run("rename", "-v", "other", "case")  # the name is free again
+    assert (code, err) == (0, "")
+    assert "= veth/host/v-c-lan\n" in out
+    assert shop.run("check", named(shop, "case", joined))[0] == 0
 
 
 def test_rows_of_json(shop: Situation) -> None:

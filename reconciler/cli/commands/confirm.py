@@ -15,11 +15,15 @@ def options(_parser: Parser) -> None:
 
 def run(options: Options) -> int:
     from reconciler.run import host
-    from reconciler.safety import lock
+    from reconciler.safety import journal, lock
     from reconciler.safety.commit_confirmed import committing
 
     host.need_root()  # before the lock: its file is root's too
-    with lock.held(options.lock_timeout), host.kernel() as kernel:
+    with (
+        journal.refusals("confirm", committing.awaited_topologies()),
+        lock.held(options.lock_timeout),
+        host.kernel() as kernel,
+    ):
         kept = committing.confirm(kernel)
     if options.json:
         show_settled(options, "confirmed", list(kept.topologies))

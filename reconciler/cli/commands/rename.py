@@ -13,7 +13,7 @@ def options(parser: Parser) -> None:
 
 
 def run(options: Options) -> int:
-    from reconciler.cli.audience import Listener
+    from reconciler.cli.audience import Renaming
     from reconciler.model import names
     from reconciler.run import rename
 
@@ -22,7 +22,7 @@ def run(options: Options) -> int:
             raise NetreconError(f"rename: {name!r} is not a topology name; {names.TOPOLOGY_RULE}")
     if options.old == options.new:
         raise NetreconError(f"rename: {options.old} is the name already")
-    result = rename.run((options.old, options.new), options.lock_timeout, Listener(options))
+    result = rename.run((options.old, options.new), options.lock_timeout, Renaming(options))
     if result.verified:
         return OK
     return ROLLED_BACK if result.rolled_back else NOT_WHOLE

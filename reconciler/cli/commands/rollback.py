@@ -16,14 +16,18 @@ def options(parser: Parser) -> None:
 def run(options: Options) -> int:
     from reconciler.cli import as_json, results
     from reconciler.run import host
-    from reconciler.safety import lock
+    from reconciler.safety import journal, lock
     from reconciler.safety.commit_confirmed import committing
 
     if options.when_due:
         committing.watch(options.when_due, host.kernel)
         return OK
     host.need_root()  # before the lock: its file is root's too
-    with lock.held(options.lock_timeout), host.kernel() as kernel:
+    with (
+        journal.refusals("rollback", committing.awaited_topologies()),
+        lock.held(options.lock_timeout),
+        host.kernel() as kernel,
+    ):
         undone, left = committing.go_back(kernel)
     if options.json:
         show_settled(options, "not whole" if left else "rolled back", as_json.undone(undone, left))

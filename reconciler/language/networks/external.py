@@ -53,7 +53,7 @@ def resolved(
             bridge = _bridge(network, data["networks"][name], facts.standing)
             there = facts.standing.get((network.external, bridge))
             if there is None:
-                note((*network.path, "external"), _not_there(network))
+                note((*network.path, "external"), _not_there(network, facts.standing))
             else:
                 done[name] = _as_on_host(dataclasses.replace(network, bridge=bridge), there, facts)
         done[name] = _within(done[name], data["networks"][name], note)
@@ -104,10 +104,12 @@ def _missing(network: Network, known: Iterable[str]) -> str:
     return f"topology {network.external} has no network {network.theirs}; {there}"
 
 
-def _not_there(network: Network) -> str:
+def _not_there(network: Network, standing: Iterable[tuple[str, str]]) -> str:
     text = (
         f"topology {network.external} has no network {network.theirs} on this host (no bridge {network.bridge} of it)"
     )
+    for owner in (topology for topology, bridge in standing if bridge == network.bridge):
+        return f"{text}; {network.bridge} belongs to topology {owner}: after a rename, write external: {owner}"
     return f"{text}; apply its file first, or together with this one"
 
 

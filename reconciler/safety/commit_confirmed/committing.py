@@ -55,6 +55,12 @@ def arm(topologies: frozenset[str], window: float) -> Confirmation:
     return pending
 
 
+def awaited_topologies() -> tuple[str, ...]:
+    """The topologies that wait for their confirmation."""
+    pending = confirmation.pending()
+    return pending.topologies if pending is not None else ()
+
+
 def confirm(kernel: Kernel) -> Confirmation:
     """Keep the changes, with the lock held.  Raises NetreconError if no confirmation is pending."""
     pending = confirmation.pending()
@@ -78,7 +84,8 @@ def go_back(kernel: Kernel, how: str = "rolled back") -> Undone:
         raise NetreconError("there is nothing to roll back: no apply waits for confirmation, and none was interrupted")
     undone, left = rollback.back(kernel, entry)
     if how:
-        journal.tell("rollback", entry.snapshot.topologies, "not whole" if left else how, len(undone), not left)
+        ending, well = "not whole" if left else how, not left and how != BY_TIMER
+        journal.tell("rollback", entry.snapshot.topologies, ending, len(undone), well)
     if pending is not None:
         errors = "; ".join(f"{failed.change.key}: {failed.failure}" for failed in left)
         confirmation.settled(pending, "not whole" if left else "rolled back", errors)
