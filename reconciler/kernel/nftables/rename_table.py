@@ -2,7 +2,8 @@
 
 The kernel renames no table.  A copy is made of the bytes that the kernel shows of the old one, so that it has the
 administrator's rules, comments, counters and timeouts too.  One transaction makes it, and a second one deletes the old
-table: in a single one, a packet can meet the new chain before it is there and the old one when it is gone (measured).
+table.  In a single one, a packet that took the hook's list of chains before the new chain was in it, or passed the new
+chain before the rules changed, meets the old chain when that is empty (measured; docs/safety.md).
 """
 
 from __future__ import annotations
