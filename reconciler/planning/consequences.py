@@ -120,7 +120,7 @@ class Consequences:
             self.losses[key] = Loss(self._live[key], ground, cause, cause in self._last)
             yield from (Ground("device", *place) for place in BY_NAME[key.kind].links(self._live[key].object))
 
-    @property
+    @cached_property
     def gone(self) -> frozenset[Place]:
         """The links that are deleted."""
         return frozenset((ground.scope, ground.name) for ground in self.taken if ground.what == "device")

@@ -75,7 +75,9 @@ def order(
     looser = {c.key for c in listed if _loosens(c)}
     gone = {c.key for c in listed if c.action == "delete" and c.key.kind in _IN_TABLES}
     ends = {key for key in gone if key.scope in tables or key in looser}
-    coming = [c for c in listed if c.key not in looser | first and (c.action != "delete" or c.key in gone - ends)]
+    apart = looser | first
+    with_table = gone - ends
+    coming = [c for c in listed if c.key not in apart and (c.action != "delete" or c.key in with_table)]
     opening = [c for c in listed if c.key in looser and c.action != "delete"]
     last = [c for c in listed if c.key in late or c.key in ends]
     there = live_names(live) if going or back or last else Names()
