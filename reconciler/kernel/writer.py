@@ -195,10 +195,6 @@ _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
 }
 
 
-def _destination(request: Request) -> Destination:
-    return _TOGETHER.get(type(request), Writer._each), getattr(request, "scope", "")
-
-
 def _runs(entry: list[Request]) -> list[tuple[Destination, list[Request]]]:
     """Runs of consecutive requests with one destination, each with it.
 
@@ -208,7 +204,7 @@ def _runs(entry: list[Request]) -> list[tuple[Destination, list[Request]]]:
     runs: list[tuple[Destination, list[Request]]] = []
     renamed = False
     for request in entry:
-        destination = _destination(request)
+        destination = _TOGETHER.get(type(request), Writer._each), getattr(request, "scope", "")
         stale = renamed and isinstance(request, Netlink) and names_links(request)
         if runs and not stale and runs[-1][0] == destination:
             runs[-1][1].append(request)

@@ -227,7 +227,9 @@ class Host:
 
     def lost(self, cause: Key) -> str:
         """What a change that disrupts nothing itself makes the kernel delete, "" for nothing that carries traffic."""
-        counts = self._losses.get(cause, Counter())
+        counts = self._losses.get(cause)
+        if counts is None:
+            return ""
         parts = [f"{number} {what}{_MANY[what] if number > 1 else ''}" for what, number in counts.items() if what]
         return f"{' and '.join(parts)} that the kernel deletes with it" if parts else ""
 

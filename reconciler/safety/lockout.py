@@ -50,12 +50,19 @@ def dangers(planned: Planned, protected: Iterable[tuple[Protected, Course]]) -> 
     ``protected`` are the remote addresses, each with the present course of its packets.
     """
     protected = list(protected)
+    if not protected and _only_adds(planned):
+        return []
     courses = [course for _, course in protected]
     scopes = {HOST, *(place.scope for course in courses for place in (course.home, *course.passages))}
     now, then = route_lookup.now(planned), route_lookup.then(planned, scopes)
     listed = [danger for user, course in protected for danger in _cut(planned, now, then, user, course)]
     listed += _default_routes(planned, now, then)
     return [Problem(origin, f"{text}; {_HINT}") for origin, text in dict.fromkeys(listed)]
+
+
+def _only_adds(planned: Planned) -> bool:
+    """Whether the plan changes and deletes nothing, and nothing is lost because of it: no route can go."""
+    return planned.plan.measures.taken is None and all(change.before is None for change in planned.changes)
 
 
 def detour(question: tuple[str, Packet], before: Sequence[str], after: Sequence[str]) -> Problem:

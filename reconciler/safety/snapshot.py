@@ -57,10 +57,11 @@ def take(planned: Planned) -> Snapshot:
     """The snapshot of a plan.
 
     Of a scope where links or addresses change it has every object except nftables and files, since the kernel may
-    delete routes with an address and ports with a bridge.  A namespace that the plan creates has nothing to lose.
+    delete routes with an address and ports with a bridge.  A namespace that the plan creates has nothing to lose, and
+    a rollback deletes all that was created in it with the namespace.
     """
     born = {c.key.name for c in planned.changes if c.key.kind == "namespace" and c.action == "create"}
-    entries = {change.key: _entry(change, planned) for change in planned.changes}
+    entries = {change.key: _entry(change, planned) for change in planned.changes if not _goes_with(change, born)}
     stirred = {scope for change in planned.changes for scope in _stirred(change)}
     stirred = (stirred | {ground.scope for ground in _taken(planned)}) - born
     for key, entry in planned.live.items() if stirred else ():
@@ -77,6 +78,14 @@ def _entry(change: Change, planned: Planned) -> Kept:
     if change.action == "delete" and change.key.kind == "namespace":
         before = dataclasses.replace(before, object=dataclasses.replace(before.object, parked=True))
     return Kept(before, None, change.owner)
+
+
+def _goes_with(change: Change, born: Collection[str]) -> bool:
+    """Whether the object that the change makes is deleted with one of the new namespaces."""
+    kind = BY_NAME[change.key.kind]
+    if change.key.scope not in born or kind.outlives:
+        return False
+    return all(scope in born for scope, _ in kind.links(change.after))
 
 
 def was_read(key: Key, rows: LiveState) -> bool:

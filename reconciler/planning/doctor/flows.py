@@ -369,10 +369,11 @@ def _lent(scope: str, objects: Objects, state: ScopeState) -> Iterator[tuple[str
     """(address, link) of bridges of others that objects are ports of: the topology declares none of their addresses."""
     ports = (pair for key, value in objects.items() if key.kind in _PORTS for pair in _PORTS[key.kind](value))
     masters = {bridge for (where, _), bridge in ports if where == scope}
+    there = {row.index: row.name for row in state.links.values() if row.name in masters}
+    if not there:
+        return
     made = {place for key, value in objects.items() if not BY_NAME[key.kind].existing for place in _links(key, value)}
-    lent = {
-        row.index: row.name for row in state.links.values() if row.name in masters and (scope, row.name) not in made
-    }
+    lent = {index: name for index, name in there.items() if (scope, name) not in made}
     for row in state.addresses if lent else ():
         if row.index in lent and not ip_interface(row.address).ip.is_link_local:
             yield row.address, lent[row.index]
