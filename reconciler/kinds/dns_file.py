@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler.kinds.context import Names, Parsed, Reading, Source
@@ -220,16 +220,37 @@ def told(file: DnsFile, written: bool) -> Iterator[tuple[str, str]]:
     yield from ((file.name, line) for line in lines)
 
 
-def disrupts(change: Change, _around: Around) -> str:
+def disrupts(change: Change, around: Around) -> str:
     """Names that lead elsewhere from now on, and name servers that are asked no more; running flows go on."""
     before, after = (_meaning(file) for file in (change.before, change.after))
     if change.key.name == "hosts":
-        moved = sorted(name for name, listed in before.items() if listed != after.get(name))
-        return f"new flows to {', '.join(moved[:3])}{' and others' * (len(moved) > 3)} go elsewhere" if moved else ""
+        gone = sorted(before.keys() - after.keys())
+        moved = sorted(
+            name for name in before.keys() & after.keys() if _moves(before[name], after[name], change, around)
+        )
+        parts = [f"new flows to {_named(moved)} go elsewhere"] if moved else []
+        return "; ".join([*parts, f"{_named(gone)} {_have(gone)} no address in hosts"] if gone else parts)
     if change.before is None:
         return "names are asked of other name servers" if after.get("nameserver") and change.key.scope != HOST else ""
     other = any(before.get(word) and before[word] != after.get(word, ())[: len(before[word])] for word in _ASKED)
     return "names are asked of other name servers or in other domains" if other else ""
+
+
+def _moves(before: Sequence[str], after: Sequence[str], change: Change, around: Around) -> bool:
+    """Whether a name leads elsewhere: not where addresses come behind those that it has, or all are the scope's own."""
+    if after[: len(before)] == before:
+        return False
+    return not all(around.holders(change.key.scope, address) for address in before) or not all(
+        around.holders(change.key.scope, address, after=True) for address in after
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _have(names: Sequence[str]) -> str:
+    return "have" if len(names) > 1 else "has"
 
 
 _ASKED = ("nameserver", "search")

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from reconciler.cli import differences, findings, style
-from reconciler.cli.plans import grouping, pager, rows, summary
-from reconciler.cli.plans.facts import listed
+from reconciler.cli.plans import disrupted, grouping, pager, rows, summary
 from reconciler.cli.plans.rows import Row
 from reconciler.cli.shown import GLYPHS, losses, sides, value_text
 from reconciler.cli.style import Paint, clean
@@ -92,8 +91,8 @@ def _impact(changes: Sequence[Change], paint: Paint) -> str:
     """The worst impact of the changes, and what is disrupted."""
     found = {change.impact for change in changes}
     if "disruptive" in found:
-        what = dict.fromkeys(text for change in changes if (text := change.disrupts))
-        return paint("disruptive" + (f": {clean(listed(list(what), '; ', 2))}" if what else ""), "bold red")
+        what = clean(disrupted.told(change.disrupts for change in changes))
+        return paint(f"disruptive: {what}" if what else "disruptive", "bold red")
     return paint("in place", "dim") if "in-place" in found else ""
 
 

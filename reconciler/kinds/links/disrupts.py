@@ -14,7 +14,7 @@ def disrupts(change: Change, around: Around) -> str:
     """A new link carries nothing yet; of a veth that is deleted both ends carried the same."""
     if change.action == "update":
         pairs = zip(ends(change.before), ends(change.after), strict=False)
-        return ", ".join(word for before, after in pairs for word in _changed(before, after, around))
+        return "; ".join(word for before, after in pairs for word in _changed(before, after, around))
     going = ends(change.before) if change.before is not None else ()
     used = [end for end in going if end.up is not False and not around.idle((end.scope, end.name))]
     return f"traffic over {used[0].name} stops" if used else ""
@@ -25,7 +25,7 @@ def _changed(before: Any, after: Any, around: Around) -> Iterator[str]:
     if after.up is False and before.up:
         yield f"traffic over {name} stops"
     if after.mac is not None and after.mac != before.mac:
-        yield f"neighbours know {name} by its old MAC address"
+        yield f"neighbours know the old MAC address of {name}"
     if after.mtu is not None and before.mtu is not None and after.mtu < before.mtu:
         yield f"packets over {after.mtu} bytes on {name} are dropped"
     if _moves(before, after, around):
@@ -70,7 +70,7 @@ def of_bridge(change: Change, around: Around) -> str:
     words = [disrupts(change, around)]
     if change.action == "update" and not around.idle((change.key.scope, change.key.name)):
         words += _of_bridge(change.before, change.after)
-    return ", ".join(filter(None, words))
+    return "; ".join(filter(None, words))
 
 
 def _of_bridge(before: Any, after: Any) -> Iterator[str]:

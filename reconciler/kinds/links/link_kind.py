@@ -280,7 +280,7 @@ class _LinkKind:
     def disrupts(self, change: Change, around: Around) -> str:
         words = [word for word in change.differs if word in self.disruptive_on]
         own = f"{', '.join(words)} of {change.key.name}" if words and change.action == "update" else ""
-        return ", ".join(filter(None, [disrupts.disrupts(change, around), own]))
+        return "; ".join(filter(None, [disrupts.disrupts(change, around), own]))
 
     # -------------------------------------------------------------- other links
 

@@ -185,7 +185,7 @@ def disrupts(change: Change, around: Around) -> str:
         told.append(f"flows from {', '.join(kept_out)} into {after.link} are refused")
     if "internal" in come:
         told.append(f"flows from {after.link} to elsewhere are refused")
-    return ", ".join(told)
+    return "; ".join(told)
 
 
 def _but(isolation: Isolation) -> str:
