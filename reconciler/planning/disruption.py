@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,6 +18,7 @@ from reconciler.model.keys import Key
 from reconciler.model.rows import LiveState
 from reconciler.planning import route_lookup
 from reconciler.planning.consequences import Consequences, Measures, Standing
+from reconciler.planning.segments import Node, Segments
 from reconciler.planning.ways import Ways
 
 # (scope) -> (protocol, address, port) of each listening socket
@@ -27,6 +29,7 @@ _CONNECTS = having(lambda kind: kind.connects)
 _ANY = {4: "0.0.0.0", 6: "::"}
 _TRANSLATES = having(lambda kind: kind.translates if kind.publishes else None)
 _PORTS = having(lambda kind: kind.ports)
+_PASS_ON = frozenset({"bridge"})  # links whose MTU is of what the host itself sends
 
 
 def told(
@@ -105,6 +108,51 @@ class Host:
         listed = (_PORTS[key.kind](entry.object) for key, entry in self._live.items() if key.kind in _PORTS)
         pairs = [pair for ports in listed for pair in ports]
         return frozenset([place for place, _ in pairs] + [(place[0], master) for place, master in pairs])
+
+    def narrows(self, place: Place, mtu: int) -> bool:
+        node = self._nodes.get(place)
+        if node is None or node not in self._segments:
+            return True
+        if self._segments.row(node).kind in _PASS_ON:
+            return False
+        name = self._segments.name(node)
+        if name not in self._widest:
+            self._widest[name] = max(map(self._mtu_then, self._segments.members(name)))
+        return self._widest[name] > mtu
+
+    def _mtu_then(self, node: Node) -> float:
+        """The MTU of a link after the plan; without bounds where there may be others behind it.
+
+        Of a bridge 0: it passes on between ports what is larger than its own (net/bridge/br_forward.c).
+        """
+        row = self._segments.row(node)
+        if self._segments.is_open(node):
+            return math.inf
+        return 0 if row.kind in _PASS_ON else self._mtus.get((node[0], row.name)) or row.mtu
+
+    @cached_property
+    def _mtus(self) -> dict[Place, int | None]:
+        """The MTUs that the plan sets."""
+        mtus: dict[Place, int | None] = {}
+        for change in self._changes:
+            kind = BY_NAME[change.key.kind]
+            if change.after is not None and kind.has_links:
+                words = kind.shown(change.after)
+                mtus.update(zip(kind.links(change.after), (words.get("mtu"), words.get("peer.mtu")), strict=False))
+        return mtus
+
+    @cached_property
+    def _widest(self) -> dict[Node, float]:
+        return {}
+
+    @cached_property
+    def _segments(self) -> Segments:
+        return Segments(self._found.scopes)
+
+    @cached_property
+    def _nodes(self) -> dict[Place, Node]:
+        rows = ((scope, row) for scope, state in self._found.scopes.items() for row in state.links.values())
+        return {(scope, row.name): (scope, row.index) for scope, row in rows}
 
     # -------------------------------------------------------------- sysctls and sockets
 

@@ -26,12 +26,16 @@ def _changed(before: Any, after: Any, around: Around) -> Iterator[str]:
         yield f"traffic over {name} stops"
     if after.mac is not None and after.mac != before.mac:
         yield f"neighbours know the old MAC address of {name}"
-    if after.mtu is not None and before.mtu is not None and after.mtu < before.mtu:
+    if _is_less(after.mtu, before.mtu) and around.narrows((after.scope, name), after.mtu):
         yield f"packets over {after.mtu} bytes on {name} are dropped"
     if _moves(before, after, around):
         yield f"traffic over {name} {'leaves ' + before.master if before.master else 'goes to ' + after.master}"
     elif getattr(before, "master", None):
         yield from _of_port(before, after, around)
+
+
+def _is_less(after: int | None, before: int | None) -> bool:
+    return after is not None and before is not None and after < before
 
 
 def _moves(before: Any, after: Any, around: Around) -> bool:
