@@ -18,7 +18,7 @@ class Around(Protocol):
         """Whether a live link has no address, no route and no port, and no link lies on it."""
 
     def narrows(self, place: Place, mtu: int) -> bool:
-        """Whether larger packets than ``mtu`` can still come to the link: from one that keeps a greater MTU, or a wire."""
+        """Whether larger packets can still come to the link: from one that keeps a greater MTU, or from a wire."""
 
     def value(self, scope: str, sysctl: str) -> str | None:
         """The live value of a sysctl that was read, None for any other."""

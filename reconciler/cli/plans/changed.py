@@ -10,12 +10,15 @@ from reconciler.cli.plans.facts import listed
 from reconciler.cli.plans.grouping import Group, plain
 from reconciler.cli.shown import sides, value_text
 from reconciler.kinds import BY_NAME, KINDS, having
+from reconciler.kinds.grounds import Place
 from reconciler.model.changes import Change
-from reconciler.model.keys import Key
+from reconciler.model.keys import HOST, Key
 
 _SETS, _PORTS = having(lambda kind: kind.sets), having(lambda kind: kind.ports)
 _ONE_VALUE = frozenset(kind.name for kind in KINDS if kind.sets or kind.outlives or kind.folded)
+_HOLDS, _TELLS = having(lambda kind: kind.holds), having(lambda kind: kind.told)
 _LABELS = 3  # objects named on a line
+_MAC = (("mac",), ("peer.mac",))
 
 Line = tuple[list[Change], str]
 
@@ -29,6 +32,38 @@ def lines(group: Group, changes: Iterable[Change]) -> Iterator[Line]:
         alike.setdefault((change.action, change.impact, what, own), []).append(change)
     for (_action, _impact, what, own), listed_changes in alike.items():
         yield listed_changes, _named(group, own, what) if own else f"{what}{_on(group, listed_changes)}"
+
+
+def exchanged(
+    group: Group, going: Sequence[Change], coming: Sequence[Change], changes: Sequence[Change]
+) -> Iterator[Line]:
+    """An address in place of the only other one of its link that goes, with the MAC address that follows from it."""
+    old, new = _by_place(going), _by_place(coming)
+    for place, (before, text) in old.items():
+        after, now = new.get(place, (None, ""))
+        if before is None or after is None:
+            continue
+        macs = [one for one in changes if one.action == "update" and one.differs in _MAC and place[0] in _places(one)]
+        mac = " with its MAC address" if macs else ""
+        on = "" if place[0] == (HOST, group.name) else f" on {place[0][1]}"
+        yield [before, after, *macs], f"{text} → {now}{mac}{on}"
+
+
+def _by_place(changes: Iterable[Change]) -> dict[tuple[Place, bool], tuple[Change | None, str]]:
+    """By link and family the change of its address and its text; None where there are several."""
+    found: dict[tuple[Place, bool], tuple[Change | None, str]] = {}
+    for change in changes:
+        if change.key.kind in _HOLDS:
+            value = change.before or change.after
+            link, address = _HOLDS[change.key.kind](value)
+            ((_, text),) = _TELLS[change.key.kind](value, False)
+            at = (change.key.scope, link), ":" in address
+            found[at] = (None, "") if at in found else (change, text)
+    return found
+
+
+def _places(change: Change) -> tuple[Place, ...]:
+    return tuple(BY_NAME[change.key.kind].links(change.after))
 
 
 def _difference(change: Change) -> tuple[str, bool]:

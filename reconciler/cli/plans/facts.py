@@ -16,7 +16,8 @@ Told = tuple[Key, Any, Origin]  # an object, and its place in the file or NO_ORI
 _TELLS, _HOLDS = having(lambda kind: kind.told), having(lambda kind: kind.holds)
 _MOST = 6  # facts of one sort on a line; of more, the first ones and how many more
 _LINKS = 3  # links before all else
-_WIDTH = 100  # characters of a line
+_WIDTH = 110  # characters of a line
+_ANY_6 = "[::]:"
 
 
 def line(entry: Entry, objects: Iterable[Told]) -> str:
@@ -35,18 +36,25 @@ def line(entry: Entry, objects: Iterable[Told]) -> str:
 
 
 def _item(lead: str, items: Sequence[str]) -> str:
-    return f"{lead} {listed(ranges(items))}".strip()
+    return f"{lead} {listed(ranges(_once(items)))}".strip()
+
+
+def _once(items: Sequence[str]) -> list[str]:
+    """The items without those of all IPv6 addresses that are the same of all IPv4 ones: [::]:80 beside 80."""
+    known = frozenset(items)
+    return [item for item in items if not (item.startswith(_ANY_6) and item.removeprefix(_ANY_6) in known)]
 
 
 def _fitting(links: Sequence[str], others: Sequence[str]) -> str:
     """As many parts as fit on the line, and how many more there are."""
     short = all(len(part.split()) < 3 for part in links)
-    text = ""
+    text, more = "", 0
     for number, part in enumerate((*links, *others)):
         if text and len(text) + len(part) > _WIDTH:
-            return f"{text} and {len(links) + len(others) - number:,} more"
-        text += (", " if short and number < len(links) else "; ") + part if text else part
-    return text
+            more += 1
+        else:
+            text += (", " if short and number < len(links) else "; ") + part if text else part
+    return f"{text} and {more:,} more" if more else text
 
 
 def _order(told: Told) -> tuple[bool, int, int, str]:

@@ -102,7 +102,7 @@ def _place(group: Group) -> tuple[bool, str, int, str, str]:
 
 
 def _mark_new(groups: Mapping[Identity, Group], planned: Planned) -> None:
-    """An entry is new where each of its objects that a line can tell is created."""
+    """An entry is new where each of its objects that a line can tell is created, or its namespace."""
     changed = {change.key for change in planned.changes}
     there: set[Identity] = set()
     if len(changed) < len(planned.intent.desired) + len(planned.live):
@@ -111,7 +111,9 @@ def _mark_new(groups: Mapping[Identity, Group], planned: Planned) -> None:
                 there.add(entry_at(wanted.origin, wanted.owner))
     for entry, group in groups.items():
         rest = [one for one in group.changes if one.action != "create" and _is_told(one.key)]
-        group.new = entry not in there and not rest and any(one.action == "create" for one in group.changes)
+        coming = [one for one in group.changes if one.action == "create"]
+        home = any(one.key.kind == "namespace" and one.key.name == group.entry.home for one in coming)
+        group.new = home or (entry not in there and not rest and bool(coming))
 
 
 def _is_told(key: Key) -> bool:

@@ -83,6 +83,13 @@ def _parts(group: Group, changes: Sequence[Change]) -> Iterator[Row]:
     settings = {change.key: text for change in changes if (text := changed.back(group, change))}
     coming = [change for change in changes if change.action == "create"]
     going = [change for change in changes if change.action == "delete" and change.key not in settings]
+    exchanged = list(changed.exchanged(group, going, coming, changes))
+    for together, _ in exchanged:
+        changes = [change for change in changes if change not in together]
+        coming = [change for change in coming if change not in together]
+        going = [change for change in going if change not in together]
+    for together, text in exchanged:
+        yield Row("update", "", text, together, 0, together[1].origin)
     yield from _changed(group, [change for change in changes if change.action == "replace"])
     if going or group.along:
         yield _part(group, "delete", going, group.along)

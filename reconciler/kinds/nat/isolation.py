@@ -193,8 +193,7 @@ def _but(isolation: Isolation) -> str:
 
 
 def words(isolation: Isolation) -> dict[str, Any]:
-    plain = {"allow": list(isolation.allow), "internal": isolation.internal}
-    return plain if isolation.within else {**plain, "within": False}
+    return {"allow": list(isolation.allow), "internal": isolation.internal, "within": isolation.within}
 
 
 def told(isolation: Isolation, written: bool) -> Iterator[tuple[tuple[str, str], str]]:

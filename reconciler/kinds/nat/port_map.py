@@ -281,7 +281,7 @@ def disrupts(change: Change, around: Around) -> str:
 
 
 def _place(mapped: PortMap) -> str:
-    everywhere = mapped.listen == ANY[version_of(mapped.listen)]
+    everywhere = mapped.listen == ANY[4]
     return str(mapped.port) if everywhere else key_of("", "", mapped.listen, mapped.port).name[1:]
 
 
@@ -313,7 +313,7 @@ def folded(changes: Iterable[Change]) -> Iterator[tuple[list[Change], str]]:
 def told(mapped: PortMap, written: bool) -> Iterator[tuple[str, str]]:
     """``8080``; with an address of the host, another port of the target or another protocol where they matter."""
     listen = f"[{mapped.listen}]" if ":" in mapped.listen else mapped.listen
-    host = "" if mapped.listen in ANY.values() else f"{listen}:"
+    host = "" if mapped.listen == ANY[4] else f"{listen}:"
     protocol = "" if mapped.protocol == "tcp" else f"/{mapped.protocol}"
     target = words(mapped)["target"] if written else mapped.target_port
     to = "" if target == mapped.port else f" → {target}"

@@ -106,8 +106,12 @@ def _shown_hop(hop: NextHop) -> dict[str, Any]:
 
 
 def told(route: Route, _written: bool) -> Iterator[tuple[str, str]]:
-    """The route as ip(8) writes it."""
+    """The route as ip(8) writes it; default routes share their first words."""
     key = key_of(route).name.partition("/")
+    is_default = key[2] in ("default", "::/0") and route.type == "unicast" and route.table == TABLES["main"]
+    if is_default and len(route.hops) == 1 and route.hops[0].via:
+        yield "default via", route.hops[0].via
+        return
     words = [] if route.type == "unicast" else [route.type]
     words += [key[2].replace("::/0", "default"), *([] if route.table == TABLES["main"] else ["table", key[0]])]
     yield "", " ".join([*words, *" and ".join(_way(hop) for hop in route.hops).split()])
