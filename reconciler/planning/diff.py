@@ -216,7 +216,7 @@ def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], a
         text = f"{key} is the kernel's (or a daemon's) own and differs in {', '.join(differs)}"
         return _problem(key, wanted, text + _way_out(key, wanted))
     if entry.owner != NOBODY:
-        return _problem(key, wanted, _belongs(key, entry, differs))
+        return _problem(key, wanted, _belongs(key, entry, wanted.owner, differs))
     if not adopt:
         same = f"differs in {', '.join(differs)}" if differs else "matches"
         return _problem(
@@ -232,9 +232,12 @@ def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], a
     return _change(action, key, entry.object, wanted, differs + (("owner",) if differs else ()))
 
 
-def _belongs(key: Key, entry: Live, differs: tuple[str, ...]) -> str:
+def _belongs(key: Key, entry: Live, name: str, differs: tuple[str, ...]) -> str:
     if not BY_NAME[key.kind].existing:
-        return f"{key} belongs to topology {entry.owner}; a run with the files of both can move it"
+        way_out = (
+            f"a run with the files of both can move it; of a topology's new name netrecon rename {entry.owner} {name}"
+        )
+        return f"{key} belongs to topology {entry.owner}; {way_out}"
     return f"{key} belongs to topology {entry.owner}, which sets its {', '.join(differs)}; leave that out here"
 
 

@@ -128,15 +128,18 @@ class Host:
         row = self._segments.row(node)
         if self._segments.is_open(node):
             return math.inf
-        return 0 if row.kind in _PASS_ON else self._mtus.get((node[0], row.name)) or row.mtu
+        mtu = 0 if row.kind in _PASS_ON else self._mtus.get((node[0], row.name))
+        return row.mtu if mtu is None else mtu
 
     @cached_property
     def _mtus(self) -> dict[Place, int | None]:
-        """The MTUs that the plan sets."""
+        """The MTUs that the plan sets; 0 of links that go."""
         mtus: dict[Place, int | None] = {}
         for change in self._changes:
             kind = BY_NAME[change.key.kind]
-            if change.after is not None and kind.has_links:
+            if change.action == "delete":
+                mtus.update(dict.fromkeys(kind.links(change.before), 0))
+            elif kind.has_links:
                 words = kind.shown(change.after)
                 mtus.update(zip(kind.links(change.after), (words.get("mtu"), words.get("peer.mtu")), strict=False))
         return mtus

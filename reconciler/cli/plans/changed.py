@@ -68,13 +68,24 @@ def _places(change: Change) -> tuple[Place, ...]:
 
 def _difference(change: Change) -> tuple[str, bool]:
     """What changes, and whether the name of the object comes first: of what has one value only."""
-    texts = list(differences.pairs(*_sides(change)))
+    texts = list(differences.pairs(*_without_implied(*_sides(change))))
     words = dict.fromkeys(word for word, _ in texts)
     if change.key.kind in _ONE_VALUE and words.keys() == BY_NAME[change.key.kind].shown(change.after).keys():
         return listed([text for _, text in texts]), True
     by_word = {word: listed([text for other, text in texts if other == word]) for word in words}
     alike = {text: [word for word, other in by_word.items() if other == text] for text in by_word.values()}
     return listed([f"{listed(same)} {text}" for text, same in alike.items()]), False
+
+
+def _without_implied(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Without attributes that the object has only because another one changes: hairpin of what becomes a port."""
+    new = {word for word, old in before.items() if old is None and after.get(word) is not None}
+    if len(new) == len(before):
+        return before, after
+    return (
+        {word: old for word, old in before.items() if word not in new},
+        {word: value for word, value in after.items() if word not in new},
+    )
 
 
 def _sides(change: Change) -> tuple[dict[str, Any], dict[str, Any]]:

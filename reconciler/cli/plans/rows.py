@@ -40,6 +40,8 @@ def of(group: Group, most: int = BOUND) -> list[Row]:
     if group.entry.path and group.entry.path[0] in FOLDED:
         return list(_items(group, most))
     label = f"{group.entry.what} {group.name}".strip()
+    if group.is_item and not group.name:  # what is made with the item, and not the item itself
+        label = group.entry.section
     if group.new or group.gone:
         head, rest = _whole(group, label)
         return [head if not rest else _with(head, list(_parts(group, rest)))]
