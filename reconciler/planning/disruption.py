@@ -29,7 +29,6 @@ _CONNECTS = having(lambda kind: kind.connects)
 _ANY = {4: "0.0.0.0", 6: "::"}
 _TRANSLATES = having(lambda kind: kind.translates if kind.publishes else None)
 _PORTS = having(lambda kind: kind.ports)
-_PASS_ON = frozenset({"bridge"})  # links whose MTU is of what the host itself sends
 
 
 def told(
@@ -113,7 +112,7 @@ class Host:
         node = self._nodes.get(place)
         if node is None or node not in self._segments:
             return True
-        if self._segments.row(node).kind in _PASS_ON:
+        if self._segments.passes_on(node):
             return False
         name = self._segments.name(node)
         if name not in self._widest:
@@ -128,7 +127,7 @@ class Host:
         row = self._segments.row(node)
         if self._segments.is_open(node):
             return math.inf
-        mtu = 0 if row.kind in _PASS_ON else self._mtus.get((node[0], row.name))
+        mtu = 0 if self._segments.passes_on(node) else self._mtus.get((node[0], row.name))
         return row.mtu if mtu is None else mtu
 
     @cached_property

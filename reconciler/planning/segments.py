@@ -98,6 +98,10 @@ class Segments:
             return node[1] not in self.scopes[node[0]].peers
         return row.kind not in _ALONE and not row.loopback
 
+    def passes_on(self, node: Node) -> bool:
+        """Whether its own MTU is of what the host sends, and not of what passes through it between other links."""
+        return node[1] in self._ports_of(node[0])
+
     def _walk(self, start: Node, without: Node | None = None) -> list[Node]:
         """All links that can be reached; ``without``: not over the step from the first one to this one."""
         seen = {start: None}
