@@ -24,6 +24,7 @@ from reconciler.model.requests import (
     Netlink,
     NftElement,
     NftFrame,
+    NftLateElement,
     RenameBlock,
     RenameTable,
     Request,
@@ -108,6 +109,9 @@ class Writer:
     def _transaction(self, scope: str, requests: list[NftFrame | NftElement]) -> Results:
         return [_caught(partial(self._nft, scope, requests))] * len(requests)
 
+    def _late_transaction(self, scope: str, requests: list[NftFrame | NftElement]) -> Results:
+        return self._transaction(scope, requests)
+
     def _flows(self, scope: str, requests: list[Forget]) -> Results:
         return [_caught(partial(self._forget, scope, requests))] * len(requests)
 
@@ -187,6 +191,7 @@ _TOGETHER: dict[type[Request], Callable[[Writer, str, list[Any]], Results]] = {
     CreateNamespace: Writer._create_namespaces,
     NftFrame: Writer._transaction,
     NftElement: Writer._transaction,
+    NftLateElement: Writer._late_transaction,
     ForgetFlows: Writer._flows,
     ForgetUnmasqueraded: Writer._flows,
     ForgetUntranslated: Writer._flows,

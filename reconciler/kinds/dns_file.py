@@ -114,9 +114,12 @@ def _overwritten(reading: Reading, key: Key) -> str:
 
 
 def _read_block(reading: Reading, key: Key, text: str) -> Iterator[tuple[Key, Live]]:
-    """The block of a topology of this run in a file of the host; blocks of other topologies are not read."""
+    """The block of a topology of this run in a file of the host; blocks of other topologies are not read.
+
+    Of two, which a run leaves that is killed while it moves the block, the one to move.
+    """
     wanted = reading.wanted.get(key)
-    for owner in sorted(reading.topologies, key=lambda name: (wanted is None or wanted.owner != name, name)):
+    for owner in sorted(reading.topologies, key=lambda name: (wanted is not None and wanted.owner == name, name)):
         lines = text.splitlines()
         if BLOCK_BEGIN + owner in lines and BLOCK_END + owner in lines:
             block = lines[lines.index(BLOCK_BEGIN + owner) + 1 : lines.index(BLOCK_END + owner)]

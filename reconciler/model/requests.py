@@ -159,6 +159,11 @@ class NftElement:
 
 
 @dataclass(frozen=True, slots=True)
+class NftLateElement(NftElement):
+    """An element that is not in the transaction of the other requests, but in one after it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetFlows:
     """Delete the conntrack entries that a changed port map left behind; running flows keep to their entry.
 

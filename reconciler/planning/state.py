@@ -11,6 +11,7 @@ from reconciler.kinds.context import Noted, Reading
 from reconciler.model.changes import KERNEL, Desired, Live
 from reconciler.model.data import dataclass, field
 from reconciler.model.keys import HOST, Key
+from reconciler.model.names import table_owner
 from reconciler.model.rows import LiveState, ScopeState
 
 Memory = Mapping[str, Mapping[Key, Noted]]  # the records by scope (see safety/records.py)
@@ -81,15 +82,34 @@ def objects(live: LiveState, view: View, only: Callable[[str], Container[str]] =
         names = only(state.scope)
         if names:
             reading = _reading(live, state, view, adopted)
+            several = sum(map(bool, map(table_owner, state.tables))) > 1
             for kind in KINDS:
                 if kind.name in names:
-                    entries.update(kind.read(reading))
+                    found = kind.read(reading)
+                    entries.update(_held_twice(found, view) if several and kind.carrier is not None else found)
     entries.update(_left_behind(live, view, only))
     for key, wanted in view.wanted.items():
         if key.kind == "namespace" and key not in entries:
             entries.update(_newborn(key.name, wanted.owner, view, only(key.name)))
     entries.update(_coming(entries, view, live, only))
     return entries
+
+
+def _held_twice(found: Iterable[tuple[Key, Live]], view: View) -> dict[Key, Live]:
+    """Elements of tables; one that a killed run left in two tables is read where this run must move it from."""
+    entries: dict[Key, Live] = {}
+    for key, entry in found:
+        other = entries.setdefault(key, entry)
+        if other is not entry and _before(view, key, entry) > _before(view, key, other):
+            entries[key] = entry
+    return entries
+
+
+def _before(view: View, key: Key, entry: Live) -> int:
+    """How much an element counts that is in two tables: most, if this run has it and gives it to another topology."""
+    wanted = view.wanted.get(key)
+    own = wanted is not None and wanted.owner == entry.owner
+    return (1 if own else 2) if entry.owner in view.topologies else 0
 
 
 def _coming(

@@ -47,7 +47,12 @@ class Snapshot:
     def wanted(self) -> dict[Key, Desired]:
         """The entries as desired objects, so that reading returns the same objects under the same keys."""
         listed = ((key, entry, entry.held.object if entry.held else entry.made) for key, entry in self.entries.items())
-        return {key: Desired(value, entry.owner, NO_ORIGIN) for key, entry, value in listed if value is not None}
+        return {key: Desired(value, self._owner(entry), NO_ORIGIN) for key, entry, value in listed if value is not None}
+
+    def _owner(self, entry: Kept) -> str:
+        """The topology that is to have the object again: of one that moves, the one before."""
+        moves = entry.held is not None and entry.held.owner in self.topologies
+        return entry.held.owner if moves and entry.held is not None else entry.owner
 
 
 # ------------------------------------------------------------------------------------------------ take

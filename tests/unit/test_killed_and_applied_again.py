@@ -20,9 +20,10 @@ class Killed(BaseException):
 TAKING = [
     path for path in CASES if (case := read(path)).get("plan") and ("losses" in case or path.parent.name == "address")
 ]
+MOVING = [path for path in CASES if path.stem.startswith("moved_") and read(path).get("plan")]
 
 
-@pytest.mark.parametrize("path", TAKING, ids=name_of)
+@pytest.mark.parametrize("path", [*TAKING, *MOVING], ids=name_of)
 def test_every_request(
     path: pathlib.Path, pretended: Pretended, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

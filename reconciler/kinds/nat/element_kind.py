@@ -12,7 +12,7 @@ from reconciler.kinds.nat.ruleset import Element
 from reconciler.model import data as dataclasses
 from reconciler.model.keys import Key
 from reconciler.model.names import table_name
-from reconciler.model.requests import Request
+from reconciler.model.requests import NftLateElement, Request
 
 Elements = Callable[[Any], list[Element]]
 Words = Callable[[Any], Mapping[str, Any]]
@@ -69,17 +69,23 @@ class _ElementKind:
         return [*self._moved(before, self.elements(after), after.table), *self.flows(before, after)]
 
     def adopt(self, live: Any, wanted: Any, _owner: str) -> list[Request]:
-        """From another topology's table into its own, in one transaction: no packet meets a moment without it."""
+        """From another topology's table into its own."""
         return self._moved(live, self._live(live), wanted.table)
 
     def restamp(self, now: Any, back: Any) -> list[Request]:
         return self._moved(now, self._live(now), back.table)
 
     def _moved(self, before: Any, after: list[Element], table: str) -> list[Request]:
+        """Into another table it is added first and deleted from the old one in a second transaction.
+
+        In a single one, a packet can meet the new table's chain before the element is there and the old table's when
+        it is gone.
+        """
         if before.table == table:
             return [*ruleset.move(before.scope, table, self._live(before), after)]
         gone = ruleset.move(before.scope, before.table, self._live(before), ())
-        return [*gone, *ruleset.move(before.scope, table, (), after)]
+        late = [NftLateElement(one.scope, one.table, one.set, one.action, one.text) for one in gone]
+        return [*ruleset.move(before.scope, table, (), after), *late]
 
     def delete(self, before: Any) -> list[Request]:
         return [*ruleset.move(before.scope, before.table, self._live(before), ()), *self.flows(before, None)]

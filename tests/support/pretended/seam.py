@@ -29,7 +29,7 @@ from reconciler.kernel.observe import foreign_rules, link_programs, sock_diag
 from reconciler.kernel.proc import dns_files, link_settings, modules, ssh_session, sysctl
 from reconciler.model.errors import Failure
 from reconciler.model.firewall import Chain
-from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, Request
+from reconciler.model.requests import Forget, ForgetForbidden, Netlink, NftElement, NftFrame, NftLateElement, Request
 from reconciler.model.rows import LearnedRow, LinkRow, LinkSettings, Listener, LiveState, ScopeState, Way
 from reconciler.run import host, rehearsed_ways
 from reconciler.safety import journal, state_dir
@@ -175,7 +175,7 @@ class Writer:
 
 def _place(request: Request) -> tuple[str, str]:
     if isinstance(request, NftFrame | NftElement):
-        return "nft", request.scope
+        return "nft, later" if isinstance(request, NftLateElement) else "nft", request.scope
     return ("netlink" if isinstance(request, Netlink) else type(request).__name__), getattr(request, "scope", "")
 
 
