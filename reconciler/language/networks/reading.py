@@ -26,6 +26,7 @@ def networks(data: Mapping[str, Any], note: Note) -> dict[str, Network]:
         else:
             usable[name] = _joined(name, entry) if "external" in entry else _network(name, entry)
             _check_keys(name, entry, note)
+    usable = dict(_joined_rightly(data["name"], usable, note))
     for network in usable.values():
         for index, other in enumerate(network.allow):
             _check_allowed(network, other, written, note, (*network.path, "allow", index))
@@ -79,6 +80,20 @@ def _check_keys(name: str, entry: Mapping[str, Any], note: Note) -> None:
             note((*path, word), f"the network belongs to topology {entry['external']}, which sets {word}; leave it out")
     elif "name" in entry:
         note((*path, "name"), "only a network of another topology has a name beside its key; write external: TOPOLOGY")
+
+
+def _joined_rightly(topology: str, usable: Mapping[str, Network], note: Note) -> Iterator[tuple[str, Network]]:
+    """The networks; noted and left out are those of the topology itself, and one that is joined under two names."""
+    known: dict[tuple[str, str], str] = {}
+    for name, network in usable.items():
+        path = (*network.path, "external")
+        first = known.setdefault((network.external, network.theirs), name) if network.external else name
+        if network.external == topology:
+            note(path, f"{topology} is this topology itself; write the name of the one that has the network")
+        elif first != name:
+            note(path, f"{first} is the network {network.theirs} of {network.external} already; keep one of them")
+        else:
+            yield name, network
 
 
 def _check_allowed(network: Network, other: str, written: Mapping[str, Any], note: Note, at: Path) -> None:
