@@ -234,6 +234,8 @@ def _foreign(key: Key, wanted: Desired, entry: Live, differs: tuple[str, ...], a
 
 def _belongs(key: Key, entry: Live, name: str, differs: tuple[str, ...]) -> str:
     if not BY_NAME[key.kind].existing:
+        if BY_NAME[key.kind].shareable:
+            return f"{key} is set otherwise by topology {entry.owner}; two topologies must set it alike"
         way_out = (
             f"a run with the files of both can move it; of a topology's new name netrecon rename {entry.owner} {name}"
         )

@@ -81,7 +81,9 @@ def _join_tables(groups: dict[Identity, Group]) -> None:
     """A table that goes is told with the first of its elements: nobody wrote it."""
     for entry, group in list(groups.items()):
         if not group.entry.file and group.changes[0].key.kind in _TABLES:
-            first = next((other for other in groups.values() if _is_in(other, group.changes[0].key)), None)
+            table = group.changes[0].key
+            own = (other for other in groups.values() if other.entry.owner == group.entry.owner)
+            first = next((other for other in own if _is_in(other, table)), None)
             if first is not None:
                 first.changes += group.changes
                 del groups[entry]

@@ -12,8 +12,8 @@ from reconciler.cli.plans.rows import Row
 from reconciler.cli.shown import GLYPHS, losses, sides, value_text
 from reconciler.cli.style import Paint, clean
 from reconciler.kinds import BY_NAME
-from reconciler.model.changes import Change
-from reconciler.model.keys import NO_ORIGIN, Origin
+from reconciler.model.changes import KERNEL, NOBODY, UNKNOWN, Change
+from reconciler.model.keys import NO_ORIGIN, Key, Origin
 from reconciler.planning.intent import Planned
 
 COLOURS = {"create": "green", "update": "yellow", "replace": "magenta", "delete": "red", "adopt": "cyan"}
@@ -37,11 +37,16 @@ def lines(planned: Planned, paint: Paint, verbose: bool) -> Iterator[str]:
             yield counted(owner, [change for group in own for change in group.changes]) + "\n"
     for key, cause, restored in losses(planned):
         end = "is put back" if restored else "is gone then"
-        yield paint(f"! {clean(key)} is not netrecon's: it goes with {clean(cause)} and {end}", _WARNING)
+        yield paint(f"! {clean(key)} {_whose(planned, key)}: it goes with {clean(cause)} and {end}", _WARNING)
     for problem in planned.refusals:
         yield paint(f"! apply refuses this: {clean(problem)}", _WARNING)
     yield from findings.lines(planned.warnings, paint)
     yield conclusion(planned)
+
+
+def _whose(planned: Planned, key: Key) -> str:
+    owner = planned.live[key].owner if key in planned.live else NOBODY
+    return "is not netrecon's" if owner in (NOBODY, KERNEL, UNKNOWN) else f"belongs to topology {owner}"
 
 
 # ------------------------------------------------------------------------------------------------ rows
