@@ -16,7 +16,8 @@ def print_result(result: Result, planned: Planned, colour: str, quiet: bool) -> 
     """Print what was done; on stderr failures with the kernel's text and a hint, what was undone, and the ending."""
     names = ", ".join(sorted(planned.intent.names))
     if result.verified and not quiet:
-        sys.stdout.write(f"{names}: {result.applied} changes applied and verified in {result.seconds:.2f} s.\n")
+        changes = "1 change" if result.applied == 1 else f"{result.applied} changes"
+        sys.stdout.write(f"{names}: {changes} applied and verified in {result.seconds:.2f} s.\n")
     if result.verified and not (result.failed or result.blocked or result.trouble or result.notes):
         return
     paint = style.paint(colour, sys.stderr)

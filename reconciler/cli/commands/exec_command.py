@@ -21,7 +21,7 @@ def run(options: Options) -> int:
     from reconciler.run import host
 
     command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
-    if not command:
+    if not command or not command[0]:
         raise NetreconError("exec: no command; write netrecon exec NAMESPACE -- COMMAND [ARGUMENT]...")
     host.need_root()
     for warning in enter.enter(options.namespace):
