@@ -111,7 +111,9 @@ def _cases() -> Iterator[Case]:
         situation = read(path)
         if not situation.keys() & {"by_hand", "refused", "options", "delete"}:
             word = "given" if "before" not in situation and "given" in situation else "wanted"
-            yield _case(situation, situation.get(word, situation.get("given", {})))
+            topology = situation.get(word, situation.get("given", {}))
+            if isinstance(topology, dict):  # not several topologies
+                yield _case(situation, topology)
     for path in LOWERING:
         lowering = yaml.load(path.read_text(), yaml.CSafeLoader)
         if lowering.keys() <= {"given", "becomes"}:
