@@ -99,7 +99,7 @@ class Situation:
     def written(self, name: str, topology: dict[str, Any] | list[dict[str, Any]]) -> str:
         """The file of a topology, or the folder of several."""
         if isinstance(topology, list):
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(exist_ok=True)
             for number, one in enumerate(topology):
                 self.written(f"{name}/{number}", one)
             return str(self.folder / name)
