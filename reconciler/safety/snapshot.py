@@ -223,10 +223,10 @@ def _without_followers(changes: list[Change], live: LiveObjects) -> Iterator[Cha
     for change in changes:
         carrier = BY_NAME[change.key.kind].carrier
         if carrier is not None:
-            if carrier(change.before if change.after is None else change.after) in whole:
-                if change.before is None or carrier(change.before) in whole:
-                    continue
-                change = dataclasses.replace(change, action="delete", after=None)  # it has moved to another table
+            back = carrier(change.before if change.after is None else change.after)
+            moved = change.before is not None and carrier(change.before) not in whole  # to another topology's table
+            if back in whole and not moved:
+                continue
         elif change.action == "delete" and taken.absorbs(change):
             continue
         yield change
